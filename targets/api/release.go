@@ -1,0 +1,141 @@
+package api
+
+import (
+	"time"
+
+	"dray/pipeline"
+)
+
+// Version is the API's version. An agent answers requests of its own version;
+// see Host.API.
+const Version = 1
+
+// Actor says who asks, for leases, history and audit.
+type Actor struct {
+	User    string `json:"user"`
+	Machine string `json:"machine"`
+	Command string `json:"command"` // "dray ship"
+}
+
+// Source says what a release was built from. Empty outside a git checkout.
+type Source struct {
+	Commit string `json:"commit,omitempty"`
+	Branch string `json:"branch,omitempty"`
+	Dirty  bool   `json:"dirty,omitempty"`
+}
+
+// Image is one image of a release: a name for people, and the digest of the
+// manifest or index that is meant.
+type Image struct {
+	Name   string `json:"name"`   // repository or reference, without a digest
+	Digest string `json:"digest"` // sha256:…
+	Size   int64  `json:"size,omitempty"`
+}
+
+// Release is what one environment runs: immutable and whole. Every host of
+// the environment keeps all of it.
+type Release struct {
+	Project     string              `json:"project"`
+	Environment string              `json:"environment"`
+	Number      int                 `json:"number"` // grows by one a release; promotion keeps it
+	Created     time.Time           `json:"created"`
+	By          Actor               `json:"by"`
+	Source      Source              `json:"source"`
+	Images      map[string]Image    `json:"images"`   // by service or "task.NAME"
+	Services    []pipeline.Service  `json:"services"` // sorted by name
+	Tasks       []pipeline.Task     `json:"tasks,omitempty"`
+	Secrets     map[string]string   `json:"secrets,omitempty"` // secret's name → version (digest of name, project salt and value; never the value)
+	Placement   map[string][]string `json:"placement"`         // host's name → instances ("web/1"), sorted
+	Retain      int                 `json:"retain"`
+	ConfirmIn   pipeline.Duration   `json:"confirm_in"`
+}
+
+// Source of image bytes, in the order in which they are tried.
+type ImageSource struct {
+	// Kind is "peer" (a registry handler that the client serves over its own
+	// connection; Address is the path of the unix socket on the host) or
+	// "registry" (Address is the repository, "registry.example.com/shop/web").
+	Kind     string `json:"kind"`
+	Address  string `json:"address"`
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"` // used in memory only
+	Insecure bool   `json:"insecure,omitempty"` // plain HTTP
+}
+
+// Prepare asks a host to make everything ready for a release without changing
+// what serves: image pulled and unpacked, ports, disk and memory checked,
+// volumes made, containers created.
+type Prepare struct {
+	Deployment string                   `json:"deployment"` // unique id, sorts by time
+	Fence      uint64                   `json:"fence"`
+	Kind       string                   `json:"kind"` // deploy, promote, rollback
+	Actor      Actor                    `json:"actor"`
+	Host       string                   `json:"host"` // the name of this host in the file
+	Release    Release                  `json:"release"`
+	Sources    map[string][]ImageSource `json:"sources,omitempty"` // by image digest
+	Secrets    map[string]string        `json:"secrets,omitempty"` // version → value; kept on the host in a root-only file
+}
+
+// PrepareResult says what was made ready.
+type PrepareResult struct {
+	Instances []InstanceStatus `json:"instances"`
+	Received  int64            `json:"received"`          // bytes that travelled to this host
+	Already   bool             `json:"already,omitempty"` // this very release runs here, whole: nothing to commit
+}
+
+// Actions of a Step.
+const (
+	ActionStart  = "start"  // start the new containers; wait until healthy for min_healthy_time
+	ActionSwitch = "switch" // new connections go to the new containers of these instances, and to no old one of them
+	ActionRetire = "retire" // drain the old containers of these instances, then stop them; they are kept
+	ActionStop   = "stop"   // stop the old containers of these instances first (recreate)
+)
+
+// Step is one action on some instances of this host. An instance that the new
+// release no longer has is only switched (withdrawn) and retired.
+type Step struct {
+	Key       string   `json:"key"` // unique in the deployment; a step done before is not done again
+	Action    string   `json:"action"`
+	Instances []string `json:"instances"`
+}
+
+// Steps asks for steps, in order; the first that fails ends them.
+type Steps struct {
+	Fence uint64 `json:"fence"`
+	Steps []Step `json:"steps"`
+}
+
+// StepsResult says what is true after the steps.
+type StepsResult struct {
+	Instances []InstanceStatus `json:"instances"`
+}
+
+// Confirm ends a deployment: the release is the current one now. Verified
+// lists checks that passed on the client's side; they go into the evidence.
+type Confirm struct {
+	Fence    uint64         `json:"fence"`
+	Verified []VerifyResult `json:"verified,omitempty"`
+	Approval *Approval      `json:"approval,omitempty"`
+	Skipped  []string       `json:"skipped,omitempty"` // hosts left out of this deployment
+}
+
+// VerifyResult is one verify block's outcome.
+type VerifyResult struct {
+	Name   string    `json:"name"`
+	Passed bool      `json:"passed"`
+	At     time.Time `json:"at"`
+}
+
+// Approval is a person's yes to a release entering an environment.
+type Approval struct {
+	Release int       `json:"release"`
+	By      Actor     `json:"by"`
+	At      time.Time `json:"at"`
+}
+
+// Revert ends a deployment by going back: containers of the release before
+// serve again, those of the new one are removed.
+type Revert struct {
+	Fence  uint64 `json:"fence"`
+	Reason string `json:"reason"`
+}

@@ -1,0 +1,43 @@
+package pipeline
+
+import "time"
+
+// Actor says who asks, for leases, history and audit.
+type Actor struct {
+	User    string `json:"user"`
+	Machine string `json:"machine"`
+	Command string `json:"command"` // "dray ship"
+}
+
+// Source says what a release was built from. Empty outside a git checkout.
+type Source struct {
+	Commit string `json:"commit,omitempty"`
+	Branch string `json:"branch,omitempty"`
+	Dirty  bool   `json:"dirty,omitempty"`
+}
+
+// ReleaseImage is one image of a release: a name for people, and the digest of the
+// manifest or index that is meant.
+type ReleaseImage struct {
+	Name   string `json:"name"`   // repository or reference, without a digest
+	Digest string `json:"digest"` // sha256:…
+	Size   int64  `json:"size,omitempty"`
+}
+
+// Release is what one environment runs: immutable and whole. Every host of
+// the environment keeps all of it.
+type Release struct {
+	Project     string                  `json:"project"`
+	Environment string                  `json:"environment"`
+	Number      int                     `json:"number"` // grows by one a release; promotion keeps it
+	Created     time.Time               `json:"created"`
+	By          Actor                   `json:"by"`
+	Source      Source                  `json:"source"`
+	Images      map[string]ReleaseImage `json:"images"`   // by service or "task.NAME"
+	Services    []Service               `json:"services"` // sorted by name
+	Tasks       []Task                  `json:"tasks,omitempty"`
+	Secrets     map[string]string       `json:"secrets,omitempty"` // secret's name → version (digest of name, project salt and value; never the value)
+	Placement   map[string][]string     `json:"placement"`         // host's name → instances ("web/1"), sorted
+	Retain      int                     `json:"retain"`
+	ConfirmIn   Duration                `json:"confirm_in"`
+}

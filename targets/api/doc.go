@@ -12,10 +12,10 @@
 //	POST   …/environments/{env}/deployments/{id}/steps   Steps → events, then StepsResult
 //	POST   …/environments/{env}/deployments/{id}/confirm Confirm
 //	POST   …/environments/{env}/deployments/{id}/revert  Revert → events
-//	DELETE …/environments/{env}/lease                 Release
+//	DELETE …/environments/{env}/lease                 ReleaseLease
 //	GET    …/environments/{env}                       Environment
 //
-// with … = /dray/v1/projects/{project}. Every call after Acquire carries the
+// with … = /dray/v1/projects/{project}; paths.go lists every route. Every call after Acquire carries the
 // fencing number of the lease. A call with a lower number than the host has
 // seen is refused with CodeFenced, so a holder that was presumed dead can't
 // interfere with its successor. Every call is idempotent: repeating it after a

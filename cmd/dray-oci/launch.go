@@ -1,0 +1,299 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/opencontainers/runc/libcontainer"
+	"github.com/opencontainers/runc/libcontainer/specconv"
+	"github.com/opencontainers/runc/libcontainer/utils"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+)
+
+// A launch is one process on its way into a container: what create, run and
+// exec have in common.
+type launch struct {
+	container *libcontainer.Container
+	spec      *specs.Process
+	init      bool // the container's first process
+	hold      bool // stop before the program itself (create)
+	detach    bool // don't wait for its end
+	remove    bool // delete the container afterwards
+	preserve  int  // descriptors from 3 on that are handed over
+	pidFile   string
+	console   string // socket that gets the terminal
+	pidfd     string // socket that gets a pidfd of the process
+}
+
+// create makes a container whose process waits for start.
+func create(c call) (int, error) {
+	return launchContainer(c, launch{init: true, hold: true, detach: true})
+}
+
+// run makes and starts a container; unless --detach is given it waits for its
+// end and returns its exit code.
+func run(c call) (int, error) {
+	return launchContainer(c, launch{init: true, detach: c.has("detach"), remove: !c.has("keep")})
+}
+
+func launchContainer(c call, l launch) (int, error) {
+	if err := l.readFlags(c); err != nil {
+		return 1, err
+	}
+	if bundle := c.text("bundle"); bundle != "" {
+		if err := os.Chdir(bundle); err != nil {
+			return 1, err
+		}
+	}
+	spec, err := readSpec()
+	if err != nil {
+		return 1, err
+	}
+	config, err := specconv.CreateLibcontainerConfig(&specconv.CreateOpts{
+		CgroupName:       c.args[0],
+		UseSystemdCgroup: c.global.has("systemd-cgroup"),
+		NoPivotRoot:      c.has("no-pivot"),
+		NoNewKeyring:     c.has("no-new-keyring"),
+		Spec:             spec,
+		RootlessEUID:     os.Geteuid() != 0,
+		RootlessCgroups:  os.Geteuid() != 0,
+	})
+	if err != nil {
+		return 1, err
+	}
+	l.spec = spec.Process
+	l.container, err = libcontainer.Create(c.root(), c.args[0], config)
+	if err != nil {
+		return 1, err
+	}
+	code, err := l.do()
+	if err != nil {
+		if undo := l.container.Destroy(); undo != nil {
+			logrus.Warn(undo)
+		}
+		return 1, err
+	}
+	if l.remove && !l.detach {
+		if err := l.container.Destroy(); err != nil {
+			logrus.Warn(err)
+		}
+	}
+	return code, nil
+}
+
+// execute runs a further process in a container. An error of its own gives
+// 255, as runc's.
+func execute(c call) (int, error) {
+	l := launch{detach: c.has("detach")}
+	if err := l.readFlags(c); err != nil {
+		return 255, err
+	}
+	var err error
+	if l.container, err = libcontainer.Load(c.root(), c.args[0]); err != nil {
+		return 255, fmt.Errorf("exec failed: %w", err)
+	}
+	status, err := l.container.Status()
+	switch {
+	case err != nil:
+		return 255, fmt.Errorf("exec failed: %w", err)
+	case status == libcontainer.Stopped:
+		return 255, errors.New("exec failed: cannot exec in a stopped container")
+	case status == libcontainer.Paused && !c.has("ignore-paused"):
+		return 255, errors.New("exec failed: cannot exec in a paused container (use --ignore-paused to override)")
+	}
+	if l.spec, err = execProcess(c, l.container); err != nil {
+		return 255, fmt.Errorf("exec failed: %w", err)
+	}
+	code, err := l.do()
+	if err != nil {
+		return 255, fmt.Errorf("exec failed: %w", err)
+	}
+	return code, nil
+}
+
+// readFlags takes over the flags of a launch. Paths become absolute, because
+// the folder changes to the bundle's.
+func (l *launch) readFlags(c call) error {
+	var err error
+	if l.preserve, err = c.number("preserve-fds"); err != nil {
+		return err
+	}
+	for name, path := range map[string]*string{
+		"pid-file": &l.pidFile, "console-socket": &l.console, "pidfd-socket": &l.pidfd,
+	} {
+		if *path = c.text(name); *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// do starts the process, and waits for it unless it is detached.
+func (l *launch) do() (int, error) {
+	if l.detach && l.spec.Terminal && l.console == "" {
+		return 1, errors.New("cannot allocate tty if runc will detach without setting console socket")
+	}
+	if l.console != "" && !(l.detach && l.spec.Terminal) {
+		return 1, errors.New("cannot use console socket if runc will not detach or allocate tty")
+	}
+	process, err := newProcess(l.spec)
+	if err != nil {
+		return 1, err
+	}
+	process.Init = l.init
+	if process.ExtraFiles, err = preserved(l.preserve); err != nil {
+		return 1, err
+	}
+	var signals *watcher
+	if !l.detach {
+		signals = watch(l.init)
+	}
+	io, err := l.connect(process)
+	if err != nil {
+		return 1, err
+	}
+	defer io.close()
+	if err := l.start(process); err != nil {
+		return 1, err
+	}
+	if err := l.started(process, io); err != nil {
+		_ = process.Signal(unix.SIGKILL) // it may be gone already
+		_, _ = process.Wait()
+		return 1, err
+	}
+	if l.detach {
+		return 0, nil
+	}
+	return signals.wait(process, io)
+}
+
+func (l *launch) start(process *libcontainer.Process) error {
+	if l.pidfd != "" {
+		socket, err := dial(l.pidfd)
+		if err != nil {
+			return err
+		}
+		defer socket.Close()
+		process.PidfdSocket = socket
+	}
+	if l.hold {
+		return l.container.Start(process)
+	}
+	return l.container.Run(process)
+}
+
+// started finishes what needs the process to exist.
+func (l *launch) started(process *libcontainer.Process, io *stdio) error {
+	if err := io.started(); err != nil {
+		return err
+	}
+	if l.pidFile == "" {
+		return nil
+	}
+	pid, err := process.Pid()
+	if err != nil {
+		return err
+	}
+	return writePid(l.pidFile, pid)
+}
+
+// writePid makes the file appear whole, for those who wait for it.
+func writePid(path string, pid int) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	if err := os.WriteFile(temp, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
+// preserved returns the n inherited descriptors from 3 on.
+func preserved(n int) ([]*os.File, error) {
+	var files []*os.File
+	for fd := 3; fd < 3+n; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			return nil, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", fd-3, n, err)
+		}
+		files = append(files, os.NewFile(uintptr(fd), "preserved:"+strconv.Itoa(fd)))
+	}
+	return files, nil
+}
+
+// readSpec reads the config.json of the bundle, the current folder.
+func readSpec() (*specs.Spec, error) {
+	data, err := os.ReadFile("config.json")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, errors.New("JSON specification file config.json not found")
+	}
+	if err != nil {
+		return nil, err
+	}
+	var spec specs.Spec
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return nil, fmt.Errorf("reading config.json: %w", err)
+	}
+	return &spec, checkProcess(spec.Process)
+}
+
+// execProcess is the process of exec: the file of --process, or the one of
+// the container's own configuration with what the flags say.
+func execProcess(c call, container *libcontainer.Container) (*specs.Process, error) {
+	if path := c.text("process"); path != "" {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		var p specs.Process
+		if err := json.Unmarshal(data, &p); err != nil {
+			return nil, fmt.Errorf("reading the process: %w", err)
+		}
+		return &p, checkProcess(&p)
+	}
+	if len(c.args) < 2 {
+		return nil, errors.New("exec args cannot be empty")
+	}
+	bundle, ok := utils.SearchLabels(container.Config().Labels, "bundle")
+	if !ok {
+		return nil, errors.New("bundle not found in labels")
+	}
+	if err := os.Chdir(bundle); err != nil {
+		return nil, err
+	}
+	spec, err := readSpec()
+	if err != nil {
+		return nil, err
+	}
+	p := spec.Process
+	p.Args = c.args[1:]
+	p.Env = append(p.Env, c.all("env")...)
+	p.Terminal = c.has("tty")
+	if cwd := c.text("cwd"); cwd != "" {
+		p.Cwd = cwd
+	}
+	if c.has("no-new-privs") {
+		p.NoNewPrivileges = true
+	}
+	addCapabilities(p, c.all("cap"))
+	if err := setUser(&p.User, c); err != nil {
+		return nil, err
+	}
+	return p, checkProcess(p)
+}
+
+func dial(path string) (*os.File, error) {
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.(*net.UnixConn).File()
+}

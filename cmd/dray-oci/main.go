@@ -1,0 +1,142 @@
+// Command dray-oci is an OCI runtime: runc's libcontainer under the part of
+// runc's command line that BuildKit's executor, go-runc and dray's own shim
+// use. It is a binary of its own because a container's start boots it twice:
+// every package that it links is paid for in each start.
+//
+// The way through it: main parses the global flags, sets the log up and hands
+// over to one verb; create, run and exec meet in a launch (launch.go), which
+// ends in libcontainer. The second boot, inside the container, is in init.go.
+//
+// Callers match the text of some errors ("does not exist", "container not
+// running", "process already finished"): they come from libcontainer as they
+// are, and must stay so.
+//
+// Not here: checkpoint and restore, rootless, sd_notify, events.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+)
+
+// A verb is one command. run gets what was parsed and returns the exit code
+// of the process that it waited for, or an error.
+type verb struct {
+	flags []flag
+	min   int  // arguments at least
+	max   int  // at most; -1: no bound
+	early bool // flags end at the first argument (what follows is a command's own)
+	run   func(call) (int, error)
+}
+
+// A call is one invocation of a verb.
+type call struct {
+	global values
+	values
+	args []string
+}
+
+// root is the folder that holds the state of all containers.
+func (c call) root() string { return c.global.text("root") }
+
+var globals = []flag{
+	{name: "root", value: true}, {name: "log", value: true}, {name: "log-format", value: true},
+	{name: "debug"}, {name: "systemd-cgroup"}, {name: "rootless", value: true},
+	{name: "version", short: "v"}, {name: "help", short: "h"},
+}
+
+func main() {
+	code, err := dispatch(os.Args[1:])
+	if err != nil {
+		report(err)
+		if code <= 0 {
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// dispatch runs the verb that args name.
+func dispatch(args []string) (int, error) {
+	global, rest, err := parse(globals, args, true)
+	if err != nil {
+		return 1, err
+	}
+	if global.has("version") {
+		printVersion()
+		return 0, nil
+	}
+	if len(rest) == 0 || global.has("help") || rest[0] == "help" {
+		printUsage()
+		return 0, nil
+	}
+	if err := prepare(global); err != nil {
+		return 1, err
+	}
+	v, ok := verbs()[rest[0]]
+	if !ok {
+		return 1, fmt.Errorf("unknown command %q", rest[0])
+	}
+	own, operands, err := parse(v.flags, rest[1:], v.early)
+	if err != nil {
+		return 1, fmt.Errorf("%s: %w", rest[0], err)
+	}
+	if len(operands) < v.min || v.max >= 0 && len(operands) > v.max {
+		return 1, fmt.Errorf("%s: wrong number of arguments: %d", rest[0], len(operands))
+	}
+	return v.run(call{global: global, values: own, args: operands})
+}
+
+// prepare applies the global flags: where the state is and where errors go.
+func prepare(global values) error {
+	root := global.text("root")
+	if root == "" {
+		root = defaultRoot
+	}
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return err
+	}
+	if root == "/" {
+		return errors.New("--root must not be /")
+	}
+	global.set("root", root)
+	return openLog(global)
+}
+
+// openLog sends the log to the file of --log in the format of --log-format.
+// Callers read the causes of failures from it.
+func openLog(global values) error {
+	if global.has("debug") {
+		logrus.SetLevel(logrus.DebugLevel)
+	}
+	switch format := global.text("log-format"); format {
+	case "", "text":
+	case "json":
+		logrus.SetFormatter(new(logrus.JSONFormatter))
+	default:
+		return fmt.Errorf("invalid log-format: %s", format)
+	}
+	path := global.text("log")
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	logrus.SetOutput(f)
+	return nil
+}
+
+// report writes err to the log, and to stderr where the log is elsewhere.
+func report(err error) {
+	logrus.Error(err)
+	if logrus.StandardLogger().Out != os.Stderr {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}

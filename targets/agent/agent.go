@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Config is what an agent is made of.
+type Config struct {
+	State string // folder that survives a reboot: /var/lib/dray
+	Log   *slog.Logger
+	Parts Parts
+	// Bundle is the digest of the installed bundle; "" where the binary was
+	// not installed.
+	Bundle string
+	// AfterCommit is told the name of every change of the journal once it is
+	// on disk; tests end the agent there. Nil does nothing.
+	AfterCommit func(point string)
+}
+
+// Agent brings one host to the releases that it is told to run.
+type Agent struct {
+	state   string
+	log     *slog.Logger
+	parts   Parts
+	bundle  string
+	db      *database
+	id      string
+	key     ed25519.PrivateKey
+	started time.Time
+	events  *hub
+
+	jobs  chan func(context.Context) // run by Run
+	woken chan struct{}              // a lease has changed
+
+	mu           sync.Mutex
+	environments map[string]*environment
+}
+
+// New opens the agent's state. It starts nothing; Close it unless Run was
+// called.
+func New(c Config) (*Agent, error) {
+	db, err := openDatabase(filepath.Join(c.State, "agent.db"), c.AfterCommit)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{
+		state: c.State, log: c.Log, parts: c.Parts, bundle: c.Bundle, db: db,
+		started: time.Now(), events: newHub(),
+		jobs:         make(chan func(context.Context)),
+		woken:        make(chan struct{}, 1),
+		environments: map[string]*environment{},
+	}
+	if a.key, err = signingKey(filepath.Join(c.State, "host.key")); err == nil {
+		a.id, err = a.hostID()
+	}
+	if err != nil {
+		_ = db.close() // the first fault is the one to tell
+		return nil, err
+	}
+	return a, nil
+}
+
+// Close lets go of the state file.
+func (a *Agent) Close() error { return a.db.close() }
+
+// Run brings the host to what its journal says, then works until ctx ends. It
+// closes the state.
+func (a *Agent) Run(ctx context.Context) error {
+	defer func() { _ = a.Close() }() // every commit is on disk already
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.work(ctx) })
+	if err := a.recover(ctx); err != nil {
+		return fmt.Errorf("bringing the host to its releases: %w", err)
+	}
+	group.Go(func() error { return a.watchLeases(ctx) })
+	return group.Wait()
+}
+
+// work runs the jobs that outlive the request that asked for them.
+func (a *Agent) work(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case job := <-a.jobs:
+			running.Go(func() { job(ctx) })
+		}
+	}
+}
+
+// start has Run run a job on the agent's own context. It reports false when
+// ctx ended before.
+func (a *Agent) start(ctx context.Context, job func(context.Context)) bool {
+	select {
+	case a.jobs <- job:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// wake has watchLeases look again.
+func (a *Agent) wake() {
+	select {
+	case a.woken <- struct{}{}:
+	default:
+	}
+}
+
+func (a *Agent) allEnvironments() []*environment {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make([]*environment, 0, len(a.environments))
+	for _, e := range a.environments {
+		all = append(all, e)
+	}
+	return all
+}
+

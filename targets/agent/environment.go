@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"dray/targets/api"
+)
+
+// validName bounds what a name may hold before it becomes part of a key, a
+// path or a network's name.
+var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
+
+// envRecord is what is kept of one environment.
+type envRecord struct {
+	Project    string            `json:"project"`
+	Name       string            `json:"name"`
+	Current    string            `json:"current,omitempty"` // deployment whose release is confirmed
+	Since      time.Time         `json:"since,omitzero"`
+	Stable     []string          `json:"stable,omitempty"` // deployments confirmed before it and still kept, newest first
+	LastNumber int               `json:"last_number"`
+	Open       string            `json:"open,omitempty"` // deployment under way or in doubt
+	Fence      uint64            `json:"fence"`          // highest ever given out here
+	Lease      *leaseRecord      `json:"lease,omitempty"`
+	Freeze     *api.Freeze       `json:"freeze,omitempty"`
+	Approvals  []api.Approval    `json:"approvals,omitempty"`
+	Serving    map[string]string `json:"serving,omitempty"` // instance → container that connections should reach
+	Network    bool              `json:"network,omitempty"` // its network may exist on this host
+}
+
+// environment is one environment in memory: its lease, and the one operation
+// that may change it at a time.
+type environment struct {
+	project, name string
+	turn          chan struct{} // holds a token while an operation runs
+
+	mu     sync.Mutex
+	lease  *lease
+	cancel context.CancelCauseFunc // of the operation that runs; nil when none does
+	opName string
+}
+
+// key names the environment in the state file; prefix is what keys of its
+// lists start with.
+func (e *environment) key() string { return envKey(e.project, e.name) }
+
+func envKey(project, name string) string { return project + "/" + name }
+
+// network is the name of the environment's network.
+func (e *environment) network() string { return e.project + "-" + e.name }
+
+// environment returns the one object for an environment, made at first use.
+func (a *Agent) environment(project, name string) (*environment, error) {
+	for _, word := range []string{project, name} {
+		if !validName.MatchString(word) {
+			return nil, api.Errorf(api.CodeBadRequest, "%q is not the name of a project or an environment", word)
+		}
+	}
+	return a.environmentOf(project, name), nil
+}
+
+func (a *Agent) environmentOf(project, name string) *environment {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := envKey(project, name)
+	e := a.environments[key]
+	if e == nil {
+		e = &environment{project: project, name: name, turn: make(chan struct{}, 1)}
+		a.environments[key] = e
+	}
+	return e
+}
+
+// record reads what is kept of the environment; a new one gets an empty
+// record.
+func (t *transaction) record(e *environment) (envRecord, error) {
+	r := envRecord{Project: e.project, Name: e.name}
+	_, err := t.get(bucketEnvironments, e.key(), &r)
+	return r, err
+}
+
+func (t *transaction) putRecord(e *environment, r envRecord) error {
+	return t.put(bucketEnvironments, e.key(), r)
+}
+
+// change updates the environment's record in one transaction.
+func (a *Agent) change(e *environment, point string, change func(t *transaction, r *envRecord) error) error {
+	return a.db.update(point, func(t *transaction) error {
+		r, err := t.record(e)
+		if err != nil {
+			return err
+		}
+		if err := change(t, &r); err != nil {
+			return err
+		}
+		return t.putRecord(e, r)
+	})
+}
+
+// read returns the environment's record.
+func (a *Agent) read(e *environment) (r envRecord, err error) {
+	err = a.db.view(func(t *transaction) error {
+		r, err = t.record(e)
+		return err
+	})
+	return r, err
+}
+
+// take waits until no operation runs on the environment, and starts one. The
+// operation ends when the returned function is called; interrupt cancels its
+// context.
+func (e *environment) take(ctx context.Context, name string) (context.Context, func(), error) {
+	select {
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("waiting for %s of %s to end: %w", e.running(), e.key(), context.Cause(ctx))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	e.mu.Lock()
+	e.cancel, e.opName = cancel, name
+	e.mu.Unlock()
+	return ctx, func() {
+		e.mu.Lock()
+		e.cancel, e.opName = nil, ""
+		e.mu.Unlock()
+		cancel(nil)
+		<-e.turn
+	}, nil
+}
+
+// interrupt cancels the operation that runs, if any.
+func (e *environment) interrupt(cause error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cancel != nil {
+		e.cancel(cause)
+	}
+}
+
+func (e *environment) running() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.opName == "" {
+		return "an operation"
+	}
+	return e.opName
+}

@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ed25519"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dray/targets/api"
+)
+
+// host says what this host is. A fact that can't be read is left out.
+func (a *Agent) host() api.Host {
+	h := api.Host{
+		ID: a.id, Version: api.BuildVersion, Bundle: a.bundle, API: api.Version,
+		OS: prettyName(), Arch: runtime.GOARCH, CPUs: runtime.NumCPU(),
+		StartsAtBoot: startsAtBoot(), PublicKey: a.key.Public().(ed25519.PublicKey),
+		Started: a.started.Round(0), Now: time.Now().Round(0),
+	}
+	h.Hostname, _ = os.Hostname()
+	h.Kernel = kernelRelease()
+	h.CgroupVersion, h.Limits = controllers()
+	h.MemoryTotal, h.MemoryFree = memory()
+	h.DiskTotal, h.DiskFree = disk(a.state)
+	return h
+}
+
+// prettyName returns PRETTY_NAME of os-release(5).
+func prettyName() string {
+	text, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		text, _ = os.ReadFile("/usr/lib/os-release")
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			return strings.Trim(v, `"'`)
+		}
+	}
+	return ""
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// controllers returns the version of control groups, and which of cpu, memory
+// and pids work.
+func controllers() (version int, limits []string) {
+	const root = "/sys/fs/cgroup"
+	var fs unix.Statfs_t
+	if unix.Statfs(root, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		version = 2
+		text, _ := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+		limits = strings.Fields(string(text))
+	} else {
+		version = 1
+		for _, name := range []string{"cpu", "memory", "pids"} {
+			if unix.Statfs(filepath.Join(root, name), &fs) == nil && fs.Type == unix.CGROUP_SUPER_MAGIC {
+				limits = append(limits, name)
+			}
+		}
+	}
+	return version, slices.DeleteFunc(limits, func(c string) bool {
+		return c != "cpu" && c != "memory" && c != "pids"
+	})
+}
+
+// memory returns MemTotal and MemAvailable of proc_meminfo(5), in bytes.
+func memory() (total, free int64) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, 0
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 2 {
+			continue
+		}
+		kib, _ := strconv.ParseInt(fields[1], 10, 64)
+		switch fields[0] {
+		case "MemTotal:":
+			total = kib << 10
+		case "MemAvailable:":
+			free = kib << 10
+		}
+	}
+	return total, free
+}
+
+// disk returns the size of a folder's file system and what root can still
+// write, in bytes.
+func disk(dir string) (total, free int64) {
+	var fs unix.Statfs_t
+	if unix.Statfs(dir, &fs) != nil {
+		return 0, 0
+	}
+	return int64(fs.Blocks) * fs.Bsize, int64(fs.Bavail) * fs.Bsize
+}
+
+// bootFiles are what an installation leaves where the host's init starts the
+// agent.
+var bootFiles = []string{
+	"/etc/systemd/system/multi-user.target.wants/dray.service",
+	"/etc/systemd/system/multi-user.target.wants/drayd.service",
+	"/etc/runlevels/default/dray",
+	"/etc/rc2.d/S01dray",
+}
+
+func startsAtBoot() bool {
+	return slices.ContainsFunc(bootFiles, func(path string) bool {
+		_, err := os.Lstat(path)
+		return err == nil
+	})
+}

@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"dray/targets/api"
+)
+
+// largestRequest bounds a request's body: a release with its secrets.
+const largestRequest = 16 << 20
+
+// RouteEvents streams every event of this host from now on, one JSON line
+// each.
+const RouteEvents = "GET /dray/v1/events"
+
+// Handler serves /dray/v1/. Whatever else is asked goes to rest, which may be
+// nil.
+func (a *Agent) Handler(rest http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	a.routeHost(mux)
+	a.routeLeases(mux)
+	if rest != nil {
+		mux.Handle("/", rest)
+	}
+	return mux
+}
+
+func (a *Agent) routeHost(mux *http.ServeMux) {
+	mux.HandleFunc(api.RouteHost, func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, a.host(), nil)
+	})
+	mux.HandleFunc(RouteEvents, func(w http.ResponseWriter, r *http.Request) {
+		a.serveEvents(w, r)
+	})
+}
+
+func (a *Agent) serveEvents(w http.ResponseWriter, r *http.Request) {
+	events, stop := a.events.watch()
+	defer stop()
+	w.Header().Set("Content-Type", api.ContentStream)
+	flush := http.NewResponseController(w)
+	encoder := json.NewEncoder(w)
+	for flush.Flush() == nil {
+		batch := events.next(r.Context())
+		if batch == nil {
+			return
+		}
+		for _, line := range batch {
+			if encoder.Encode(line.Event) != nil {
+				return
+			}
+		}
+	}
+}
+
+func (a *Agent) routeLeases(mux *http.ServeMux) {
+	mux.HandleFunc(api.RouteAcquire, called(a, func(e *environment, _ api.Actor, req api.AcquireLease) (any, error) {
+		return a.acquire(e, req)
+	}))
+	mux.HandleFunc(api.RouteRenew, called(a, func(e *environment, _ api.Actor, req api.RenewLease) (any, error) {
+		return a.renew(e, req)
+	}))
+	mux.HandleFunc(api.RouteRelease, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		fence, err := strconv.ParseUint(r.FormValue("fence"), 10, 64)
+		if err != nil {
+			err = api.Errorf(api.CodeBadRequest, "reading fence: %v", err)
+		} else {
+			err = a.releaseLease(e, fence)
+		}
+		answer(w, nil, err)
+	}))
+	mux.HandleFunc(api.RouteFreeze, called(a, func(e *environment, by api.Actor, req api.SetFreeze) (any, error) {
+		return a.freeze(e, by, req)
+	}))
+	mux.HandleFunc(api.RouteUnfreeze, a.onEnvironment(func(w http.ResponseWriter, _ *http.Request, e *environment) {
+		answer(w, nil, a.unfreeze(e))
+	}))
+	mux.HandleFunc(api.RouteApprove, called(a, func(e *environment, by api.Actor, req api.Approve) (any, error) {
+		return a.approve(e, by, req.Release)
+	}))
+}
+
+// onEnvironment finds the environment that the path names.
+func (a *Agent) onEnvironment(serve func(http.ResponseWriter, *http.Request, *environment)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		e, err := a.environment(r.PathValue("project"), r.PathValue("environment"))
+		if err != nil {
+			answer(w, nil, err)
+			return
+		}
+		serve(w, r, e)
+	}
+}
+
+// called decodes a request and answers with what do returns.
+func called[T any](a *Agent, do func(e *environment, by api.Actor, req T) (any, error)) http.HandlerFunc {
+	return a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		var req T
+		by, err := decode(w, r, &req)
+		if err != nil {
+			answer(w, nil, err)
+			return
+		}
+		value, err := do(e, by, req)
+		answer(w, value, err)
+	})
+}
+
+// decode reads a request's body and its actor. Fields that this agent does not
+// know are ignored: the client may be newer.
+func decode(w http.ResponseWriter, r *http.Request, into any) (api.Actor, error) {
+	by, err := api.ActorOf(r)
+	if err != nil {
+		return by, err
+	}
+	body := http.MaxBytesReader(w, r.Body, largestRequest)
+	if err := json.NewDecoder(body).Decode(into); err != nil {
+		return by, api.Errorf(api.CodeBadRequest, "reading the request: %v", err)
+	}
+	return by, nil
+}
+
+// answer writes a value as JSON, 204 for none, or a fault.
+func answer(w http.ResponseWriter, value any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		fault := wireError(err)
+		value, status = fault, api.Status(fault.Code)
+	}
+	if value == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // a client that is gone needs no answer
+}
+
+// wireError returns err as callers see it. What is not an *api.Error is
+// internal.
+func wireError(err error) *api.Error {
+	var fault *api.Error
+	if errors.As(err, &fault) {
+		return fault
+	}
+	return &api.Error{Code: api.CodeInternal, Message: err.Error()}
+}

@@ -1,0 +1,347 @@
+package deploy
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+// Request asks for one deployment.
+type Request struct {
+	Kind     string           // deploy, promote, rollback
+	Release  pipeline.Release // Number 0: the next one of the environment; Placement is filled in
+	Place    func(previous map[string][]string) map[string][]string
+	Sources  func(h *Host, digest string) []api.ImageSource
+	Secrets  map[string]string // version → value
+	Approval *api.Approval
+	LockWait time.Duration // how long to wait for somebody else's lease
+	// Verify runs the environment's checks after the rollout; an error
+	// brings every host back.
+	Verify func(ctx context.Context, release pipeline.Release) ([]api.VerifyResult, error)
+	// Continue answers whether a canary may go on; nil says yes.
+	Continue func(ctx context.Context, reason string) error
+}
+
+// Result says what a deployment has done.
+type Result struct {
+	Release   pipeline.Release
+	From      int              // number of the release before; 0 for none
+	Unchanged bool             // this very release ran already
+	Received  map[string]int64 // bytes that travelled, by host
+	Changed   int              // instances that were replaced or added
+	Removed   int
+}
+
+// deployment is one under way.
+type deployment struct {
+	*Fleet
+	Request
+	id       string
+	lease    *lease
+	before   map[string]*api.Environment
+	prepared map[string]*api.PrepareResult
+	mu       sync.Mutex
+}
+
+// Deploy brings the release onto all hosts, or leaves all as they were. Its
+// error is an *Error.
+func (f *Fleet) Deploy(ctx context.Context, r Request) (*Result, error) {
+	held, l, err := f.acquire(ctx, r.Release.By, r.LockWait)
+	if err != nil {
+		return nil, newError(Unchanged, err)
+	}
+	defer l.release(ctx)
+	d := &deployment{Fleet: f, Request: r, id: newID(), lease: l, prepared: map[string]*api.PrepareResult{}}
+	if d.before, err = f.settle(held, l); err != nil {
+		return nil, newError(Unchanged, err)
+	}
+	d.resolve()
+	if from, same := d.unchanged(); same {
+		d.Release.Number = from
+		return &Result{Release: d.Release, From: from, Unchanged: true}, nil
+	}
+	return d.run(held)
+}
+
+// run walks the road from prepare to confirm.
+func (d *deployment) run(ctx context.Context) (*Result, error) {
+	if err := d.prepare(ctx); err != nil {
+		return nil, d.discard(ctx, err)
+	}
+	if err := d.tasks(ctx, pipeline.HookPreDeploy); err != nil {
+		return nil, d.discard(ctx, err)
+	}
+	changes := d.changes()
+	if err := d.commit(ctx, changes); err != nil {
+		return nil, d.goBack(ctx, err)
+	}
+	if err := d.tasks(ctx, pipeline.HookPostDeploy); err != nil {
+		return nil, d.goBack(ctx, err)
+	}
+	verified, err := d.verify(ctx)
+	if err != nil {
+		return nil, d.goBack(ctx, err)
+	}
+	if err := d.confirm(ctx, verified); err != nil {
+		return nil, err
+	}
+	result := &Result{Release: d.Release, From: d.from(), Received: map[string]int64{}}
+	for name, p := range d.prepared {
+		result.Received[name] = p.Received
+	}
+	for _, c := range changes {
+		result.Changed += len(c.Changed)
+		result.Removed += len(c.Removed)
+	}
+	return result, nil
+}
+
+// resolve fills in what only the hosts know: the release's number and where
+// its instances go.
+func (d *deployment) resolve() {
+	previous := map[string][]string{}
+	last := 0
+	for _, name := range sortedKeys(d.before) {
+		env := d.before[name]
+		last = max(last, env.LastNumber)
+		if env.Current != nil {
+			previous[name] = env.Current.Placement[name]
+		}
+	}
+	d.Release.Project, d.Release.Environment = d.Project, d.Environment
+	if d.Release.Number == 0 {
+		d.Release.Number = last + 1
+	}
+	if d.Release.Placement == nil {
+		d.Release.Placement = d.Place(previous)
+	}
+}
+
+// unchanged tells whether every host runs this release's content, whole and
+// confirmed, and under which number.
+func (d *deployment) unchanged() (number int, same bool) {
+	for _, env := range d.before {
+		if env.Current == nil || !SameContent(*env.Current, d.Release) || len(env.Drift) > 0 {
+			return 0, false
+		}
+		if number != 0 && env.Current.Number != number {
+			return 0, false
+		}
+		if d.Kind == KindPromote && env.Current.Number != d.Release.Number {
+			return 0, false
+		}
+		number = env.Current.Number
+	}
+	return number, number != 0
+}
+
+// Kinds of deployment.
+const (
+	KindDeploy   = "deploy"
+	KindPromote  = "promote"
+	KindRollback = "rollback"
+)
+
+func (d *deployment) from() int {
+	for _, name := range sortedKeys(d.before) {
+		if c := d.before[name].Current; c != nil {
+			return c.Number
+		}
+	}
+	return 0
+}
+
+// prepare makes every host ready. Nothing that serves changes.
+func (d *deployment) prepare(ctx context.Context) error {
+	digests := map[string]bool{}
+	for _, image := range d.Release.Images {
+		digests[image.Digest] = true
+	}
+	return d.each(ctx, func(ctx context.Context, h *Host) error {
+		sources := map[string][]api.ImageSource{}
+		for digest := range digests {
+			sources[digest] = d.Sources(h, digest)
+		}
+		result, err := d.on(h).Prepare(ctx, api.Prepare{
+			Deployment: d.id, Fence: d.lease.fences[h.Name], Kind: d.Kind, Actor: d.Release.By,
+			Host: h.Name, Release: d.Release, Sources: sources, Secrets: d.Secrets,
+		}, d.hostSink(h.Name))
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.prepared[h.Name] = result
+		d.emit(h.Name, event.Event{Type: event.HostState, State: event.Prepared, Done: result.Received, Unit: "bytes"})
+		return nil
+	})
+}
+
+// tasks runs the release's tasks with that hook on the first host, in the
+// order of their names.
+func (d *deployment) tasks(ctx context.Context, hook string) error {
+	h := d.hosts[0]
+	for _, t := range d.Release.Tasks {
+		if t.Hook != hook {
+			continue
+		}
+		subject := "task " + t.Name
+		d.emit(h.Name, event.Event{Type: event.StageStarted, Stage: "task", Subject: subject})
+		began := time.Now()
+		run, err := d.on(h).RunTask(ctx, t.Name, api.RunTask{
+			Fence: d.lease.fences[h.Name], Deployment: d.id, Actor: d.Release.By, Key: d.id + "/" + t.Name,
+		}, d.hostSink(h.Name))
+		if err == nil && (run.ExitCode != 0 || run.TimedOut) {
+			err = &api.Error{Code: api.CodeUnhealthy, Message: taskFailure(t, run), Logs: run.Logs}
+		}
+		d.emit(h.Name, event.Event{Type: event.StageFinished, Stage: "task", Subject: subject, Took: time.Since(began).Seconds(), Error: text(err)})
+		if err != nil {
+			return &HostError{Host: h.Name, Err: err}
+		}
+	}
+	return nil
+}
+
+func taskFailure(t pipeline.Task, run *api.TaskRun) string {
+	if run.TimedOut {
+		return fmt.Sprintf("task %s did not end within %s", t.Name, t.Timeout)
+	}
+	return fmt.Sprintf("task %s ended with exit code %d", t.Name, run.ExitCode)
+}
+
+// commit walks the batches. Retiring goes on beside later batches: draining
+// must not hold up the rollout.
+func (d *deployment) commit(ctx context.Context, changes []change) error {
+	for n, batch := range d.batches(changes) {
+		if err := d.step(ctx, n, batch.steps); err != nil {
+			return err
+		}
+		d.retire(ctx, n, batch.retire)
+		if batch.pause != "" && d.Continue != nil {
+			if err := d.Continue(ctx, batch.pause); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *deployment) step(ctx context.Context, n int, steps map[string][]api.Step) error {
+	return d.eachOf(ctx, slices.Collect(maps.Keys(steps)), func(ctx context.Context, h *Host) error {
+		for i := range steps[h.Name] {
+			steps[h.Name][i].Key = fmt.Sprintf("%d.%s", n, steps[h.Name][i].Action)
+		}
+		_, err := d.on(h).Steps(ctx, d.id, api.Steps{Fence: d.lease.fences[h.Name], Steps: steps[h.Name]}, d.hostSink(h.Name))
+		return err
+	})
+}
+
+// retire asks for the old containers to be drained and stopped. What fails
+// here is no failure of the release: the agent goes on with it by itself.
+func (d *deployment) retire(ctx context.Context, n int, steps map[string][]api.Step) {
+	if len(steps) == 0 {
+		return
+	}
+	if err := d.step(ctx, n, steps); err != nil {
+		d.emit("", event.Event{Type: event.Warning, Text: "retiring old containers: " + err.Error()})
+	}
+}
+
+func (d *deployment) verify(ctx context.Context) ([]api.VerifyResult, error) {
+	if d.Verify == nil {
+		return nil, nil
+	}
+	return d.Verify(ctx, d.Release)
+}
+
+// confirm makes the release the current one. Once the first host has
+// confirmed there is no way back: the others are told until they answer, and
+// what can't be told is finished by the next command.
+func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	// Long enough that no agent goes back by itself between the confirms.
+	if err := d.lease.renew(ctx, 5*time.Minute); err != nil {
+		return d.goBack(ctx, err)
+	}
+	err := d.each(ctx, func(ctx context.Context, h *Host) error {
+		_, err := d.on(h).Confirm(ctx, d.id, api.Confirm{
+			Fence: d.lease.fences[h.Name], Verified: verified, Approval: d.Approval, Skipped: d.Skipped,
+		})
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	failed := failedHosts(err)
+	if len(failed) == len(d.hosts) {
+		return d.goBack(ctx, err)
+	}
+	e := newError(NotReverted, fmt.Errorf("confirming release %d: %w", d.Release.Number, err))
+	e.Stuck = failed
+	return e
+}
+
+// discard ends a deployment before anything has changed.
+func (d *deployment) discard(ctx context.Context, cause error) error {
+	if err := d.revert(ctx, cause); err != nil {
+		d.emit("", event.Event{Type: event.Warning, Text: "discarding what was prepared: " + err.Error(), Next: "dray recover " + d.Environment})
+	}
+	return newError(Unchanged, cause)
+}
+
+// goBack reverts every host after something has changed.
+func (d *deployment) goBack(ctx context.Context, cause error) error {
+	err := d.revert(ctx, cause)
+	if err == nil {
+		return newError(Reverted, cause)
+	}
+	e := newError(NotReverted, cause)
+	e.Stuck = failedHosts(err)
+	e.Cause = errors.Join(cause, err)
+	return e
+}
+
+func (d *deployment) revert(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	return d.each(ctx, func(ctx context.Context, h *Host) error {
+		_, err := d.on(h).Revert(ctx, d.id, api.Revert{Fence: d.lease.fences[h.Name], Reason: firstLine(cause)}, d.hostSink(h.Name))
+		if isCode(err, api.CodeNotFound) {
+			return nil // the host had not begun
+		}
+		return err
+	})
+}
+
+func (d *deployment) emit(host string, e event.Event) {
+	e.Host, e.Release = host, d.Release.Number
+	d.sink.Emit(e)
+}
+
+// newID returns an id that sorts by time.
+func newID() string {
+	return time.Now().UTC().Format("20060102t150405") + "-" + strings.ToLower(rand.Text()[:8])
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

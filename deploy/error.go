@@ -1,0 +1,89 @@
+package deploy
+
+import (
+	"errors"
+	"slices"
+
+	"dray/targets/api"
+)
+
+// Outcome says in what state a failed deployment left the environment.
+type Outcome int
+
+// Outcomes.
+const (
+	Unchanged   Outcome = iota // nothing has changed
+	Reverted                   // every host went back
+	NotReverted                // the hosts in Error.Stuck did not go back
+	Refused                    // somebody else holds the lease, or a freeze is on; nothing has changed
+)
+
+// Error is why a deployment failed, and what is true now.
+type Error struct {
+	Outcome Outcome
+	Cause   error
+	Stuck   []string // hosts that could not be brought back
+	Logs    []string // the last lines of the container that failed
+	Partial bool     // something of the new release had served before it went back
+}
+
+func (e *Error) Error() string { return e.Cause.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// HostError is a failure on one host.
+type HostError struct {
+	Host string
+	Err  error
+}
+
+func (e *HostError) Error() string { return e.Host + ": " + e.Err.Error() }
+
+// Unwrap returns the failure itself.
+func (e *HostError) Unwrap() error { return e.Err }
+
+// joinHosts makes one error of what failed on several hosts, sorted by host.
+func joinHosts(failed map[string]error) error {
+	var names []string
+	for name := range failed {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, &HostError{Host: name, Err: failed[name]})
+	}
+	return errors.Join(errs...)
+}
+
+// failedHosts lists the hosts that err speaks of.
+func failedHosts(err error) []string {
+	var out []string
+	var walk func(error)
+	walk = func(err error) {
+		var h *HostError
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range many.Unwrap() {
+				walk(e)
+			}
+		} else if errors.As(err, &h) {
+			out = append(out, h.Host)
+		}
+	}
+	walk(err)
+	return out
+}
+
+// newError wraps cause with what the agents told about it.
+func newError(outcome Outcome, cause error) *Error {
+	e := &Error{Outcome: outcome, Cause: cause}
+	var refused *api.Error
+	if errors.As(cause, &refused) {
+		e.Logs = refused.Logs
+		if refused.Code == api.CodeLocked && outcome == Unchanged {
+			e.Outcome = Refused
+		}
+	}
+	return e
+}

@@ -1,0 +1,123 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"dray/targets/api"
+)
+
+const (
+	leaseTTL   = 20 * time.Second
+	leaseRenew = 5 * time.Second
+	// A deployment's end is spoken on a context that outlives its
+	// cancellation, bounded by this.
+	cleanupTime = 2 * time.Minute
+)
+
+var errLeaseLost = errors.New("the lease was lost")
+
+// lease is the right to change the environment, on every host. Hosts number
+// their fences by themselves.
+type lease struct {
+	fleet  *Fleet
+	fences map[string]uint64
+	stop   context.CancelCauseFunc
+	done   chan struct{}
+}
+
+// acquire takes the lease on all hosts. The first host by name is asked first:
+// of two deployers one is refused there, and holds nothing.
+func (f *Fleet) acquire(ctx context.Context, holder api.Actor, wait time.Duration) (context.Context, *lease, error) {
+	l := &lease{fleet: f, fences: map[string]uint64{}}
+	var mu sync.Mutex
+	take := func(ctx context.Context, h *Host) error {
+		got, err := f.on(h).AcquireLease(ctx, api.AcquireLease{Holder: holder, TTL: int(leaseTTL / time.Second)})
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		l.fences[h.Name] = got.Fence
+		return nil
+	}
+	names := f.Names()
+	if err := f.waitTurn(ctx, names[:1], wait, take); err != nil {
+		return nil, nil, err
+	}
+	if err := f.eachOf(ctx, names[1:], take); err != nil {
+		l.release(context.WithoutCancel(ctx))
+		return nil, nil, err
+	}
+	held, stop := context.WithCancelCause(ctx)
+	l.stop, l.done = stop, make(chan struct{})
+	go l.keep(held)
+	return held, l, nil
+}
+
+// waitTurn takes the lease of the first host, for up to wait while another
+// holder has it.
+func (f *Fleet) waitTurn(ctx context.Context, names []string, wait time.Duration, take func(context.Context, *Host) error) error {
+	deadline := time.Now().Add(wait)
+	for {
+		err := f.eachOf(ctx, names, take)
+		if !isCode(err, api.CodeLocked) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// keep renews the lease until stop. A host that can't be renewed for a whole
+// TTL ends the deployment: its agent will go back by itself.
+func (l *lease) keep(ctx context.Context) {
+	defer close(l.done)
+	tick := time.NewTicker(leaseRenew)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		bounded, cancel := context.WithTimeout(ctx, leaseRenew)
+		err := l.renew(bounded, leaseTTL)
+		cancel()
+		switch {
+		case err == nil:
+			last = time.Now()
+		case isCode(err, api.CodeFenced) || time.Since(last) > leaseTTL:
+			l.stop(fmt.Errorf("%w: %w", errLeaseLost, err))
+			return
+		}
+	}
+}
+
+func (l *lease) renew(ctx context.Context, ttl time.Duration) error {
+	return l.fleet.each(ctx, func(ctx context.Context, h *Host) error {
+		_, err := l.fleet.on(h).RenewLease(ctx, api.RenewLease{Fence: l.fences[h.Name], TTL: int(ttl / time.Second)})
+		return err
+	})
+}
+
+// release gives the lease back where it was taken. A host that can't be told
+// ends it by itself.
+func (l *lease) release(ctx context.Context) {
+	if l.stop != nil {
+		l.stop(nil)
+		<-l.done
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	_ = l.fleet.eachOf(ctx, sortedKeys(l.fences), func(ctx context.Context, h *Host) error {
+		return l.fleet.on(h).ReleaseLease(ctx, l.fences[h.Name])
+	})
+}

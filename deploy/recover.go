@@ -1,0 +1,132 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+// settle ends what an earlier deployment left in doubt, under the new lease,
+// and returns what the hosts run then. Where one host confirmed, the decision
+// was made: the others are confirmed too. Otherwise all go back.
+func (f *Fleet) settle(ctx context.Context, l *lease) (map[string]*api.Environment, error) {
+	seen, err := f.Observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	doubtful := map[string]*api.Deployment{}
+	for name, env := range seen {
+		if env.Deployment != nil {
+			doubtful[name] = env.Deployment
+		}
+	}
+	if len(doubtful) == 0 {
+		return seen, nil
+	}
+	if err := f.finish(ctx, l, seen, doubtful); err != nil {
+		return nil, fmt.Errorf("finishing an earlier deployment: %w", err)
+	}
+	return f.Observe(ctx)
+}
+
+func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Environment, doubtful map[string]*api.Deployment) error {
+	return f.eachOf(ctx, sortedKeys(doubtful), func(ctx context.Context, h *Host) error {
+		d := doubtful[h.Name]
+		if d.State == api.StateCommitted && decided(seen, d) {
+			f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release,
+				Text: fmt.Sprintf("release %d was confirmed elsewhere; confirming it on %s", d.Release, h.Name)})
+			_, err := f.on(h).Confirm(ctx, d.ID, api.Confirm{Fence: l.fences[h.Name]})
+			return err
+		}
+		f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release,
+			Text: fmt.Sprintf("%s of release %d by %s was not finished; going back to release %d", d.Kind, d.Release, d.Actor.User, d.From)})
+		_, err := f.on(h).Revert(ctx, d.ID, api.Revert{Fence: l.fences[h.Name], Reason: "its deployer went away"}, f.hostSink(h.Name))
+		return err
+	})
+}
+
+// decided tells whether some host confirmed that deployment's release.
+func decided(seen map[string]*api.Environment, d *api.Deployment) bool {
+	for _, env := range seen {
+		if env.Deployment == nil && env.Current != nil && env.Current.Number == d.Release {
+			return true
+		}
+	}
+	return false
+}
+
+// Recovery says what Recover found and did.
+type Recovery struct {
+	Finished int      // hosts where something was in doubt
+	Release  int      // what all hosts run now; 0 when they differ
+	Behind   []string // hosts that run another release than the newest confirmed one
+}
+
+// Recover finishes what is in doubt and says what the hosts run.
+func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor) (*Recovery, error) {
+	held, l, err := f.acquire(ctx, by, 0)
+	if err != nil {
+		return nil, newError(Unchanged, err)
+	}
+	defer l.release(ctx)
+	before, err := f.Observe(held)
+	if err != nil {
+		return nil, newError(Unchanged, err)
+	}
+	r := &Recovery{}
+	for _, env := range before {
+		if env.Deployment != nil {
+			r.Finished++
+		}
+	}
+	after, err := f.settle(held, l)
+	if err != nil {
+		return nil, newError(Unchanged, err)
+	}
+	newest := 0
+	for _, env := range after {
+		if env.Current != nil {
+			newest = max(newest, env.Current.Number)
+		}
+	}
+	for _, name := range sortedKeys(after) {
+		if c := after[name].Current; newest != 0 && (c == nil || c.Number != newest) {
+			r.Behind = append(r.Behind, name)
+		}
+	}
+	if len(r.Behind) == 0 {
+		r.Release = newest
+	}
+	return r, nil
+}
+
+// Down removes the environment from every host.
+func (f *Fleet) Down(ctx context.Context, by pipeline.Actor, volumes bool) (map[string]*api.DownResult, error) {
+	held, l, err := f.acquire(ctx, by, 0)
+	if err != nil {
+		return nil, newError(Unchanged, err)
+	}
+	defer l.release(ctx)
+	var mu sync.Mutex
+	results := map[string]*api.DownResult{}
+	err = f.each(held, func(ctx context.Context, h *Host) error {
+		got, err := f.on(h).Down(ctx, api.Down{Fence: l.fences[h.Name], Actor: by, Volumes: volumes}, f.hostSink(h.Name))
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		results[h.Name] = got
+		return nil
+	})
+	if err != nil {
+		e := newError(NotReverted, err)
+		e.Stuck = failedHosts(err)
+		return results, e
+	}
+	return results, nil
+}

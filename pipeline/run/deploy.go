@@ -1,0 +1,245 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+)
+
+// Kinds of deployment.
+const (
+	KindDeploy   = "deploy"
+	KindPromote  = "promote"
+	KindRollback = "rollback"
+)
+
+// Deploy builds what env runs, and brings it there. An environment behind a
+// gate only takes what passed the environment before.
+func (r *Runner) Deploy(ctx context.Context, name string) (*Deployed, error) {
+	env, err := r.environment(name)
+	if err != nil {
+		return nil, err
+	}
+	// Hosts are reached while the image is built: a wrong key shows at once.
+	var built Built
+	var open Environment
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		if built, err = r.Build(both, targetsOf(env)...); err != nil || len(built) == 0 {
+			return err
+		}
+		return r.Push(both, built)
+	})
+	group.Go(func() (err error) {
+		open, err = r.Deployer.Open(both, env, r.Sink)
+		return err
+	})
+	err = group.Wait()
+	if open != nil {
+		defer open.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	images, err := r.imagesFor(ctx, env, built)
+	if err != nil {
+		return nil, err
+	}
+	if env.Promotion != nil {
+		return r.enter(ctx, env, open, images)
+	}
+	return r.bring(ctx, env, open, Deployment{Kind: KindDeploy}, images, 0)
+}
+
+// Promote brings the release that from runs to the next environment. An empty
+// from is the one that the gate names.
+func (r *Runner) Promote(ctx context.Context, from, to string) (*Deployed, error) {
+	env, err := r.environment(to)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case env.Promotion == nil && from == "":
+		return nil, fmt.Errorf("environment %s has no promotion block: say from where (dray promote FROM %s)", to, to)
+	case env.Promotion != nil && from != "" && from != env.Promotion.From:
+		return nil, &Refusal{Environment: to, Reasons: []string{
+			fmt.Sprintf("it takes releases from %s, not from %s (%s)", env.Promotion.From, from, env.Promotion.At),
+		}, Next: fmt.Sprintf("dray promote %s %s", env.Promotion.From, to)}
+	case from == "":
+		from = env.Promotion.From
+	}
+	open, err := r.Deployer.Open(ctx, env, r.Sink)
+	if err != nil {
+		return nil, err
+	}
+	defer open.Close()
+	return r.promote(ctx, env, from, open, nil)
+}
+
+// enter promotes images into an environment behind a gate.
+func (r *Runner) enter(ctx context.Context, env *pipeline.Environment, open Environment, images map[string]pipeline.ReleaseImage) (*Deployed, error) {
+	return r.promote(ctx, env, env.Promotion.From, open, images)
+}
+
+// promote brings what from runs to env. Where expected is given, only exactly
+// those images may pass.
+func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from string, open Environment, expected map[string]pipeline.ReleaseImage) (*Deployed, error) {
+	source, err := r.environment(from)
+	if err != nil {
+		return nil, err
+	}
+	origin, err := r.Deployer.Open(ctx, source, r.Sink)
+	if err != nil {
+		return nil, fmt.Errorf("reading what %s runs: %w", from, err)
+	}
+	defer origin.Close()
+	running, err := origin.Running(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading what %s runs: %w", from, err)
+	}
+	current, err := open.Running(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading what %s runs: %w", env.Name, err)
+	}
+	gate := gate{runner: r, env: env, from: source, running: running, current: current, expected: expected}
+	images, approval, err := gate.check()
+	if err != nil {
+		return nil, err
+	}
+	return r.bring(ctx, env, open, Deployment{Kind: KindPromote, Origin: origin, Approval: approval}, images, running.Release.Number)
+}
+
+// Rollback brings an older release back, from what the hosts kept. Number 0 is
+// the stable one before the current.
+func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deployed, error) {
+	env, err := r.environment(name)
+	if err != nil {
+		return nil, err
+	}
+	open, err := r.Deployer.Open(ctx, env, r.Sink)
+	if err != nil {
+		return nil, err
+	}
+	defer open.Close()
+	kept, err := open.Releases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	running, err := open.Running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	target, err := chooseRollback(env.Name, kept, running.Release, number)
+	if err != nil {
+		return nil, err
+	}
+	target.By = r.Actor
+	d := Deployment{Kind: KindRollback, Release: *target}
+	return r.deploy(ctx, env, open, d)
+}
+
+func chooseRollback(env string, kept []pipeline.Release, current *pipeline.Release, number int) (*pipeline.Release, error) {
+	var numbers []string
+	for i := range kept {
+		if current != nil && kept[i].Number == current.Number {
+			continue
+		}
+		if number == 0 || kept[i].Number == number {
+			return &kept[i], nil
+		}
+		numbers = append(numbers, fmt.Sprint(kept[i].Number))
+	}
+	refusal := &Refusal{Environment: env, Release: number, Next: "dray history " + env}
+	if current != nil {
+		refusal.Runs = current.Number
+	}
+	switch {
+	case number == 0:
+		refusal.Reasons = []string{"there is no stable release before the current one"}
+	case current != nil && number == current.Number:
+		refusal.Reasons = []string{fmt.Sprintf("it runs release %d already", number)}
+	default:
+		refusal.Reasons = []string{fmt.Sprintf("release %d is not kept on all hosts; there are: %s", number, strings.Join(numbers, ", "))}
+	}
+	return nil, refusal
+}
+
+// Ship builds, then walks every environment in order, up to the first gate
+// that says no for now.
+func (r *Runner) Ship(ctx context.Context) ([]*Deployed, *Refusal, error) {
+	envs := r.Project.Environments
+	built, err := r.Build(ctx, targetsOf(envs...)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.Push(ctx, built); err != nil {
+		return nil, nil, err
+	}
+	var done []*Deployed
+	for _, env := range envs {
+		got, err := r.shipTo(ctx, env, built)
+		if refusal, ok := err.(*Refusal); ok && len(done) > 0 {
+			return done, refusal, nil
+		}
+		if err != nil {
+			return done, nil, err
+		}
+		done = append(done, got)
+	}
+	return done, nil, nil
+}
+
+func (r *Runner) shipTo(ctx context.Context, env *pipeline.Environment, built Built) (*Deployed, error) {
+	open, err := r.Deployer.Open(ctx, env, r.Sink)
+	if err != nil {
+		return nil, err
+	}
+	defer open.Close()
+	images, err := r.imagesFor(ctx, env, built)
+	if err != nil {
+		return nil, err
+	}
+	if env.Promotion != nil {
+		return r.enter(ctx, env, open, images)
+	}
+	return r.bring(ctx, env, open, Deployment{Kind: KindDeploy}, images, 0)
+}
+
+// bring makes the release and deploys it. Number 0 is the environment's next.
+func (r *Runner) bring(ctx context.Context, env *pipeline.Environment, open Environment, d Deployment, images map[string]pipeline.ReleaseImage, number int) (*Deployed, error) {
+	release, values, err := r.release(env, images)
+	if err != nil {
+		return nil, err
+	}
+	release.Number = number
+	d.Release, d.Secrets = release, values
+	return r.deploy(ctx, env, open, d)
+}
+
+func (r *Runner) deploy(ctx context.Context, env *pipeline.Environment, open Environment, d Deployment) (*Deployed, error) {
+	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
+	if len(env.Verify) > 0 {
+		d.Verify = func(ctx context.Context, release pipeline.Release) error {
+			return r.verify(ctx, env, open.Addresses(), release, sink)
+		}
+	}
+	return stage(sink, "deploy", strings.Join(env.Hosts, " "), func(event.Sink) (*Deployed, error) {
+		return open.Deploy(ctx, d)
+	})
+}
+
+func (r *Runner) environment(name string) (*pipeline.Environment, error) {
+	if env := r.Project.Environment(name); env != nil {
+		return env, nil
+	}
+	var names []string
+	for _, e := range r.Project.Environments {
+		names = append(names, e.Name)
+	}
+	return nil, fmt.Errorf("no environment %q; declared: %s", name, strings.Join(names, ", "))
+}

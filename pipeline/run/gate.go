@@ -1,0 +1,108 @@
+package run
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"dray/pipeline"
+)
+
+// gate is the check in front of an environment.
+type gate struct {
+	runner   *Runner
+	env      *pipeline.Environment
+	from     *pipeline.Environment
+	running  *Running // in from
+	current  *Running // in env
+	expected map[string]pipeline.ReleaseImage
+}
+
+// check returns the images that may enter, or a *Refusal with every reason.
+func (g *gate) check() (map[string]pipeline.ReleaseImage, *Approval, error) {
+	refusal := &Refusal{Environment: g.env.Name}
+	if g.current.Release != nil {
+		refusal.Runs = g.current.Release.Number
+	}
+	release := g.running.Release
+	if release == nil {
+		refusal.Reasons = []string{fmt.Sprintf("nothing ever ran in %s", g.from.Name)}
+		refusal.Next = "dray deploy " + g.from.Name
+		return nil, nil, refusal
+	}
+	refusal.Release = release.Number
+	if len(g.running.Differ) > 0 {
+		refusal.Reasons = append(refusal.Reasons, fmt.Sprintf("the hosts of %s do not agree on what runs there: look at %s", g.from.Name, strings.Join(g.running.Differ, ", ")))
+		refusal.Next = "dray status " + g.from.Name
+	}
+	images, missing := promoted(g.env, release)
+	refusal.Reasons = append(refusal.Reasons, missing...)
+	refusal.Reasons = append(refusal.Reasons, g.strangers(release)...)
+	var approval *Approval
+	if p := g.env.Promotion; p != nil {
+		refusal.Reasons = append(refusal.Reasons, g.running.Evidence...)
+		refusal.Reasons = append(refusal.Reasons, g.tooYoung(p)...)
+		if p.Approve && len(refusal.Reasons) == 0 {
+			approved, reasons, err := g.approved(p, release)
+			if err != nil {
+				return nil, nil, err
+			}
+			approval = approved
+			refusal.Reasons = append(refusal.Reasons, reasons...)
+		}
+	}
+	if len(refusal.Reasons) > 0 {
+		if refusal.Next == "" {
+			refusal.Next = fmt.Sprintf("dray promote %s, when that is so", g.env.Name)
+		}
+		return nil, nil, refusal
+	}
+	return images, approval, nil
+}
+
+// strangers tells which expected images are not what from runs.
+func (g *gate) strangers(release *pipeline.Release) []string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(g.expected)) {
+		if have := release.Images[key]; have.Digest != g.expected[key].Digest {
+			out = append(out, fmt.Sprintf("%s %s never ran in %s, which runs %s: dray deploy %s first",
+				strings.TrimPrefix(key, "task."), short(g.expected[key].Digest), g.from.Name, short(have.Digest), g.from.Name))
+		}
+	}
+	return out
+}
+
+func (g *gate) tooYoung(p *pipeline.Promotion) []string {
+	age := g.runner.Now().Sub(g.running.Since)
+	if p.MinAge == 0 || age >= p.MinAge.D() {
+		return nil
+	}
+	return []string{fmt.Sprintf("it has been healthy in %s for %s; %s asks for %s (%s)",
+		g.from.Name, pipeline.Duration(age.Round(time.Second)), g.env.Name, p.MinAge, p.At)}
+}
+
+func (g *gate) approved(p *pipeline.Promotion, release *pipeline.Release) (*Approval, []string, error) {
+	if a := g.current.Approved; a != nil && a.Release == release.Number {
+		return a, nil, nil
+	}
+	if g.runner.Approve != nil {
+		yes, err := g.runner.Approve(g.env.Name, *release)
+		if err != nil {
+			return nil, nil, err
+		}
+		if yes {
+			return &Approval{Release: release.Number, By: g.runner.Actor, At: g.runner.Now()}, nil, nil
+		}
+	}
+	return nil, []string{fmt.Sprintf("nobody has approved it (%s): dray approve %s %d", p.At, g.env.Name, release.Number)}, nil
+}
+
+func short(digest string) string {
+	_, hex, _ := strings.Cut(digest, ":")
+	if hex == "" {
+		return "(none)"
+	}
+	return hex[:min(12, len(hex))]
+}

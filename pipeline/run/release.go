@@ -1,0 +1,110 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"dray/pipeline"
+)
+
+// targetsOf returns the targets that an environment's services and tasks run.
+func targetsOf(envs ...*pipeline.Environment) []string {
+	set := map[string]bool{}
+	for _, env := range envs {
+		for _, s := range env.Services {
+			set[s.Image.Target] = true
+		}
+		for _, t := range env.Tasks {
+			set[t.Image.Target] = true
+		}
+	}
+	delete(set, "")
+	return slices.Sorted(maps.Keys(set))
+}
+
+// release makes the release that env would run with these images: by service,
+// or "task.NAME".
+func (r *Runner) release(env *pipeline.Environment, images map[string]pipeline.ReleaseImage) (pipeline.Release, map[string]string, error) {
+	out := pipeline.Release{
+		Project: r.Project.Name, Environment: env.Name, Created: r.Now().UTC(), By: r.Actor, Source: r.Source,
+		Images: images, Retain: env.Retain, ConfirmIn: env.ConfirmWithin,
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(env.Services)) {
+		s := env.Services[name]
+		out.Services = append(out.Services, *s)
+		names = appendSecrets(names, s.Secrets)
+	}
+	for _, name := range slices.Sorted(maps.Keys(env.Tasks)) {
+		t := env.Tasks[name]
+		out.Tasks = append(out.Tasks, *t)
+		names = appendSecrets(names, t.Secrets)
+	}
+	if len(names) == 0 {
+		return out, nil, nil
+	}
+	slices.Sort(names)
+	versions, values, err := r.Secrets(env.Name, slices.Compact(names))
+	if err != nil {
+		return out, nil, err
+	}
+	out.Secrets = versions
+	return out, values, nil
+}
+
+func appendSecrets(names []string, secrets []pipeline.Secret) []string {
+	for _, s := range secrets {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// imagesFor finds the image of every service and task of env: what was built,
+// or the digest that a reference is pinned to.
+func (r *Runner) imagesFor(ctx context.Context, env *pipeline.Environment, built Built) (map[string]pipeline.ReleaseImage, error) {
+	images := map[string]pipeline.ReleaseImage{}
+	for key, image := range uses(env) {
+		if image.Target != "" {
+			images[key] = built[image.Target]
+			continue
+		}
+		pinned, err := r.Images.Pin(ctx, image.Ref)
+		if err != nil {
+			return nil, fmt.Errorf("resolving image %s of %s: %w", image.Ref, key, err)
+		}
+		images[key] = pinned
+	}
+	return images, nil
+}
+
+// promoted takes the images of env from a release that ran elsewhere. What
+// that release lacks is told in words.
+func promoted(env *pipeline.Environment, from *pipeline.Release) (map[string]pipeline.ReleaseImage, []string) {
+	images := map[string]pipeline.ReleaseImage{}
+	var missing []string
+	for key := range uses(env) {
+		image, ok := from.Images[key]
+		if !ok {
+			missing = append(missing, fmt.Sprintf("%s is not part of release %d of %s", strings.TrimPrefix(key, "task."), from.Number, from.Environment))
+			continue
+		}
+		images[key] = image
+	}
+	slices.Sort(missing)
+	return images, missing
+}
+
+// uses maps a release's image keys to what the file says.
+func uses(env *pipeline.Environment) map[string]pipeline.Image {
+	out := map[string]pipeline.Image{}
+	for name, s := range env.Services {
+		out[name] = s.Image
+	}
+	for name, t := range env.Tasks {
+		out["task."+name] = t.Image
+	}
+	return out
+}

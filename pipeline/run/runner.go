@@ -1,0 +1,202 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+)
+
+// Builder builds one target into this user's image store.
+type Builder interface {
+	Build(ctx context.Context, target *pipeline.Target, sink event.Sink) (pipeline.ReleaseImage, error)
+}
+
+// Images moves images between the image store and registries.
+type Images interface {
+	// Push brings an image of the store to its registry under these tags.
+	Push(ctx context.Context, image pipeline.ReleaseImage, tags []string, sink event.Sink) error
+	// Pin gives the digest that a reference has now, or is pinned to.
+	Pin(ctx context.Context, ref string) (pipeline.ReleaseImage, error)
+}
+
+// Deployer opens environments.
+type Deployer interface {
+	Open(ctx context.Context, env *pipeline.Environment, sink event.Sink) (Environment, error)
+}
+
+// Environment is an environment whose hosts are connected.
+type Environment interface {
+	// Running returns the release that all hosts have confirmed.
+	Running(ctx context.Context) (*Running, error)
+	// Releases returns the stable releases kept on the hosts, newest first.
+	Releases(ctx context.Context) ([]pipeline.Release, error)
+	Deploy(ctx context.Context, d Deployment) (*Deployed, error)
+	Addresses() map[string]string // host's name → address or DNS name
+	Close()
+}
+
+// Running is what an environment runs.
+type Running struct {
+	Release  *pipeline.Release // nil: nothing was ever confirmed
+	Since    time.Time         // confirmed on the last host
+	Differ   []string          // hosts that run another release than the others, or have one in doubt
+	Evidence []string          // what is wrong with the hosts' evidence, in words; empty when it holds
+	Approved *Approval         // of Deployment.Release in the environment that asked; nil when there is none
+}
+
+// Approval is a person's yes.
+type Approval struct {
+	Release int
+	By      pipeline.Actor
+	At      time.Time
+}
+
+// Deployment is one release on its way onto an environment.
+type Deployment struct {
+	Kind     string
+	Release  pipeline.Release
+	Secrets  map[string]string // version → value
+	Origin   Environment       // where the bytes are when this machine has not got them; may be nil
+	Approval *Approval
+	Verify   func(ctx context.Context, r pipeline.Release) error // nil when there is nothing to verify
+}
+
+// Deployed says what a deployment has done.
+type Deployed struct {
+	Release   pipeline.Release
+	From      int
+	Unchanged bool
+	Changed   int
+	Removed   int
+	Received  map[string]int64
+}
+
+// Secrets finds the secrets of an environment: name → version and version →
+// value.
+type Secrets func(env string, names []string) (versions, values map[string]string, err error)
+
+// Runner walks a project's stages.
+type Runner struct {
+	Project  *pipeline.Project
+	Builder  Builder
+	Images   Images
+	Deployer Deployer
+	Secrets  Secrets
+	Actor    pipeline.Actor
+	Source   pipeline.Source
+	Sink     event.Sink
+	Parallel int              // builds at a time; 0 is 2
+	Now      func() time.Time // the clock of gates
+	// Approve asks the person at the terminal; nil where there is none.
+	Approve func(env string, r pipeline.Release) (bool, error)
+}
+
+// Built maps targets to what they became.
+type Built map[string]pipeline.ReleaseImage
+
+// Build builds the targets, or all of them, and what they are made from.
+func (r *Runner) Build(ctx context.Context, names ...string) (Built, error) {
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(r.Project.Targets))
+	}
+	built := Built{}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(r.Parallel, 2))
+	for _, name := range names {
+		target := r.Project.Targets[name]
+		if target == nil {
+			return nil, fmt.Errorf("no target %q; there are: %v", name, slices.Sorted(maps.Keys(r.Project.Targets)))
+		}
+		group.Go(func() error {
+			image, err := stage(r.Sink, "build", name, func(sink event.Sink) (pipeline.ReleaseImage, error) {
+				return r.Builder.Build(ctx, target, sink)
+			})
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			built[name] = image
+			return nil
+		})
+	}
+	return built, group.Wait()
+}
+
+// Push pushes what was built, where the project declares a registry.
+func (r *Runner) Push(ctx context.Context, built Built) error {
+	if r.Project.Registry == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(built)) {
+		tags := slices.Clone(r.Project.Targets[name].Tags)
+		if r.Source.Commit != "" && !r.Source.Dirty {
+			tags = append(tags, "git-"+r.Source.Commit[:min(12, len(r.Source.Commit))])
+		}
+		_, err := stage(r.Sink, "push", name, func(sink event.Sink) (struct{}, error) {
+			return struct{}{}, r.Images.Push(ctx, built[name], tags, sink)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stage reports the start and the end of one stage.
+func stage[T any](sink event.Sink, name, subject string, do func(event.Sink) (T, error)) (T, error) {
+	sink = event.With(sink, func(e *event.Event) {
+		e.Stage = name
+		if e.Subject == "" {
+			e.Subject = subject
+		}
+	})
+	began := time.Now()
+	sink.Emit(event.Event{Type: event.StageStarted})
+	got, err := do(sink)
+	end := event.Event{Type: event.StageFinished, Took: time.Since(began).Seconds()}
+	if image, ok := any(got).(pipeline.ReleaseImage); ok {
+		end.Digest, end.Total = image.Digest, image.Size
+	}
+	if err != nil {
+		end.Error = err.Error()
+	}
+	sink.Emit(end)
+	return got, err
+}
+
+// Refusal is a gate's no. Nothing has changed.
+type Refusal struct {
+	Environment string
+	Release     int
+	Reasons     []string
+	Runs        int    // what the environment runs now; 0 for nothing
+	Next        string // command to type
+}
+
+func (r *Refusal) Error() string {
+	text := fmt.Sprintf("release %d may not enter %s:", r.Release, r.Environment)
+	if r.Release == 0 {
+		text = fmt.Sprintf("this may not enter %s:", r.Environment)
+	}
+	for _, reason := range r.Reasons {
+		text += "\n  - " + reason
+	}
+	return text
+}
+
+// IsRefusal tells whether err is a gate's no.
+func IsRefusal(err error) bool {
+	var r *Refusal
+	return errors.As(err, &r)
+}

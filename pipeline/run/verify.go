@@ -1,0 +1,142 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+)
+
+// VerifyError is a verify block that did not pass.
+type VerifyError struct {
+	Verify pipeline.Verify
+	Err    error
+	Output []string // its last lines
+}
+
+func (e *VerifyError) Error() string {
+	return fmt.Sprintf("verify %s (%s) did not pass: %v", e.Verify.Name, e.Verify.At, e.Err)
+}
+
+// Unwrap returns why.
+func (e *VerifyError) Unwrap() error { return e.Err }
+
+// verify runs the environment's verify blocks in order, on this machine.
+func (r *Runner) verify(ctx context.Context, env *pipeline.Environment, addresses map[string]string, release pipeline.Release, sink event.Sink) error {
+	for _, v := range env.Verify {
+		_, err := stage(sink, "verify", v.Name, func(sink event.Sink) (struct{}, error) {
+			return struct{}{}, r.verifyOne(ctx, v, r.verifyEnv(env, addresses, release), sink)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Runner) verifyOne(ctx context.Context, v pipeline.Verify, environ []string, sink event.Sink) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, v.Timeout.D(), fmt.Errorf("it did not end within %s", v.Timeout))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, v.Command[0], v.Command[1:]...)
+	cmd.Dir = r.Project.Dir
+	cmd.Env = append(os.Environ(), environ...)
+	for _, name := range slices.Sorted(maps.Keys(v.Env)) {
+		cmd.Env = append(cmd.Env, name+"="+v.Env[name])
+	}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	out := &lines{sink: sink}
+	cmd.Stdout, cmd.Stderr = out, out
+	err := cmd.Run()
+	out.flush()
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%s ended with exit code %d", strings.Join(v.Command, " "), exit.ExitCode())
+	}
+	if err != nil {
+		return &VerifyError{Verify: v, Err: err, Output: out.last}
+	}
+	return nil
+}
+
+// verifyEnv says what a verify command finds in its environment; see
+// pipeline.Verify.
+func (r *Runner) verifyEnv(env *pipeline.Environment, addresses map[string]string, release pipeline.Release) []string {
+	var urls []string
+	for _, host := range env.Hosts {
+		for _, s := range release.Services {
+			if !slices.ContainsFunc(release.Placement[host], func(i string) bool { return strings.HasPrefix(i, s.Name+"/") }) {
+				continue
+			}
+			for _, p := range s.Ports {
+				if p.Publish != 0 && p.Protocol == "tcp" {
+					urls = append(urls, "http://"+net.JoinHostPort(addresses[host], strconv.Itoa(p.Publish)))
+				}
+			}
+		}
+	}
+	digest := ""
+	for _, key := range slices.Sorted(maps.Keys(release.Images)) {
+		digest = release.Images[key].Digest
+		break
+	}
+	return []string{
+		"DRAY_PROJECT=" + r.Project.Name, "DRAY_ENVIRONMENT=" + env.Name,
+		"DRAY_RELEASE=" + strconv.Itoa(release.Number), "DRAY_DIGEST=" + digest,
+		"DRAY_HOSTS=" + strings.Join(env.Hosts, " "), "DRAY_URLS=" + strings.Join(urls, " "),
+	}
+}
+
+// lines turns what a command writes into events, a line each, and keeps the
+// last ones.
+type lines struct {
+	sink event.Sink
+	rest []byte
+	last []string
+}
+
+const keepLines = 20
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
+		if !ok {
+			return len(p), nil
+		}
+		l.line(string(line))
+		l.rest = rest
+	}
+}
+
+func (l *lines) flush() {
+	if len(l.rest) > 0 {
+		l.line(string(l.rest))
+		l.rest = nil
+	}
+}
+
+func (l *lines) line(text string) {
+	l.sink.Emit(event.Event{Type: event.Output, Text: text})
+	l.last = append(l.last, text)
+	if len(l.last) > keepLines {
+		l.last = l.last[1:]
+	}
+}
+
+var _ io.Writer = (*lines)(nil)

@@ -1,0 +1,71 @@
+package ssh
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"runtime"
+	"time"
+)
+
+// dialProxy runs the ProxyCommand of the SSH configuration and speaks through
+// its stdio.
+func (e *endpoint) dialProxy(command string) (net.Conn, error) {
+	cmd := exec.Command("/bin/sh", "-c", "exec "+command) //nolint:gosec // the user's own configuration
+	if runtime.GOOS == "windows" {
+		cmd = exec.Command("cmd", "/c", command) //nolint:gosec // as above
+	}
+	stderr := &Tail{}
+	cmd.Stderr = stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, e.dialError(fmt.Errorf("starting ProxyCommand: %w", err))
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, e.dialError(fmt.Errorf("starting ProxyCommand: %w", err))
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, e.dialError(fmt.Errorf("starting ProxyCommand: %w", err))
+	}
+	return &proxyConn{Reader: out, WriteCloser: in, cmd: cmd}, nil
+}
+
+// proxyConn is a command's stdio as a connection.
+type proxyConn struct {
+	io.Reader
+	io.WriteCloser
+	cmd *exec.Cmd
+}
+
+// Close ends the command.
+func (c *proxyConn) Close() error {
+	_ = c.WriteCloser.Close()
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait() // it was killed: its code says nothing
+	return nil
+}
+
+// LocalAddr names the command.
+func (c *proxyConn) LocalAddr() net.Addr { return proxyAddr(c.cmd.Path) }
+
+// RemoteAddr names the command.
+func (c *proxyConn) RemoteAddr() net.Addr { return proxyAddr(c.cmd.Path) }
+
+// SetDeadline does nothing: whoever gives up closes.
+func (c *proxyConn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (c *proxyConn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (c *proxyConn) SetWriteDeadline(time.Time) error { return nil }
+
+type proxyAddr string
+
+// Network returns "proxy".
+func (proxyAddr) Network() string { return "proxy" }
+
+// String returns the command's path.
+func (a proxyAddr) String() string { return string(a) }

@@ -1,0 +1,118 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+)
+
+// Transport runs commands on one machine: a *Conn, or Local.
+type Transport interface {
+	// Name is the host's name in the file, for messages.
+	Name() string
+	// Start starts a command for sh. It runs until it ends, until Stdio is
+	// closed, or until the Transport is; ctx bounds the start alone.
+	Start(ctx context.Context, command string) (*Process, error)
+	// Stats counts what travelled.
+	Stats() Stats
+	// Done is closed when the machine can't be reached any more; Err says why.
+	Done() <-chan struct{}
+	Err() error
+	Close() error
+}
+
+// Stats are bytes on the wire since the connection began.
+type Stats struct {
+	Sent, Received int64
+}
+
+// Process is a running command.
+type Process struct {
+	Stdio  io.ReadWriteCloser // its stdout and stdin; Close ends it
+	EOF    func() error       // closes its stdin alone
+	Wait   func() error       // an ending with a code other than 0 is *ExitError
+	Stderr *Tail
+}
+
+// ExitError is the end of a command that failed.
+type ExitError struct {
+	Code   int // -1: by a signal or by the loss of the connection
+	Stderr string
+}
+
+// Error gives the code and the last words.
+func (e *ExitError) Error() string {
+	if e.Stderr == "" {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return fmt.Sprintf("exit code %d: %s", e.Code, e.Stderr)
+}
+
+const longestOutput = 16 << 20 // bytes of stdout that Run keeps
+
+// Run runs a command to its end. When ctx ends first, the command is cut off.
+// A failure is *ExitError; stdout and stderr are returned with it.
+func Run(ctx context.Context, t Transport, command string, stdin io.Reader) (stdout, stderr []byte, err error) {
+	p, err := t.Start(ctx, command)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = p.Stdio.Close() })
+	defer stop()
+	var feeding sync.WaitGroup
+	var fed error
+	feeding.Go(func() {
+		if stdin != nil {
+			_, fed = io.Copy(p.Stdio, stdin)
+		}
+		_ = p.EOF() // a command that has ended needs no end of its input
+	})
+	stdout, readErr := io.ReadAll(io.LimitReader(p.Stdio, longestOutput))
+	err = p.Wait()
+	_ = p.Stdio.Close() // ends the feeding of a command that did not read all
+	feeding.Wait()
+	stderr = []byte(p.Stderr.String())
+	switch {
+	case ctx.Err() != nil:
+		return stdout, stderr, context.Cause(ctx)
+	case err != nil:
+		return stdout, stderr, err
+	case fed != nil && !errors.Is(fed, io.EOF):
+		return stdout, stderr, fmt.Errorf("writing to the command: %w", fed)
+	}
+	return stdout, stderr, readErr
+}
+
+const tailSize = 8 << 10 // bytes
+
+// Tail keeps the last bytes written to it.
+type Tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// Write keeps p's end.
+func (t *Tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if extra := len(t.text) - tailSize; extra > 0 {
+		t.text = append(t.text[:0], t.text[extra:]...)
+	}
+	return len(p), nil
+}
+
+// String returns what was kept, without white space at its ends.
+func (t *Tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.text))
+}
+
+// quote makes text one word for any shell.
+func quote(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}

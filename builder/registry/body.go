@@ -1,0 +1,46 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// errStalled ends a download that delivers nothing.
+var errStalled = errors.New("nothing came for 30s")
+
+// body is a download that ends with its context and when it stalls.
+type body struct {
+	ctx    context.Context //nolint:containedctx // the lifetime of a reader is the call that opened it
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	io.ReadCloser
+}
+
+func newBody(ctx context.Context, resp *http.Response, cancel context.CancelCauseFunc) *body {
+	b := &body{ctx: ctx, cancel: cancel, ReadCloser: resp.Body}
+	b.timer = time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
+	b.timer.Stop() // it runs only while Read waits: a slow reader is no stall
+	return b
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.timer.Reset(stallTimeout)
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Stop()
+	if err != nil && err != io.EOF {
+		if cause := context.Cause(b.ctx); cause != nil {
+			err = cause
+		}
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.timer.Stop()
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
+}

@@ -1,0 +1,79 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// ErrUnreachable is matched by errors of a registry that could not be reached.
+var ErrUnreachable = errors.New("unreachable")
+
+// explain says what an error of a registry means and what to type. The result
+// matches errdefs.ErrUnauthenticated, ErrPermissionDenied or ErrNotFound, or
+// ErrUnreachable.
+func explain(host string, err error) error {
+	var status *transport.Error
+	if errors.As(err, &status) {
+		switch status.StatusCode {
+		case http.StatusUnauthorized:
+			return fmt.Errorf("%s asks for a login, and has refused the one given or was given none; log in with: docker login %s (or another tool that writes ~/.docker/config.json): %w: %w", host, host, errdefs.ErrUnauthenticated, err)
+		case http.StatusForbidden:
+			return fmt.Errorf("%s denies it to this login: %w: %w", host, errdefs.ErrPermissionDenied, err)
+		case http.StatusNotFound:
+			return fmt.Errorf("%s does not have it: %w: %w", host, errdefs.ErrNotFound, err)
+		}
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, errPlain) {
+		return err
+	}
+	var op *net.OpError
+	var dns *net.DNSError
+	if errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns) {
+		return fmt.Errorf("%s can't be reached: %w: %w", host, ErrUnreachable, err)
+	}
+	return err
+}
+
+var errPlain = errors.New("refusing plain HTTP")
+
+// guard is the transport towards one registry. It refuses plain HTTP except
+// to loopback addresses or by leave: go-containerregistry falls back to it for
+// every private address, which would send credentials in the clear.
+func guard(base http.RoundTripper, reg name.Registry, insecure bool) http.RoundTripper {
+	if base == nil {
+		base = remote.DefaultTransport
+	}
+	return &guarded{base: base, host: reg.RegistryStr(), insecure: insecure}
+}
+
+type guarded struct {
+	base     http.RoundTripper
+	host     string
+	insecure bool
+}
+
+func (g *guarded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme == "http" && !g.insecure && !isLoopback(r.URL.Hostname()) {
+		return nil, fmt.Errorf("%s does not speak HTTPS: %w (allow it with insecure = true in the registry block)", r.URL.Host, errPlain)
+	}
+	return g.base.RoundTrip(r)
+}
+
+func isLoopback(host string) bool {
+	host = strings.Trim(host, "[]")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,174 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"dray/pipeline/event"
+)
+
+// PushOptions say how an image is sent.
+type PushOptions struct {
+	Keychain  authn.Keychain    // nil is authn.DefaultKeychain: what docker login and credential helpers wrote
+	Insecure  bool              // plain HTTP is allowed; a loopback address needs no leave
+	MountFrom []name.Repository // repositories of the same registry that may have layers already
+	Jobs      int               // blobs at once; 0 is 4
+	Subject   string            // of the progress events; empty is the reference
+	Base      http.RoundTripper // nil is a transport made for registries
+}
+
+// ParseReference reads "registry/repository:tag" or "…@sha256:…" for Push.
+func ParseReference(s string, insecure bool) (name.Reference, error) {
+	var opts []name.Option
+	if insecure {
+		opts = append(opts, name.Insecure)
+	}
+	ref, err := name.ParseReference(s, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the image reference %q: %w", s, err)
+	}
+	return ref, nil
+}
+
+// Push sends the image or index with digest d from src to ref. Blobs that the
+// repository has are not sent again. It reports Progress in bytes. Errors
+// match errdefs.ErrUnauthenticated, ErrPermissionDenied and ErrNotFound, and
+// ErrUnreachable, and say what to do.
+func Push(ctx context.Context, src Source, d digest.Digest, ref name.Reference, opts PushOptions, sink event.Sink) error {
+	if opts.Keychain == nil {
+		opts.Keychain = authn.DefaultKeychain
+	}
+	if opts.Jobs <= 0 {
+		opts.Jobs = 4
+	}
+	if opts.Subject == "" {
+		opts.Subject = ref.String()
+	}
+	image, err := pushable(ctx, src, d, ref, opts)
+	if err != nil {
+		return err
+	}
+	updates := make(chan v1.Update, 64)
+	var g errgroup.Group
+	g.Go(func() error {
+		reportPush(updates, opts.Subject, d, sink)
+		return nil
+	})
+	g.Go(func() error {
+		return send(ref, image,
+			remote.WithContext(ctx),
+			remote.WithAuthFromKeychain(opts.Keychain),
+			remote.WithTransport(guard(opts.Base, ref.Context().Registry, opts.Insecure)),
+			remote.WithJobs(opts.Jobs),
+			remote.WithProgress(updates),
+			remote.WithUserAgent("dray"),
+		)
+	})
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("pushing %s: %w", ref, explain(ref.Context().RegistryStr(), err))
+	}
+	return nil
+}
+
+// send closes the channel of updates at its end, as remote.Write does.
+func send(ref name.Reference, image any, opts ...remote.Option) error {
+	if idx, ok := image.(v1.ImageIndex); ok {
+		return remote.WriteIndex(ref, idx, opts...)
+	}
+	return remote.Write(ref, image.(v1.Image), opts...)
+}
+
+// pushable is a v1.Image or v1.ImageIndex whose layers may be mounted.
+func pushable(ctx context.Context, src Source, d digest.Digest, ref name.Reference, opts PushOptions) (any, error) {
+	desc, err := src.Resolve(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("finding image %s: %w", d, err)
+	}
+	if !IsManifest(desc.MediaType) {
+		return nil, fmt.Errorf("%s is not an image: %w", d, errdefs.ErrInvalidArgument)
+	}
+	var from name.Reference
+	for _, repo := range opts.MountFrom {
+		if repo.RegistryStr() == ref.Context().RegistryStr() && repo.RepositoryStr() != ref.Context().RepositoryStr() {
+			from = repo.Digest(d.String())
+			break // the protocol names one repository a mount
+		}
+	}
+	if IsIndex(desc.MediaType) {
+		idx, err := Index(ctx, src, d)
+		if err != nil || from == nil {
+			return idx, err
+		}
+		return &mountableIndex{ImageIndex: idx, from: from}, nil
+	}
+	img, err := Image(ctx, src, d)
+	if err != nil || from == nil {
+		return img, err
+	}
+	return &mountableImage{Image: img, from: from}, nil
+}
+
+// mountableImage offers its layers to be mounted from another repository.
+type mountableImage struct {
+	v1.Image
+	from name.Reference
+}
+
+// Layers implements v1.Image.
+func (m *mountableImage) Layers() ([]v1.Layer, error) {
+	layers, err := m.Image.Layers()
+	for i, l := range layers {
+		layers[i] = &remote.MountableLayer{Layer: l, Reference: m.from}
+	}
+	return layers, err
+}
+
+type mountableIndex struct {
+	v1.ImageIndex
+	from name.Reference
+}
+
+// Image implements v1.ImageIndex.
+func (m *mountableIndex) Image(h v1.Hash) (v1.Image, error) {
+	img, err := m.ImageIndex.Image(h)
+	if err != nil {
+		return nil, err
+	}
+	return &mountableImage{Image: img, from: m.from}, nil
+}
+
+// reportPush turns go-containerregistry's updates into events, at most ten a
+// second and a last one.
+func reportPush(updates <-chan v1.Update, subject string, d digest.Digest, sink event.Sink) {
+	var last v1.Update
+	var sent time.Time
+	emit := func() {
+		sink.Emit(event.Event{
+			Type: event.Progress, Stage: "push", Subject: subject, Digest: d.String(), Text: "pushing " + subject,
+			Done: last.Complete, Total: last.Total, Unit: "bytes",
+		})
+	}
+	for u := range updates {
+		if u.Error != nil {
+			continue // Push returns it
+		}
+		last = u
+		if time.Since(sent) >= 100*time.Millisecond {
+			sent = time.Now()
+			emit()
+		}
+	}
+	if last.Total > 0 {
+		emit()
+	}
+}

@@ -1,0 +1,222 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// stallTimeout ends a download that delivers nothing for so long.
+const stallTimeout = 30 * time.Second
+
+// RemoteOptions say how to reach a registry.
+type RemoteOptions struct {
+	Username string // with Password; empty asks Keychain
+	Password string
+	Keychain authn.Keychain    // nil is no credentials
+	Insecure bool              // plain HTTP is allowed; a loopback address needs no leave
+	Base     http.RoundTripper // nil is a transport made for registries
+	Log      *slog.Logger      // nil discards
+}
+
+// Remote is the repository of a registry ("registry.example.com/shop/web") as
+// a Source. Nothing is dialled before the first call.
+func Remote(repository string, opts RemoteOptions) (Source, error) {
+	var parse []name.Option
+	if opts.Insecure {
+		parse = append(parse, name.Insecure)
+	}
+	repo, err := name.NewRepository(repository, parse...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the repository %q: %w", repository, err)
+	}
+	s := &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr()}
+	s.connect = func(ctx context.Context) (http.RoundTripper, string, error) {
+		auth, err := opts.authenticator(ctx, repo)
+		if err != nil {
+			return nil, "", err
+		}
+		base := guard(opts.Base, repo.Registry, opts.Insecure)
+		rt, err := transport.NewWithContext(ctx, repo.Registry, auth, base, []string{repo.Scope(transport.PullScope)})
+		if err != nil {
+			return nil, "", explain(repo.RegistryStr(), err)
+		}
+		return rt, repo.Registry.Scheme() + "://" + repo.RegistryStr(), nil
+	}
+	return s, nil
+}
+
+func (o RemoteOptions) authenticator(ctx context.Context, repo name.Repository) (authn.Authenticator, error) {
+	if o.Username != "" || o.Password != "" {
+		return authn.FromConfig(authn.AuthConfig{Username: o.Username, Password: o.Password}), nil
+	}
+	if o.Keychain == nil {
+		return authn.Anonymous, nil
+	}
+	auth, err := authn.Resolve(ctx, o.Keychain, repo)
+	if err != nil {
+		return nil, fmt.Errorf("finding credentials for %s: %w", repo.RegistryStr(), err)
+	}
+	return auth, nil
+}
+
+// Peer is a distribution handler that listens on a unix socket.
+func Peer(socket string) Source {
+	var d net.Dialer
+	return Dial("the peer", "", func(ctx context.Context) (net.Conn, error) {
+		return d.DialContext(ctx, "unix", socket)
+	})
+}
+
+// Dial is a distribution handler at the other end of dial, mounted under
+// prefix ("" or "/dray/v1/registry"). Label names it for people.
+func Dial(label, prefix string, dial func(ctx context.Context) (net.Conn, error)) Source {
+	rt := &http.Transport{
+		DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		MaxIdleConnsPerHost:   8,
+		IdleConnTimeout:       30 * time.Second,
+		ResponseHeaderTimeout: stallTimeout,
+		DisableCompression:    true,
+	}
+	return &httpSource{label: label, repo: "dray", connect: func(context.Context) (http.RoundTripper, string, error) {
+		return rt, "http://peer" + strings.TrimSuffix(prefix, "/"), nil
+	}}
+}
+
+// httpSource reads the distribution protocol.
+type httpSource struct {
+	label   string
+	repo    string
+	connect func(context.Context) (rt http.RoundTripper, base string, err error)
+
+	mu     sync.Mutex
+	client *http.Client
+	base   string
+}
+
+func (s *httpSource) String() string { return s.label }
+
+// dial connects once; a failure is tried again by the next call.
+func (s *httpSource) dial(ctx context.Context) (*http.Client, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		rt, base, err := s.connect(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		s.client, s.base = &http.Client{Transport: rt}, base
+	}
+	return s.client, s.base, nil
+}
+
+// Resolve asks for a manifest, then for a blob of that digest.
+func (s *httpSource) Resolve(ctx context.Context, d digest.Digest) (ocispec.Descriptor, error) {
+	if err := d.Validate(); err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("resolving %q: %w: %w", d, err, errdefs.ErrInvalidArgument)
+	}
+	desc, err := s.head(ctx, ocispec.Descriptor{Digest: d, MediaType: ocispec.MediaTypeImageManifest})
+	if errdefs.IsNotFound(err) {
+		desc, err = s.head(ctx, ocispec.Descriptor{Digest: d, MediaType: mediaTypeBlob})
+	}
+	return desc, err
+}
+
+func (s *httpSource) head(ctx context.Context, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
+	resp, err := s.do(ctx, http.MethodHead, desc, 0)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	resp.Body.Close()
+	if resp.ContentLength < 0 {
+		return ocispec.Descriptor{}, fmt.Errorf("resolving %s at %s: the answer has no length", desc.Digest, s)
+	}
+	out := ocispec.Descriptor{Digest: desc.Digest, Size: resp.ContentLength, MediaType: mediaTypeBlob}
+	if IsManifest(desc.MediaType) {
+		out.MediaType, _, _ = strings.Cut(resp.Header.Get("Content-Type"), ";")
+	}
+	return out, nil
+}
+
+// Fetch uses a Range request where offset is not 0; a server that ignores it
+// costs the bytes before offset.
+func (s *httpSource) Fetch(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
+	if err := desc.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("fetching %q: %w: %w", desc.Digest, err, errdefs.ErrInvalidArgument)
+	}
+	if offset > 0 && offset == desc.Size {
+		return http.NoBody, nil // a range of nothing can't be asked for
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	resp, err := s.do(ctx, http.MethodGet, desc, offset)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	body := newBody(ctx, resp, cancel)
+	if offset > 0 && resp.StatusCode != http.StatusPartialContent {
+		if _, err := io.CopyN(io.Discard, body, offset); err != nil {
+			body.Close()
+			return nil, fmt.Errorf("skipping to byte %d of %s from %s: %w", offset, desc.Digest, s, err)
+		}
+	}
+	return body, nil
+}
+
+func (s *httpSource) do(ctx context.Context, method string, desc ocispec.Descriptor, offset int64) (*http.Response, error) {
+	client, base, err := s.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kind := "blobs"
+	if IsManifest(desc.MediaType) {
+		kind = "manifests"
+	}
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s/v2/%s/%s/%s", base, s.repo, kind, desc.Digest), nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s for %s: %w", s, desc.Digest, err)
+	}
+	if kind == "manifests" {
+		req.Header["Accept"] = manifestTypes
+	}
+	if offset > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s for %s: %w", s, desc.Digest, explain(s.label, err))
+	}
+	if err := checkStatus(resp, offset); err != nil {
+		resp.Body.Close()
+		return nil, fmt.Errorf("asking %s for %s: %w", s, desc.Digest, explain(s.label, err))
+	}
+	return resp, nil
+}
+
+// checkStatus makes an error of any answer that is not the content asked for.
+func checkStatus(resp *http.Response, offset int64) error {
+	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
+		return err
+	}
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	var from int64
+	if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &from); err != nil || from != offset {
+		return fmt.Errorf("asked for bytes from %d, got %q", offset, resp.Header.Get("Content-Range"))
+	}
+	return nil
+}

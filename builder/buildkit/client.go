@@ -1,0 +1,116 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/moby/buildkit/client"
+	_ "github.com/moby/buildkit/client/connhelper/dockercontainer" // docker-container://NAME
+	_ "github.com/moby/buildkit/client/connhelper/ssh"             // ssh://[USER@]HOST[:PORT]
+	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"      // BuildKit's messages need its own codec
+
+	"dray/builder"
+)
+
+// Options says which builder to use and where images go.
+type Options struct {
+	Address  string   // tcp://, unix://, ssh://, docker-container://; the embedded builder when empty
+	Images   string   // absolute folder of the image store
+	Embedded Embedded // how the embedded builder runs
+}
+
+// Client is a connection to a builder. It is safe for concurrent use; the
+// embedded builder does not end while a Client is open.
+type Client struct {
+	conn     *client.Client
+	embedded bool
+	images   content.Store
+	dir      string
+	auth     *configfile.ConfigFile
+}
+
+var _ builder.Builder = (*Client)(nil)
+
+// dialTimeout is how long a builder at an address has to answer.
+const dialTimeout = 20 * time.Second
+
+// Connect returns a connection to the builder at o.Address, or to the embedded
+// one, which it starts when it does not run.
+func Connect(ctx context.Context, o Options) (*Client, error) {
+	if o.Address != "" {
+		return Dial(ctx, o)
+	}
+	return Ensure(ctx, o)
+}
+
+// Dial connects to the builder at o.Address.
+func Dial(ctx context.Context, o Options) (*Client, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer within %s", dialTimeout))
+	defer cancel()
+	conn, err := handshake(ctx, o.Address)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the builder at %s: %w", o.Address, err)
+	}
+	return newClient(conn, o, false)
+}
+
+// Ensure connects to the embedded builder, which it starts when it does not
+// run. On other systems than Linux it returns an error that says what to do.
+func Ensure(ctx context.Context, o Options) (*Client, error) {
+	conn, err := ensure(ctx, o.Embedded)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(conn, o, true)
+}
+
+func newClient(conn *client.Client, o Options, embedded bool) (*Client, error) {
+	images, err := openImages(o.Images)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &Client{
+		conn: conn, embedded: embedded, images: images, dir: o.Images,
+		auth: config.LoadDefaultConfigFile(io.Discard),
+	}, nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// handshake connects and waits for one answer.
+func handshake(ctx context.Context, address string) (*client.Client, error) {
+	conn, err := client.New(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Info(ctx); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+func openImages(dir string) (content.Store, error) {
+	if dir == "" {
+		return nil, errors.New("no folder for images is set")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the image store: %w", err)
+	}
+	store, err := local.NewStore(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the image store: %w", err)
+	}
+	return store, nil
+}

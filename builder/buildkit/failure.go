@@ -1,0 +1,88 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"path"
+	"regexp"
+	"strings"
+
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+
+	"dray/builder"
+	"dray/pipeline"
+)
+
+// around is how many lines before and after a faulty instruction are shown.
+const around = 2
+
+// failure says where and why a build failed, from what BuildKit attached to
+// its error on the way.
+func (c *Client) failure(ctx context.Context, req builder.Request, src *source, p *progress, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	f := &builder.Failure{Target: req.Target.Name, Err: err, Reason: p.redact(plain(err))}
+	for _, s := range errdefs.Sources(err) {
+		if s.Info == nil || len(s.Ranges) == 0 {
+			continue
+		}
+		locate(f, src, s)
+	}
+	var vertex *errdefs.VertexError
+	if errors.As(err, &vertex) {
+		f.Step, f.Output = p.ended(digest.Digest(vertex.Digest))
+	}
+	var exit *gatewaypb.ExitError
+	if errors.As(err, &exit) {
+		f.ExitCode = int(exit.ExitCode)
+	}
+	return f
+}
+
+// locate sets the place in the Dockerfile and the lines around it.
+func locate(f *builder.Failure, src *source, s *errdefs.Source) {
+	lines := strings.Split(strings.TrimSuffix(string(s.Info.Data), "\n"), "\n")
+	first, last := span(s.Ranges)
+	if first < 1 || first > len(lines) {
+		return
+	}
+	last = min(max(last, first), len(lines))
+	name := s.Info.Filename
+	if path.Base(name) == path.Base(src.filename) {
+		name = src.dockerfile
+	}
+	f.At, f.EndLine, f.Source = pipeline.Pos{File: name, Line: first, Column: 1}, last, nil
+	for n := max(1, first-around); n <= min(len(lines), last+around); n++ {
+		f.Source = append(f.Source, builder.SourceLine{Number: n, Text: lines[n-1], Fault: n >= first && n <= last})
+	}
+}
+
+func span(ranges []*pb.Range) (first, last int) {
+	for i, r := range ranges {
+		start, end := int(r.Start.Line), int(r.End.Line)
+		if i == 0 || start < first {
+			first = start
+		}
+		last = max(last, start, end)
+	}
+	return first, last
+}
+
+var noise = regexp.MustCompile(`^(failed to solve: |rpc error: code = \w+ desc = |dockerfile parse error on line \d+: |process "[^\n]*" did not complete successfully: )`)
+
+// plain returns the message without what the place, the step and the exit code
+// say already.
+func plain(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	for {
+		shorter := noise.ReplaceAllString(text, "")
+		if shorter == text {
+			return text
+		}
+		text = shorter
+	}
+}

@@ -1,0 +1,251 @@
+package buildkit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/moby/buildkit/cache/remotecache"
+	inlineremotecache "github.com/moby/buildkit/cache/remotecache/inline"
+	localremotecache "github.com/moby/buildkit/cache/remotecache/local"
+	registryremotecache "github.com/moby/buildkit/cache/remotecache/registry"
+	"github.com/moby/buildkit/cmd/buildkitd/config"
+	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/frontend"
+	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/gateway"
+	"github.com/moby/buildkit/frontend/gateway/forwarder"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/util/db/boltutil"
+	"github.com/moby/buildkit/util/grpcerrors"
+	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // BuildKit's messages need its own codec
+	"github.com/moby/buildkit/util/tracing/detect"
+	"github.com/moby/buildkit/worker"
+	"go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// ErrBusy says that another server of the same folder is running.
+var ErrBusy = errors.New("another builder runs in this folder")
+
+// historyEntries is how many finished builds BuildKit remembers.
+const historyEntries = 10
+
+// Serve runs the builder until ctx ends or nobody has used it for o.Idle. It
+// calls ready once it answers. Builds that run when ctx ends are finished
+// first; the caller ends the process when it can't wait.
+func Serve(ctx context.Context, o Embedded, log *slog.Logger, ready func()) (err error) {
+	o = o.withDefaults()
+	fingerprint, err := o.fingerprint()
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("the embedded builder needs root, to mount and to run steps in containers: run dray with sudo, or set BUILDKIT_HOST to a builder that this user may use")
+	}
+	if o.Runtime, err = FindRuntime(o.Runtime); err != nil {
+		return err
+	}
+	var closers undo
+	defer func() { err = errors.Join(err, closers.run()) }()
+	if err := lock(o, &closers); err != nil {
+		return err
+	}
+	listener, err := listen(o)
+	if err != nil {
+		return fmt.Errorf("listening for builds: %w", err)
+	}
+	closers.add(listener.Close)
+	controller, err := newController(ctx, o, &closers)
+	if err != nil {
+		return fmt.Errorf("starting the builder: %w", err)
+	}
+	closers.add(func() error { return removeCgroups(o.CgroupParent) })
+	if err := writeIdentity(o, fingerprint); err != nil {
+		return err
+	}
+	closers.add(func() error { return os.Remove(o.identityFile()) })
+	log.Info("builder ready", "socket", o.socket(), "runtime", o.Runtime, "idle", o.Idle)
+	ready()
+	return serve(ctx, o, listener, controller, log)
+}
+
+// serve answers on both sockets until the builds' listener is closed, by
+// idleness, Stop or ctx, and then lets running builds end.
+func serve(ctx context.Context, o Embedded, listener *idleListener, controller *control.Controller, log *slog.Logger) error {
+	server := grpc.NewServer(
+		grpc.ChainUnaryInterceptor(grpcerrors.UnaryServerInterceptor),
+		grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
+		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
+		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
+	)
+	healthv1.RegisterHealthServer(server, health.NewServer())
+	controller.Register(server)
+
+	group, ctx := errgroup.WithContext(ctx)
+	stopControl, err := serveControl(o, listener, group)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-listener.closed:
+		}
+		log.Info("builder stops")
+		err := listener.Close()
+		server.GracefulStop()
+		return errors.Join(err, stopControl())
+	})
+	group.Go(func() error {
+		err := server.Serve(listener)
+		if listener.isClosed() || errors.Is(err, grpc.ErrServerStopped) {
+			return nil
+		}
+		return err
+	})
+	return group.Wait()
+}
+
+// newController wires BuildKit: one worker, the Dockerfile frontend built in,
+// frontends from images, and the caches that a target may name.
+func newController(ctx context.Context, o Embedded, closers *undo) (*control.Controller, error) {
+	if err := os.Setenv(noOverlayDiff, "false"); err != nil {
+		return nil, err
+	}
+	if detect.Recorder == nil {
+		detect.Recorder = detect.NewTraceRecorder()
+	}
+	root := filepath.Join(o.Dir, "cache")
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
+	w, err := newWorker(ctx, root, o, closers)
+	if err != nil {
+		return nil, err
+	}
+	workers := &worker.Controller{}
+	if err := workers.Add(w); err != nil {
+		return nil, err
+	}
+	sessions, err := session.NewManager()
+	if err != nil {
+		return nil, err
+	}
+	fromImage, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := bboltcachestorage.NewStore(filepath.Join(root, "cache.db"))
+	if err != nil {
+		return nil, err
+	}
+	entries := int64(historyEntries)
+	history, err := boltutil.SafeOpen(filepath.Join(root, "history.db"), 0o600, &bbolt.Options{NoSync: true, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return nil, err
+	}
+	controller, err := control.NewController(control.Opt{
+		SessionManager:   sessions,
+		WorkerController: workers,
+		Frontends: map[string]frontend.Frontend{
+			"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
+			"gateway.v0":    fromImage,
+		},
+		ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{
+			"registry": registryremotecache.ResolveCacheExporterFunc(sessions, w.RegistryHosts),
+			"local":    localremotecache.ResolveCacheExporterFunc(sessions),
+			"inline":   inlineremotecache.ResolveCacheExporterFunc(),
+		},
+		ResolveCacheImporterFuncs: map[string]remotecache.ResolveCacheImporterFunc{
+			"registry": registryremotecache.ResolveCacheImporterFunc(sessions, w.ContentStore(), w.RegistryHosts),
+			"local":    localremotecache.ResolveCacheImporterFunc(sessions),
+		},
+		CacheManager:   solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
+		Entitlements:   []string{"network.host"}, // a step's network is the machine's already
+		TraceCollector: detect.Recorder,
+		HistoryDB:      history,
+		HistoryConfig:  &config.HistoryConfig{MaxEntries: &entries},
+		CacheStore:     cache,
+		LeaseManager:   w.LeaseManager(),
+		ContentStore:   w.ContentStore(),
+		GarbageCollect: w.GarbageCollect,
+		GracefulStop:   ctx.Done(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	closers.add(controller.Close)
+	return controller, nil
+}
+
+// lock elects this process as the folder's one server, or returns ErrBusy.
+// The kernel gives the lock back when the process ends, however it ends.
+func lock(o Embedded, closers *undo) error {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(o.lockFile(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return ErrBusy
+		}
+		return fmt.Errorf("locking %s: %w", o.lockFile(), err)
+	}
+	closers.add(f.Close)
+	return nil
+}
+
+// listen takes the socket's path; the lock's holder may remove what a killed
+// server left there.
+func listen(o Embedded) (*idleListener, error) {
+	l, err := listenUnix(o.socket())
+	if err != nil {
+		return nil, err
+	}
+	return newIdleListener(l, o.Idle.D()), nil
+}
+
+func listenUnix(path string) (net.Listener, error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(dir); err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s must be a folder that only this user can enter", dir)
+	}
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	return net.Listen("unix", path)
+}
+
+func writeIdentity(o Embedded, fingerprint string) error {
+	data, err := json.Marshal(identity{PID: os.Getpid(), Version: o.Version, Fingerprint: fingerprint, Started: time.Now().UTC()})
+	if err != nil {
+		return err
+	}
+	// Not synced: the file is of no use after the process has ended.
+	temp := o.identityFile() + ".new"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, o.identityFile())
+}

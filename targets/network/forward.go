@@ -1,0 +1,3 @@
+package network
+
+func openForeignForward() error { return nil }

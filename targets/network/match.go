@@ -1,0 +1,133 @@
+package network
+
+import (
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Registers: the 16-byte register 1 is made of the 4-byte ones 8 to 11,
+// register 2 of 12 to 15. A concatenated key starts a new 4-byte register for
+// each part.
+const (
+	reg1  = unix.NFT_REG_1
+	reg2  = unix.NFT_REG_2
+	reg8  = unix.NFT_REG32_00
+	reg9  = unix.NFT_REG32_01
+	v4Len = 4
+)
+
+// bridgePrefix begins the name of every bridge of dray and of nothing else.
+const bridgePrefix = "dray"
+
+// rule strings the parts of a rule together.
+func rule(parts ...[]expr.Any) []expr.Any {
+	var all []expr.Any
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+func one(e expr.Any) []expr.Any { return []expr.Any{e} }
+
+// compare is a load into register 1 and a comparison with it.
+func compare(load expr.Any, op expr.CmpOp, value []byte) []expr.Any {
+	return []expr.Any{load, &expr.Cmp{Op: op, Register: reg1, Data: value}}
+}
+
+func fromBridge() []expr.Any {
+	return compare(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, expr.CmpOpEq, []byte(bridgePrefix))
+}
+
+func toBridge() []expr.Any {
+	return compare(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, expr.CmpOpEq, []byte(bridgePrefix))
+}
+
+func notToBridge() []expr.Any {
+	return compare(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, expr.CmpOpNeq, []byte(bridgePrefix))
+}
+
+// withinOneNetwork matches when the interfaces of entry and exit are the same
+// bridge.
+func withinOneNetwork(pairs *nftables.Set) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1},
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg2},
+		&expr.Lookup{SourceRegister: reg1, SetName: pairs.Name, SetID: pairs.ID},
+	}
+}
+
+func source(register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: v4Len}
+}
+
+func destination(register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: v4Len}
+}
+
+// in matches when the address that load puts in register 1 is in the prefix.
+func in(load expr.Any, p netip.Prefix, op expr.CmpOp) []expr.Any {
+	mask := binaryutil.BigEndian.PutUint32(^uint32(0) << (32 - p.Bits()))
+	return []expr.Any{
+		load,
+		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: v4Len, Mask: mask, Xor: make([]byte, v4Len)},
+		&expr.Cmp{Op: op, Register: reg1, Data: p.Addr().AsSlice()},
+	}
+}
+
+// originalDestination loads the address that the client of a connection asked
+// for, before it was translated.
+func originalDestination() expr.Any {
+	return &expr.Ct{Key: expr.CtKeyDST, Register: reg1, Direction: 0}
+}
+
+// hasBits matches when any of the bits is set in a word of the connection
+// tracking.
+func hasBits(key expr.CtKey, bits uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Ct{Key: key, Register: reg1},
+		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)},
+	}
+}
+
+// ipsDstNAT is IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h.
+const ipsDstNAT = 1 << 5
+
+func translated() []expr.Any { return hasBits(expr.CtKeySTATUS, ipsDstNAT) }
+
+func known() []expr.Any {
+	return hasBits(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+}
+
+func unknown() []expr.Any { return hasBits(expr.CtKeySTATE, expr.CtStateBitNEW) }
+
+// toThisHost matches when the destination is any address of the host,
+// loopback included.
+func toThisHost() []expr.Any {
+	return compare(&expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagDADDR: true}, expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL))
+}
+
+// portKey loads protocol and destination port as a key of the set or map.
+func portKey(s *nftables.Set, e *expr.Lookup) []expr.Any {
+	e.SourceRegister, e.SetName, e.SetID = reg1, s.Name, s.ID
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg8},
+		&expr.Payload{DestRegister: reg9, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		e,
+	}
+}
+
+func drop() []expr.Any   { return one(&expr.Verdict{Kind: expr.VerdictDrop}) }
+func accept() []expr.Any { return one(&expr.Verdict{Kind: expr.VerdictAccept}) }
+
+// refuse answers like a port that nothing listens on.
+func refuse() []expr.Any {
+	return one(&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3})
+}
+
+func masquerade() []expr.Any { return one(&expr.Masq{}) }

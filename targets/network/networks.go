@@ -1,0 +1,166 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config says where Networks keeps things. Dir is required.
+type Config struct {
+	Dir     string                // durable state
+	RunDir  string                // network namespaces; /run/dray/netns by default
+	Pool    netip.Prefix          // networks are /24s of it; DefaultPool by default
+	VIPs    netip.Prefix          // addresses of services; DefaultVIPs by default
+	Changed func(network string)  // the services that Hosts names have changed; may be nil; called without locks
+	Log     *slog.Logger          // nil is none
+}
+
+// Networks is the host's part in dray's networks. It is safe for concurrent
+// use; calls for one container must not overlap.
+type Networks struct {
+	config Config
+	log    *slog.Logger
+	file   *file
+
+	mu    sync.Mutex // guards the state, and is held while the kernel follows it
+	state *state
+	held  map[hostPort]int // sockets bound to the reserved ports
+}
+
+// Open loads the state and brings the kernel to it: after a restart of the
+// agent the table is replaced in one transaction and live connections go on;
+// after a reboot everything is made again, with the same addresses.
+func Open(c Config) (*Networks, error) {
+	c.RunDir = orDefault(c.RunDir, "/run/dray/netns")
+	c.Pool = orDefault(c.Pool, DefaultPool)
+	c.VIPs = orDefault(c.VIPs, DefaultVIPs)
+	c.Log = orDefault(c.Log, slog.New(slog.DiscardHandler))
+	for _, dir := range []string{c.Dir, c.RunDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("opening networks: %w", err)
+		}
+	}
+	n := &Networks{config: c, log: c.Log, file: &file{path: filepath.Join(c.Dir, "network.json")}, held: map[hostPort]int{}}
+	s, err := n.file.load()
+	if err != nil {
+		return nil, err
+	}
+	n.state = s
+	if err := n.recover(); err != nil {
+		return nil, fmt.Errorf("opening networks: %w", err)
+	}
+	return n, nil
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	if v == *new(T) {
+		return otherwise
+	}
+	return v
+}
+
+// recover brings the kernel to the state.
+func (n *Networks) recover() error {
+	if err := allowForwarding(); err != nil {
+		return err
+	}
+	if !n.state.VIPs.IsValid() {
+		used, err := occupied(n.bridgeNames())
+		if err != nil {
+			return err
+		}
+		n.state.VIPs = freeRange(append([]netip.Prefix{n.config.VIPs}, spareVIPs...), used)
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.state.Networks)) {
+		if err := makeBridge(n.state.Networks[name]); err != nil {
+			return fmt.Errorf("making bridge of network %s: %w", name, err)
+		}
+	}
+	tx := begin()
+	tx.rebuild(n.state)
+	if err := tx.commit(); err != nil {
+		return fmt.Errorf("building table %s: %w", tableName, err)
+	}
+	for key, owner := range n.state.Reserved {
+		port, err := parsePort(key)
+		if err == nil {
+			err = n.hold(port)
+		}
+		if err != nil { // the kernel still translates the port first, so it goes on being served
+			n.log.Warn("a published port could not be held again", "port", key, "service", owner.String(), "error", err)
+		}
+	}
+	if err := openForeignForward(); err != nil {
+		n.log.Warn("the host's own firewall may drop containers' packets", "error", err)
+	}
+	return nil
+}
+
+// freeRange returns the first range that overlaps nothing used, or the first.
+func freeRange(ranges, used []netip.Prefix) netip.Prefix {
+	for _, r := range ranges {
+		if _, taken := overlapping(r, used); !taken {
+			return r
+		}
+	}
+	return ranges[0]
+}
+
+func (n *Networks) bridgeNames() map[string]bool {
+	names := map[string]bool{}
+	for _, s := range n.state.Networks {
+		names[s.Bridge] = true
+	}
+	return names
+}
+
+// Close gives back the held ports. Everything in the kernel stays and works.
+func (n *Networks) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var err error
+	for port, fd := range n.held {
+		err = errors.Join(err, unix.Close(fd))
+		delete(n.held, port)
+	}
+	return err
+}
+
+// Hosts returns what /etc/hosts of a container of the network says of the
+// services on this host, sorted by name.
+func (n *Networks) Hosts(network string) []HostEntry {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var entries []HostEntry
+	for _, s := range n.state.services() {
+		if s.Network == network {
+			entries = append(entries, HostEntry{s.Address, s.Name})
+		}
+	}
+	return entries
+}
+
+// Services returns all services, sorted by network and name.
+func (n *Networks) Services() []Service {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state.services()
+}
+
+// finish makes the state durable. It is called without the lock.
+func (n *Networks) finish(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return n.file.write()
+}

@@ -1,0 +1,5 @@
+//go:build !bundled
+
+package bundle
+
+func embeddedBundle(string) (*Bundle, error) { return nil, nil }

@@ -1,0 +1,12 @@
+package connect
+
+// Paths on a host; docs/ARCHITECTURE.md lists them all.
+const (
+	stateDir    = "/var/lib/dray"
+	binDir      = "/var/lib/dray/bin"
+	currentLink = "/var/lib/dray/bin/current"
+	agentLog    = "/var/lib/dray/agent.log" // of an agent that no service manager started
+	runDir      = "/run/dray"
+	peerDir     = "/run/dray/peer"
+	agentSocket = "/run/dray/agent.sock"
+)

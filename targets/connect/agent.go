@@ -26,7 +26,7 @@ func StartAgent(ctx context.Context) error {
 	return startDetached()
 }
 
-// startDetached starts the agent in a session of its own.
+// startDetached starts the agent under Keep, in a session of its own.
 func startDetached() error {
 	program := filepath.Join(currentLink, "drayd")
 	if _, err := os.Stat(program); err != nil {
@@ -41,14 +41,15 @@ func startDetached() error {
 		return fmt.Errorf("opening the agent's log: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the agent has its own
-	cmd := exec.Command(program, "agent")
+	// The shell ends at once, so that init inherits the keeper and reaps it.
+	cmd := exec.Command("/bin/sh", "-c", `"$0" keep </dev/null &`, program)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("starting %s: %w", program, err)
 	}
-	return cmd.Process.Release()
+	return nil
 }
 
 const largestLog = 10 << 20 // bytes
@@ -111,12 +112,24 @@ func lastWords() string {
 
 const stopPatience = 15 * time.Second
 
-// stopAgent ends the agent's process, and no other: containers stay.
+// stopAgent ends the agent's process, and its keeper's: containers stay.
 func stopAgent(ctx context.Context) error {
 	pid, err := agentPid()
 	if err != nil || pid == 0 {
 		return err
 	}
+	if keeper := keeperOf(pid); keeper != 0 {
+		if err := end(ctx, keeper, func() bool { return keeperOf(pid) == keeper }); err != nil {
+			return err
+		}
+	}
+	return end(ctx, pid, func() bool { again, err := agentPid(); return err == nil && again == pid })
+}
+
+// end asks a process to end, and makes it. Once there is a handle of the
+// process, still tells whether it is the one that is meant: a number may be
+// another's by then.
+func end(ctx context.Context, pid int, still func() bool) error {
 	process, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil
@@ -125,8 +138,8 @@ func stopAgent(ctx context.Context) error {
 		return fmt.Errorf("stopping the agent (pid %d): %w", pid, err)
 	}
 	defer func() { _ = unix.Close(process) }() // only a handle
-	if again, err := agentPid(); err != nil || again != pid {
-		return err // it ended, and the number may be another's now
+	if !still() {
+		return nil
 	}
 	if err := unix.PidfdSendSignal(process, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("stopping the agent (pid %d): %w", pid, err)

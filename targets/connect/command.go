@@ -9,7 +9,7 @@ import (
 )
 
 // Verbs are what drayd can be called with that this package does; see Command.
-var Verbs = []string{"connect", "install", "uninstall", "service"}
+var Verbs = []string{"connect", "install", "uninstall", "service", "start", "stop", "keep"}
 
 // Command runs one of Verbs with its arguments. deploy/ssh relies on their
 // form.
@@ -34,6 +34,10 @@ func Command(ctx context.Context, verb string, args []string, stdout io.Writer) 
 		return Uninstall(ctx, *purge)
 	case "service":
 		return Service(ctx, flags.Arg(0))
+	case "start", "stop":
+		return Service(ctx, verb)
+	case "keep":
+		return Keep(ctx)
 	}
 	return fmt.Errorf("drayd %s: no such command", verb)
 }

@@ -4,7 +4,8 @@
 //	drayd connect            Run: stdio ─ yamux ─► the agent's socket; the peer socket ─► the client
 //	drayd install            Install: an uploaded bundle becomes the current one, as a service
 //	drayd uninstall          Uninstall: the service and the programs go; the state stays
-//	drayd service start|stop|restart|status    the agent without a service manager
+//	drayd keep               Keep: the agent's parent on a host without a service manager
+//	drayd service VERB       Service: start, stop, restart, status of the agent there
 //
 // The wire is described in targets/api/link, the upload in deploy/ssh. The
 // agent itself is targets/agent.

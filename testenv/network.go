@@ -154,7 +154,11 @@ func (h *Host) plug(pid int) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = h.cable()
 	attrs.MasterIndex = bridge.Attrs().Index
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsPid(pid)}
+	veth := &netlink.Veth{
+		LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsPid(pid),
+		// The same at each boot, as a network card's is: neighbours remember it.
+		PeerHardwareAddr: net.HardwareAddr{0x02, 0xd7, 10, 210, byte(n), byte(h.state.Number)},
+	}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("adding %s: %w", h.cable(), err)
 	}

@@ -93,7 +93,7 @@ func attachLoop(image string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		conf := unix.LoopConfig{Fd: uint32(file.Fd()), Size: 4096}
+		conf := unix.LoopConfig{Fd: uint32(file.Fd()), Size: 512}
 		conf.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
 		copy(conf.Info.File_name[:], image)
 		err = unix.IoctlLoopConfigure(int(dev.Fd()), &conf)

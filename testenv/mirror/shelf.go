@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -73,6 +74,33 @@ func (m *Mirror) stock(ctx context.Context, repo, reference string) error {
 
 var digestReference = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
+// Make makes stand-ins now, named as in docker.io's library ("golang:1.26"),
+// rather than when somebody asks for them.
+func (m *Mirror) Make(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		s, err := standInNamed(name)
+		if err != nil {
+			return err
+		}
+		if err := m.stockOne(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func standInNamed(name string) (standIn, error) {
+	var known []string
+	for _, s := range standIns {
+		full := strings.TrimPrefix(s.repo, "library/") + ":" + s.tag
+		if full == name {
+			return s, nil
+		}
+		known = append(known, full)
+	}
+	return standIn{}, fmt.Errorf("there is no stand-in for %q, only for %s", name, strings.Join(known, ", "))
+}
+
 func (m *Mirror) stockOne(ctx context.Context, s standIn) error {
 	m.shelf.making.Lock()
 	defer m.shelf.making.Unlock()
@@ -122,7 +150,12 @@ func (s *shelf) fetch(ctx context.Context, of standIn) (recipe, error) {
 			return r, nil
 		}
 	}
-	img, err := of.make(ctx)
+	temp, err := os.MkdirTemp(s.dir, "making-")
+	if err != nil {
+		return recipe{}, err
+	}
+	defer os.RemoveAll(temp) // what stays only takes room
+	img, err := of.make(ctx, temp)
 	if err != nil {
 		return recipe{}, err
 	}

@@ -83,6 +83,7 @@ func sweepCommand(s *settings) *cobra.Command {
 // and serves until it is ended.
 func mirrorCommand() *cobra.Command {
 	var dir string
+	var now []string
 	cmd := &cobra.Command{
 		Use:   "mirror",
 		Short: "Serve stand-ins for base images on the loopback, in the foreground",
@@ -92,11 +93,15 @@ func mirrorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(now) > 0 {
+				return errors.Join(m.Make(cmd.Context(), now...), m.Close())
+			}
 			fmt.Fprintln(cmd.OutOrStdout(), m.Addr())
 			<-cmd.Context().Done()
 			return m.Close()
 		},
 	}
+	cmd.Flags().StringSliceVar(&now, "make", nil, "make these into the cache (busybox:latest, golang:1.26, debian:bookworm-slim) and end")
 	cmd.Flags().StringVar(&dir, "cache", mirror.CacheDir(), "folder in which images are kept once made")
 	return cmd
 }

@@ -37,11 +37,16 @@ type Agent struct {
 	started time.Time
 	events  *hub
 
-	jobs  chan func(context.Context) // run by Run
-	woken chan struct{}              // a lease has changed
+	jobs      chan func(context.Context) // run by Run
+	woken     chan struct{}              // a lease has changed
+	scheduled chan struct{}              // a schedule may have changed
+
+	collecting sync.Mutex // one clean-up at a time
+	queue      *queue     // what the agent does next by itself
 
 	mu           sync.Mutex
 	environments map[string]*environment
+	tasks        map[string]chan struct{} // runs with a key under way
 }
 
 // New opens the agent's state. It starts nothing; Close it unless Run was
@@ -55,8 +60,10 @@ func New(c Config) (*Agent, error) {
 		state: c.State, log: c.Log, parts: c.Parts, bundle: c.Bundle, db: db,
 		started: time.Now(), events: newHub(),
 		jobs:         make(chan func(context.Context)),
+		queue:        newQueue(),
 		woken:        make(chan struct{}, 1),
-		environments: map[string]*environment{},
+		scheduled:    make(chan struct{}, 1),
+		environments: map[string]*environment{}, tasks: map[string]chan struct{}{},
 	}
 	if a.key, err = signingKey(filepath.Join(c.State, "host.key")); err == nil {
 		a.id, err = a.hostID()
@@ -77,10 +84,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer func() { _ = a.Close() }() // every commit is on disk already
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.work(ctx) })
+	group.Go(func() error { return a.queue.run(ctx, a.start) })
 	if err := a.recover(ctx); err != nil {
 		return fmt.Errorf("bringing the host to its releases: %w", err)
 	}
 	group.Go(func() error { return a.watchLeases(ctx) })
+	group.Go(func() error { return a.follow(ctx) })
+	group.Go(func() error { return a.runSchedules(ctx) })
 	return group.Wait()
 }
 
@@ -126,4 +136,3 @@ func (a *Agent) allEnvironments() []*environment {
 	}
 	return all
 }
-

@@ -127,6 +127,18 @@ func (t *transaction) add(bucket, prefix string, value any) error {
 	return t.put(bucket, fmt.Sprintf("%s/%016d", prefix, n), value)
 }
 
+// eachOf calls visit for the values whose keys start with prefix, decoded,
+// oldest first.
+func eachOf[T any](t *transaction, bucket, prefix string, visit func(key string, value T) error) error {
+	return t.each(bucket, prefix, func(key string, raw []byte) error {
+		var value T
+		if err := json.Unmarshal(raw, &value); err != nil {
+			return fmt.Errorf("reading %s of %s: %w", key, bucket, err)
+		}
+		return visit(key, value)
+	})
+}
+
 // each calls visit for the values whose keys start with prefix, oldest first.
 func (t *transaction) each(bucket, prefix string, visit func(key string, raw []byte) error) error {
 	c := t.bucket(bucket).Cursor()

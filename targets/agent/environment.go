@@ -29,6 +29,7 @@ type envRecord struct {
 	Approvals  []api.Approval    `json:"approvals,omitempty"`
 	Serving    map[string]string `json:"serving,omitempty"` // instance → container that connections should reach
 	Network    bool              `json:"network,omitempty"` // its network may exist on this host
+	Down       *downRecord       `json:"down,omitempty"`    // it is being removed from this host
 }
 
 // environment is one environment in memory: its lease, and the one operation
@@ -39,8 +40,13 @@ type environment struct {
 
 	mu     sync.Mutex
 	lease  *lease
-	cancel context.CancelCauseFunc // of the operation that runs; nil when none does
+	cancel context.CancelCauseFunc // of the operation that runs for a holder; nil when none does
 	opName string
+	beside map[*context.CancelCauseFunc]bool // what goes on beside it, such as draining; true: for a holder
+	idle   sync.WaitGroup                    // of those
+
+	routing sync.Mutex
+	routes  []Route // what the kernel was told last; nil when that is not known
 }
 
 // key names the environment in the state file; prefix is what keys of its
@@ -110,9 +116,9 @@ func (a *Agent) read(e *environment) (r envRecord, err error) {
 }
 
 // take waits until no operation runs on the environment, and starts one. The
-// operation ends when the returned function is called; interrupt cancels its
-// context.
-func (e *environment) take(ctx context.Context, name string) (context.Context, func(), error) {
+// operation ends when the returned function is called. What a holder asked for
+// can be interrupted; what the agent does by itself can't.
+func (e *environment) take(ctx context.Context, name string, forHolder bool) (context.Context, func(), error) {
 	select {
 	case e.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -120,7 +126,10 @@ func (e *environment) take(ctx context.Context, name string) (context.Context, f
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	e.mu.Lock()
-	e.cancel, e.opName = cancel, name
+	e.opName = name
+	if forHolder {
+		e.cancel = cancel
+	}
 	e.mu.Unlock()
 	return ctx, func() {
 		e.mu.Lock()
@@ -131,13 +140,48 @@ func (e *environment) take(ctx context.Context, name string) (context.Context, f
 	}, nil
 }
 
-// interrupt cancels the operation that runs, if any.
+// interrupt cancels the operation that runs for a holder, if any.
 func (e *environment) interrupt(cause error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.cancel != nil {
 		e.cancel(cause)
 	}
+	for cancel, forHolder := range e.beside {
+		if forHolder {
+			(*cancel)(cause)
+		}
+	}
+}
+
+// takeBeside starts something that goes on beside the operation of the
+// environment. quiet ends it.
+func (e *environment) takeBeside(ctx context.Context, forHolder bool) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.beside == nil {
+		e.beside = map[*context.CancelCauseFunc]bool{}
+	}
+	e.beside[&cancel] = forHolder
+	e.idle.Add(1)
+	return ctx, func() {
+		e.mu.Lock()
+		delete(e.beside, &cancel)
+		e.mu.Unlock()
+		cancel(nil)
+		e.idle.Done()
+	}
+}
+
+// quiet ends what goes on beside the operation and waits for it.
+func (e *environment) quiet(cause error) {
+	e.mu.Lock()
+	for cancel := range e.beside {
+		(*cancel)(cause)
+	}
+	e.mu.Unlock()
+	e.idle.Wait()
 }
 
 func (e *environment) running() string {

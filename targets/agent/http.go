@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
 
+	"dray/pipeline/event"
 	"dray/targets/api"
 )
 
@@ -22,6 +24,8 @@ func (a *Agent) Handler(rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	a.routeHost(mux)
 	a.routeLeases(mux)
+	a.routeReading(mux)
+	a.routeDeployments(mux)
 	if rest != nil {
 		mux.Handle("/", rest)
 	}
@@ -81,6 +85,90 @@ func (a *Agent) routeLeases(mux *http.ServeMux) {
 	mux.HandleFunc(api.RouteApprove, called(a, func(e *environment, by api.Actor, req api.Approve) (any, error) {
 		return a.approve(e, by, req.Release)
 	}))
+}
+
+func (a *Agent) routeReading(mux *http.ServeMux) {
+	mux.HandleFunc(api.RouteEnvironments, func(w http.ResponseWriter, r *http.Request) {
+		list, err := a.environmentList(r.FormValue("project"))
+		answer(w, list, err)
+	})
+	mux.HandleFunc(api.RouteEnvironment, a.onEnvironment(func(w http.ResponseWriter, _ *http.Request, e *environment) {
+		env, err := a.observe(e)
+		answer(w, env, err)
+	}))
+	mux.HandleFunc(api.RouteHistory, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		records, err := a.history(e, limit(r))
+		answer(w, records, err)
+	}))
+	mux.HandleFunc(api.RouteReleases, a.onEnvironment(func(w http.ResponseWriter, _ *http.Request, e *environment) {
+		list, err := a.releases(e)
+		answer(w, list, err)
+	}))
+	mux.HandleFunc(api.RouteEvidence, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		envelope, err := a.storedEvidence(e, r.PathValue("release"))
+		answer(w, envelope, err)
+	}))
+	mux.HandleFunc(api.RouteTasks, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		list, err := a.taskStatuses(e, limit(r))
+		answer(w, list, err)
+	}))
+	mux.HandleFunc(api.RoutePrune, func(w http.ResponseWriter, r *http.Request) {
+		var req api.Prune
+		_, err := decode(w, r, &req)
+		var result api.PruneResult
+		if err == nil {
+			result, err = a.collectImages(r.Context(), req.DryRun)
+		}
+		answer(w, result, err)
+	})
+}
+
+// limit reads ?limit=N; 0 is all.
+func limit(r *http.Request) int {
+	n, err := strconv.Atoi(r.FormValue("limit"))
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
+func (a *Agent) routeDeployments(mux *http.ServeMux) {
+	mux.HandleFunc(api.RoutePrepare, streaming(a, func(ctx context.Context, _ *http.Request, e *environment, req api.Prepare, sink event.Sink) (any, error) {
+		return a.prepare(ctx, e, &req, sink)
+	}))
+	mux.HandleFunc(api.RouteSteps, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.Steps, sink event.Sink) (any, error) {
+		return a.steps(ctx, e, r.PathValue("deployment"), req, sink)
+	}))
+	mux.HandleFunc(api.RouteRevert, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.Revert, sink event.Sink) (any, error) {
+		return a.revert(ctx, e, r.PathValue("deployment"), req, sink)
+	}))
+	mux.HandleFunc(api.RouteDown, streaming(a, func(ctx context.Context, _ *http.Request, e *environment, req api.Down, sink event.Sink) (any, error) {
+		return a.down(ctx, e, req, sink)
+	}))
+	mux.HandleFunc(api.RouteRunTask, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.RunTask, sink event.Sink) (any, error) {
+		return a.runTask(ctx, e, r.PathValue("task"), req, sink)
+	}))
+	mux.HandleFunc(api.RouteConfirm, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		var req api.Confirm
+		_, err := decode(w, r, &req)
+		var record *api.Record
+		if err == nil {
+			record, err = a.confirm(r.Context(), e, r.PathValue("deployment"), req)
+		}
+		answer(w, record, err)
+	}))
+}
+
+// streaming decodes a request and answers with a stream.
+func streaming[T any](a *Agent, op func(ctx context.Context, r *http.Request, e *environment, req T, sink event.Sink) (any, error)) http.HandlerFunc {
+	return a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		var req T
+		if _, err := decode(w, r, &req); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		a.streamed(w, r, func(ctx context.Context, sink event.Sink) (any, error) { return op(ctx, r, e, req, sink) })
+	})
 }
 
 // onEnvironment finds the environment that the path names.

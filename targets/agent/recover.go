@@ -1,13 +1,158 @@
 package agent
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"time"
 
-// recover finishes or takes back what a crash left, and has everything run
-// that should.
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+const (
+	firstRetry   = time.Second
+	longestRetry = 30 * time.Second
+)
+
+// recover reads the journal after a start of the agent, brings the kernel and
+// the containers to what it says, and finishes or takes back what was under
+// way.
 func (a *Agent) recover(ctx context.Context) error {
-	return a.db.view(func(t *transaction) error {
-		return t.each(bucketEnvironments, "", func(_ string, raw []byte) error { return nil })
+	records := map[*environment]envRecord{}
+	err := a.db.view(func(t *transaction) error {
+		return eachOf(t, bucketEnvironments, "", func(_ string, r envRecord) error {
+			e := a.environmentOf(r.Project, r.Name)
+			e.resumeLease(r.Lease)
+			records[e] = r
+			return nil
+		})
 	})
+	if err != nil {
+		return err
+	}
+	if err := a.endTasks(ctx); err != nil {
+		a.log.Error("ending tasks that were interrupted", "error", err)
+	}
+	for e, r := range records {
+		if err := a.resume(ctx, e, r); err != nil {
+			return fmt.Errorf("resuming %s: %w", e.key(), err)
+		}
+	}
+	a.start(ctx, func(ctx context.Context) { a.collect(ctx) })
+	return nil
 }
 
-func (a *Agent) settle(ctx context.Context, e *environment, reason string) {}
+// resume brings one environment back. A fault of one container must not keep
+// the others down, so it is only logged.
+func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
+	var open *deployment
+	err := a.db.view(func(t *transaction) (err error) {
+		open, err = t.deployment(r.Open)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if r.Down != nil {
+		a.start(ctx, func(ctx context.Context) { a.resumeDown(ctx, e) })
+		return nil
+	}
+	if r.Network {
+		if err := a.parts.Traffic.Ensure(ctx, e.network()); err != nil {
+			a.log.Error("making a network again", "environment", e.key(), "error", err)
+		}
+	}
+	a.startWanted(ctx, e)
+	if err := a.route(ctx, e); err != nil {
+		a.log.Error("bringing the rotation back", "environment", e.key(), "error", err)
+	}
+	if open != nil && open.changing() {
+		a.resumeBound(e, r.Open)
+	}
+	// One whose lease is live waits for its holder; the end of the lease
+	// settles it. Nobody waits for one that goes back already.
+	if open != nil && (open.State == api.StateReverting || !e.leased()) {
+		a.start(ctx, func(ctx context.Context) { a.settle(ctx, e, "the agent or the host was restarted") })
+	}
+	return nil
+}
+
+// startWanted starts the containers that ran when the host went down. Those
+// that someone stopped stay stopped.
+func (a *Agent) startWanted(ctx context.Context, e *environment) {
+	for _, c := range a.containersOf(e) {
+		if !c.Wanted || c.State != runtime.Exited || c.Spec.Labels[runtime.LabelTask] != "" {
+			continue
+		}
+		a.start(ctx, func(ctx context.Context) {
+			if err := a.parts.Containers.Start(ctx, c.ID); err != nil {
+				a.log.Error("starting a container again", "container", c.Spec.Name, "error", err)
+			}
+		})
+	}
+}
+
+func (a *Agent) resumeBound(e *environment, open string) {
+	err := a.db.view(func(t *transaction) error {
+		r, err := t.release(open)
+		if err == nil && r != nil {
+			a.boundByConfirm(e, r.ConfirmIn.D())
+		}
+		return err
+	})
+	if err != nil {
+		a.log.Error("reading the release in doubt", "environment", e.key(), "error", err)
+	}
+}
+
+func (e *environment) leased() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lease.live()
+}
+
+// settle ends what a holder left behind: discards what was prepared, takes
+// back what was committed. It tries until it is done: nobody else will.
+func (a *Agent) settle(ctx context.Context, e *environment, reason string) {
+	for wait := firstRetry; ; wait = min(2*wait, longestRetry) {
+		err := a.settleOnce(ctx, e, reason)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		a.log.Error("going back", "environment", e.key(), "error", err, "retry", wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (a *Agent) settleOnce(ctx context.Context, e *environment, reason string) error {
+	ctx, end, err := e.take(ctx, "going back", false)
+	if err != nil {
+		return err
+	}
+	defer end()
+	r, err := a.read(e)
+	if err != nil || r.Open == "" || e.leased() {
+		return err // nothing is in doubt, or a new holder has come who decides
+	}
+	return a.settleOpen(ctx, e, r.Open, reason)
+}
+
+// settleOpen ends the open deployment in the turn that the caller has. One that
+// goes back to containers that run, but are not healthy, has ended.
+func (a *Agent) settleOpen(ctx context.Context, e *environment, id, reason string) error {
+	w, err := a.load(e, id, nil)
+	if err != nil {
+		return err
+	}
+	a.log.Warn("a deployment is taken back", "environment", e.key(), "deployment", id, "state", w.State, "reason", reason)
+	err = a.goBack(ctx, w, reason)
+	if err != nil && w.State == api.StateReverted {
+		a.log.Error("the release before is not healthy", "environment", e.key(), "error", err)
+		return nil
+	}
+	return err
+}

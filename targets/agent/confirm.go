@@ -1,0 +1,200 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+const defaultRetain = 5
+
+// confirm makes a deployment's release the current one.
+func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.Confirm) (*api.Record, error) {
+	if done, err := a.confirmedBefore(e, id); done != nil || err != nil {
+		return done, err
+	}
+	ctx, end, err := a.begin(ctx, e, "a confirmation", req.Fence)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	w, err := a.load(e, id, nil)
+	if err != nil {
+		return nil, err
+	}
+	if w.State != api.StatePrepared && w.State != api.StateCommitting && w.State != api.StateCommitted {
+		return nil, api.Errorf(api.CodeConflict, "deployment %s is %s: it can't be confirmed", id, w.State)
+	}
+	if err := a.mend(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := a.unfinished(w); err != nil {
+		return nil, err
+	}
+	record, err := a.makeCurrent(w, req)
+	if err != nil {
+		return nil, err
+	}
+	a.boundByConfirm(e, 0)
+	w.sink.Emit(event.Event{Type: event.Notice, Text: releaseWord(w.Release) + " is confirmed"})
+	a.scheduleChanged()
+	a.later(func(ctx context.Context) { a.tidy(ctx, e) })
+	return record, nil
+}
+
+// confirmedBefore answers a confirmation that was asked for again.
+func (a *Agent) confirmedBefore(e *environment, id string) (*api.Record, error) {
+	w, err := a.load(e, id, nil)
+	if err != nil || w.State != api.StateConfirmed {
+		return nil, err
+	}
+	records, err := a.history(e, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		if r.Deployment == id && r.Result == api.StateConfirmed {
+			return &r, nil
+		}
+	}
+	record := w.record(api.StateConfirmed, "")
+	return &record, nil
+}
+
+// mend starts instances that the deployment does not change but that do not
+// run or serve as they should: someone stopped them, or they are new to the
+// rotation. Changed ones are the steps' business.
+func (a *Agent) mend(ctx context.Context, w *work) error {
+	r, err := a.read(w.e)
+	if err != nil {
+		return err
+	}
+	containers := a.containers()
+	var stopped, silent []string
+	for _, p := range w.placed {
+		if w.changed(p.instance) {
+			continue
+		}
+		id := w.containerOf(p.instance)
+		if !runs(containers[id]) {
+			stopped = append(stopped, p.instance)
+		}
+		if r.Serving[p.instance] != id {
+			silent = append(silent, p.instance)
+		}
+	}
+	if len(stopped) > 0 {
+		if err := a.startAll(ctx, w, stopped); err != nil {
+			return err
+		}
+	}
+	if len(silent) > 0 {
+		return a.serve(ctx, w, "mend", silent)
+	}
+	return nil
+}
+
+// makeCurrent writes, in one transaction, everything that a confirmation
+// means.
+func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
+	now := time.Now().Round(0)
+	healthy := a.healthySince(w)
+	record := w.record(api.StateConfirmed, "")
+	record.Verified, record.Approval, record.Skipped = req.Verified, req.Approval, req.Skipped
+	evidence, err := a.evidence(w, &record, healthy)
+	if err != nil {
+		return nil, err
+	}
+	err = a.change(w.e, "confirm", func(t *transaction, r *envRecord) error {
+		if r.Current != "" && r.Current != w.ID {
+			r.Stable = slices.Insert(r.Stable, 0, r.Current)
+		}
+		r.Stable = slices.DeleteFunc(r.Stable, func(id string) bool { return id == w.ID })
+		r.Current, r.Since, r.Open = w.ID, now, ""
+		if err := t.dropSameNumber(r, w.Release); err != nil {
+			return err
+		}
+		if err := t.put(bucketEvidence, w.e.key()+"/"+w.ID, evidence); err != nil {
+			return err
+		}
+		if err := t.add(bucketHistory, w.e.key(), record); err != nil {
+			return err
+		}
+		_, err := t.amend(w.ID, "confirm", "", func(d *deployment) {
+			d.State, d.Ended, d.Fence, d.Healthy = api.StateConfirmed, now, req.Fence, healthy
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &record, nil
+}
+
+// dropSameNumber leaves out earlier deployments of the release that is current
+// now, and those beyond retain.
+func (t *transaction) dropSameNumber(r *envRecord, number int) error {
+	current, err := t.release(r.Current)
+	if err != nil {
+		return err
+	}
+	keep := defaultRetain
+	if current != nil && current.Retain > 0 {
+		keep = current.Retain
+	}
+	seen := map[int]bool{number: true}
+	var stable []string
+	for _, id := range r.Stable {
+		d, err := t.deployment(id)
+		if err != nil {
+			return err
+		}
+		if d == nil || seen[d.Release] || len(stable)+1 >= keep {
+			continue
+		}
+		seen[d.Release] = true
+		stable = append(stable, id)
+	}
+	r.Stable = stable
+	return nil
+}
+
+// healthySince is since when the last of the deployment's containers has been
+// healthy; for those without a check, since it was started.
+func (a *Agent) healthySince(w *work) time.Time {
+	var since time.Time
+	containers := a.containers()
+	for _, id := range w.Containers {
+		c := containers[id]
+		at := c.Started
+		if c.Spec.Check != nil {
+			at = c.Health.Since
+		}
+		if at.After(since) {
+			since = at
+		}
+	}
+	if since.IsZero() {
+		since = time.Now()
+	}
+	return since.Round(0)
+}
+
+// history returns the last limit records, newest first; 0 is all.
+func (a *Agent) history(e *environment, limit int) ([]api.Record, error) {
+	records := []api.Record{}
+	err := a.db.view(func(t *transaction) error {
+		return eachOf(t, bucketHistory, e.key()+"/", func(_ string, r api.Record) error {
+			records = append(records, r)
+			return nil
+		})
+	})
+	slices.Reverse(records)
+	if limit > 0 && len(records) > limit {
+		records = records[:limit]
+	}
+	return records, err
+}

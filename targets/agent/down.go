@@ -1,0 +1,151 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+// downRecord is an environment's removal under way.
+type downRecord struct {
+	Actor   api.Actor `json:"actor"`
+	Volumes bool      `json:"volumes,omitempty"`
+	Started time.Time `json:"started"`
+}
+
+// down removes an environment from this host: what serves first lets its
+// connections end. Its history stays, its volumes unless they are asked for.
+func (a *Agent) down(ctx context.Context, e *environment, req api.Down, sink event.Sink) (*api.DownResult, error) {
+	if err := e.held(req.Fence); err != nil {
+		return nil, err
+	}
+	e.interrupt(errors.New("the environment is taken down"))
+	ctx, end, err := a.begin(ctx, e, "taking it down", req.Fence)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	err = a.change(e, "down.begin", func(_ *transaction, r *envRecord) error {
+		if r.Down == nil {
+			r.Down = &downRecord{Actor: req.Actor, Started: time.Now().Round(0)}
+		}
+		r.Down.Volumes = req.Volumes
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a.takeDown(ctx, e, sink)
+}
+
+// takeDown does what downRecord says; again after a crash.
+func (a *Agent) takeDown(ctx context.Context, e *environment, sink event.Sink) (*api.DownResult, error) {
+	e.quiet(errors.New("the environment is taken down"))
+	r, err := a.read(e)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.withdrawAll(ctx, e); err != nil {
+		return nil, err
+	}
+	result := &api.DownResult{Containers: []string{}}
+	for _, c := range a.containersOf(e) {
+		if err := errors.Join(a.parts.Containers.Stop(ctx, c.ID), a.parts.Containers.Remove(ctx, c.ID)); err != nil {
+			return nil, fmt.Errorf("removing container %s: %w", c.Spec.Name, err)
+		}
+		result.Containers = append(result.Containers, c.Spec.Name)
+		sink.Emit(event.Event{Type: event.InstanceState, Instance: c.Spec.Labels["dray.instance"], State: event.Removed})
+	}
+	slices.Sort(result.Containers)
+	if err := a.parts.Traffic.Remove(ctx, e.network()); err != nil {
+		return nil, fmt.Errorf("removing the network %s: %w", e.network(), err)
+	}
+	if err := a.downVolumes(ctx, e, r.Down.Volumes, result); err != nil {
+		return nil, err
+	}
+	if err := a.forget(e, r); err != nil {
+		return nil, err
+	}
+	a.later(func(ctx context.Context) { a.tidy(ctx, e) })
+	return result, nil
+}
+
+// withdrawAll takes every service out of rotation and lets connections end.
+func (a *Agent) withdrawAll(ctx context.Context, e *environment) error {
+	longest := time.Duration(0)
+	r, err := a.read(e)
+	if err != nil {
+		return err
+	}
+	if r.Current != "" {
+		w, err := a.load(e, r.Current, nil)
+		if err != nil {
+			return err
+		}
+		longest = w.longestDrain()
+	}
+	err = a.change(e, "down.withdraw", func(_ *transaction, r *envRecord) error {
+		r.Serving = nil
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.route(ctx, e); err != nil {
+		return err
+	}
+	return a.drain(ctx, longest, a.containersOf(e)...)
+}
+
+func (a *Agent) downVolumes(ctx context.Context, e *environment, remove bool, result *api.DownResult) error {
+	names, err := a.parts.Volumes.List(e.network())
+	if err != nil {
+		return err
+	}
+	if !remove {
+		result.Kept = names
+		return nil
+	}
+	for _, name := range names {
+		if err := a.parts.Volumes.Remove(ctx, e.network(), name); err != nil {
+			return fmt.Errorf("removing volume %s: %w", name, err)
+		}
+	}
+	result.Volumes = names
+	return nil
+}
+
+// forget writes the end of a removal: no release, and a line of history.
+func (a *Agent) forget(e *environment, before envRecord) error {
+	return a.change(e, "down.done", func(t *transaction, r *envRecord) error {
+		record := api.Record{
+			Deployment: "down-" + before.Down.Started.UTC().Format("20060102t150405"), Kind: "down",
+			Actor: before.Down.Actor, Started: before.Down.Started, Ended: time.Now().Round(0), Result: api.StateConfirmed,
+		}
+		if d, err := t.deployment(before.Current); err != nil {
+			return err
+		} else if d != nil {
+			record.From = d.Release
+		}
+		r.Current, r.Open, r.Stable, r.Serving, r.Down, r.Network, r.Approvals = "", "", nil, nil, nil, false, nil
+		r.Since = time.Time{}
+		return t.add(bucketHistory, e.key(), record)
+	})
+}
+
+// resumeDown finishes a removal that a crash has interrupted.
+func (a *Agent) resumeDown(ctx context.Context, e *environment) {
+	ctx, end, err := e.take(ctx, "taking it down", false)
+	if err != nil {
+		return
+	}
+	defer end()
+	if _, err := a.takeDown(ctx, e, event.Discard); err != nil {
+		a.log.Error("taking an environment down", "environment", e.key(), "error", err)
+	}
+}

@@ -1,0 +1,366 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+// mostPulls and mostStarts bound what one host does at the same time.
+const (
+	mostPulls  = 4
+	mostStarts = 8
+)
+
+// prepare makes everything ready for a release without changing what serves.
+// A fault takes back all that it made. Repeating it gives the same result.
+func (a *Agent) prepare(ctx context.Context, e *environment, p *api.Prepare, sink event.Sink) (*api.PrepareResult, error) {
+	if err := validate(e, p); err != nil {
+		return nil, err
+	}
+	ctx, end, err := a.begin(ctx, e, "preparing "+releaseWord(p.Release.Number), p.Fence)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	w, err := a.openDeployment(ctx, e, p, sink)
+	if err != nil {
+		return nil, err
+	}
+	if w.State == api.StatePreparing {
+		if err := a.reserve(ctx, w, p); err != nil {
+			return nil, a.failPrepare(ctx, w, err)
+		}
+	}
+	w.sink.Emit(event.Event{Type: event.HostState, State: event.Prepared})
+	return &api.PrepareResult{Instances: a.statuses(w), Received: w.Received, Already: a.already(w)}, nil
+}
+
+// openDeployment journals a new deployment, or finds the one that an earlier
+// call of the same id opened.
+func (a *Agent) openDeployment(ctx context.Context, e *environment, p *api.Prepare, sink event.Sink) (*work, error) {
+	r, err := a.read(e)
+	if err != nil {
+		return nil, err
+	}
+	if r.Open != "" && r.Open != p.Deployment {
+		// Left by a holder whose lease has ended: this turn settles it.
+		if err := a.settleOpen(ctx, e, r.Open, "another deployment begins"); err != nil {
+			return nil, err
+		}
+	}
+	err = a.change(e, "prepare.begin", func(t *transaction, r *envRecord) error {
+		return t.openDeployment(r, p)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a.load(e, p.Deployment, sink)
+}
+
+func (t *transaction) openDeployment(r *envRecord, p *api.Prepare) error {
+	known, err := t.deployment(p.Deployment)
+	if err != nil {
+		return err
+	}
+	if known != nil {
+		if known.State != api.StatePreparing && known.State != api.StatePrepared {
+			return api.Errorf(api.CodeConflict, "deployment %s is %s already", p.Deployment, known.State)
+		}
+		known.Fence = p.Fence
+		return t.put(bucketDeployments, known.ID, known)
+	}
+	if err := t.nameIsFree(r); err != nil {
+		return err
+	}
+	d := &deployment{
+		ID: p.Deployment, Kind: p.Kind, State: api.StatePreparing, Actor: p.Actor, Host: p.Host, Fence: p.Fence,
+		Release: p.Release.Number, From: r.Current, Started: time.Now().Round(0),
+	}
+	if from, err := t.deployment(r.Current); err != nil {
+		return err
+	} else if from != nil {
+		d.FromNumber = from.Release
+	}
+	r.Open, r.LastNumber, r.Network = d.ID, max(r.LastNumber, d.Release), true
+	if err := t.put(bucketReleases, d.ID, p.Release); err != nil {
+		return err
+	}
+	return t.journal(d, "prepare.begin", fmt.Sprintf("release %d from %s", d.Release, releaseWord(d.FromNumber)))
+}
+
+// nameIsFree refuses a second environment whose network would have the same
+// name: "a-b" of c, and b of "c-a".
+func (t *transaction) nameIsFree(r *envRecord) error {
+	mine := r.Project + "-" + r.Name
+	return t.each(bucketEnvironments, "", func(key string, _ []byte) error {
+		if key != envKey(r.Project, r.Name) && strings.Replace(key, "/", "-", 1) == mine {
+			return api.Errorf(api.CodeConflict, "environment %s of %s would share the name %s with %s; rename one of them", r.Name, r.Project, mine, key)
+		}
+		return nil
+	})
+}
+
+// reserve gets hold of everything that could fail later.
+func (a *Agent) reserve(ctx context.Context, w *work, p *api.Prepare) error {
+	// What an interrupted attempt of the same deployment made is not trusted.
+	if err := a.removeMade(ctx, w); err != nil {
+		return err
+	}
+	if err := a.reserveRoom(w); err != nil {
+		return err
+	}
+	if err := a.keepSecrets(w.release, p.Secrets); err != nil {
+		return err
+	}
+	if err := a.reservePorts(ctx, w); err != nil {
+		return err
+	}
+	received, err := a.pullImages(ctx, w, p.Sources)
+	if err != nil {
+		return err
+	}
+	containers, err := a.chooseContainers(ctx, w)
+	if err != nil {
+		return err
+	}
+	return a.amend(w, "prepare.done", "", func(d *deployment) {
+		d.Containers, d.Received, d.State = containers, received, api.StatePrepared
+	})
+}
+
+// failPrepare takes back what was made and returns the fault that led there.
+// The clean-up outlives the cancellation that may be that fault.
+func (a *Agent) failPrepare(ctx context.Context, w *work, fault error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(fault, cause) {
+		fault = fmt.Errorf("%w: %w", cause, fault)
+	}
+	if err := a.discard(context.WithoutCancel(ctx), w, wireError(fault).Message); err != nil {
+		return fmt.Errorf("%w; taking it back: %w", fault, err)
+	}
+	return fault
+}
+
+// pullImages has the image of every service placed here, and of the tasks that
+// run here.
+func (a *Agent) pullImages(ctx context.Context, w *work, sources map[string][]api.ImageSource) (int64, error) {
+	wanted := map[string]api.Image{}
+	for _, p := range w.placed {
+		wanted[p.image.Digest] = p.image
+	}
+	for _, t := range w.release.Tasks {
+		if image := w.release.Images[taskPrefix+t.Name]; runsTasks(w.release, w.Host, t.Name) {
+			wanted[image.Digest] = image
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(mostPulls)
+	received := make(chan int64, len(wanted))
+	for digest, image := range wanted {
+		group.Go(func() error {
+			n, err := a.parts.Images.Pull(ctx, PullRequest{
+				Digest: digest, Name: image.Name, Size: image.Size, Sources: sources[digest], Sink: w.sink,
+			})
+			received <- n
+			return pullFault(image, err)
+		})
+	}
+	err := group.Wait()
+	close(received)
+	var sum int64
+	for n := range received {
+		sum += n
+	}
+	return sum, err
+}
+
+// pullFault gives a fault of the store its code.
+func pullFault(image api.Image, err error) error {
+	var typed *api.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &typed):
+		return err
+	case isFull(err):
+		return api.Errorf(api.CodeSpace, "the disk is full: image %s could not be stored: %v", image.Name, err)
+	}
+	return api.Errorf(api.CodeImage, "image %s could not be had: %v", image.Name, err)
+}
+
+// chooseContainers finds or makes a container for every instance placed here:
+// the one that runs, if nothing that it depends on has changed; one that an
+// earlier release left, if it is alike; otherwise a new one.
+func (a *Agent) chooseContainers(ctx context.Context, w *work) (map[string]string, error) {
+	chosen := make([]string, len(w.placed))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(mostStarts)
+	for i, p := range w.placed {
+		if kept, ok := a.alike(w, p); ok {
+			chosen[i] = kept.ID
+			continue
+		}
+		group.Go(func() error {
+			c, err := a.create(ctx, w.e, w.release, w.ID, p)
+			if err != nil {
+				return createFault(p, err)
+			}
+			chosen[i] = c.ID
+			w.tell(p.instance, event.Staged, "")
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	containers := make(map[string]string, len(chosen))
+	for i, p := range w.placed {
+		containers[p.instance] = chosen[i]
+	}
+	return containers, nil
+}
+
+// alike finds a container that runs as the instance should. The one that runs
+// now is preferred, then the newest.
+func (a *Agent) alike(w *work, p placed) (runtime.Container, bool) {
+	current := ""
+	if w.old != nil {
+		current = w.old.Containers[p.instance]
+	}
+	var best runtime.Container
+	for _, c := range a.containersOf(w.e) {
+		if c.Spec.Labels[runtime.LabelInstance] != p.instance || c.Spec.Labels[labelFingerprint] != p.fingerprint {
+			continue
+		}
+		if c.ID == current {
+			return c, true
+		}
+		if best.ID == "" || c.CreatedAt.After(best.CreatedAt) {
+			best = c
+		}
+	}
+	return best, best.ID != ""
+}
+
+// create makes the container of an instance, with its volumes.
+func (a *Agent) create(ctx context.Context, e *environment, r *api.Release, deployment string, p placed) (runtime.Container, error) {
+	volumes, err := a.volumes(ctx, e, p.service.Volumes)
+	if err != nil {
+		return runtime.Container{}, err
+	}
+	spec := a.containerSpec(e, r, deployment, p, volumes)
+	spec.Name = a.freeName(spec.Name)
+	return a.parts.Containers.Create(ctx, spec)
+}
+
+// volumes has the named ones exist, and returns where they are.
+func (a *Agent) volumes(ctx context.Context, e *environment, volumes []pipeline.Volume) (map[string]string, error) {
+	paths := map[string]string{}
+	for _, v := range volumes {
+		if v.Source != "" {
+			continue
+		}
+		path, err := a.parts.Volumes.Ensure(ctx, e.network(), v.Name)
+		if err != nil {
+			return nil, fmt.Errorf("making volume %s: %w", v.Name, err)
+		}
+		paths[v.Name] = path
+	}
+	return paths, nil
+}
+
+// freeName returns a name that no container has: a release may be deployed
+// again while its first containers are still kept.
+func (a *Agent) freeName(name string) string {
+	taken := map[string]bool{}
+	for _, c := range a.parts.Containers.List() {
+		taken[c.Spec.Name] = true
+	}
+	free := name
+	for n := 2; taken[free]; n++ {
+		free = fmt.Sprintf("%s-%d", name, n)
+	}
+	return free
+}
+
+func createFault(p placed, err error) error {
+	fault := &api.Error{}
+	if !errors.As(err, &fault) {
+		fault = api.Errorf(api.CodeInternal, "%s could not be created: %v", p.instance, err)
+		if isFull(err) {
+			fault.Code = api.CodeSpace
+		}
+	}
+	fault.Instance, fault.Service = p.instance, p.service.Name
+	return fault
+}
+
+// already says whether this very release runs here, whole.
+func (a *Agent) already(w *work) bool {
+	return w.old != nil && maps.Equal(w.old.Containers, w.Containers) &&
+		configDigest(w.release) == configDigest(w.oldRel) && a.unfinished(w) == nil
+}
+
+// discard ends a deployment that has changed nothing.
+func (a *Agent) discard(ctx context.Context, w *work, reason string) error {
+	if err := a.removeMade(ctx, w); err != nil {
+		return err
+	}
+	if err := a.finish(w, api.StateDiscarded, reason); err != nil {
+		return err
+	}
+	a.later(func(ctx context.Context) { a.tidy(ctx, w.e) })
+	return nil
+}
+
+// removeMade removes the containers that a deployment made.
+func (a *Agent) removeMade(ctx context.Context, w *work) error {
+	var faults []error
+	for _, c := range a.madeBy(w.e, w.ID) {
+		if err := a.parts.Containers.Remove(ctx, c.ID); err != nil {
+			faults = append(faults, fmt.Errorf("removing container %s: %w", c.Spec.Name, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// finish writes the end of a deployment that did not become the current one.
+func (a *Agent) finish(w *work, result, reason string) error {
+	var ended *deployment
+	err := a.change(w.e, "deployment."+result, func(t *transaction, r *envRecord) (err error) {
+		if r.Open == w.ID {
+			r.Open = ""
+		}
+		if err := t.add(bucketHistory, w.e.key(), w.record(result, reason)); err != nil {
+			return err
+		}
+		ended, err = t.amend(w.ID, result, reason, func(d *deployment) {
+			d.State, d.Reason, d.Ended, d.Containers = result, reason, time.Now().Round(0), nil
+		})
+		return err
+	})
+	if err == nil {
+		w.deployment = ended
+	}
+	return err
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

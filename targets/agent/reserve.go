@@ -1,0 +1,72 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+// reserveRoom refuses what can't fit: an instance that may use more memory
+// than the host has, an image that is larger than the free disk. A limit is
+// not a use, so a sum of limits above what is free is only said.
+func (a *Agent) reserveRoom(w *work) error {
+	total, free := memory()
+	var sum pipeline.Bytes
+	for _, p := range w.placed {
+		limit := p.service.Resources.Memory
+		if total > 0 && int64(limit) > total {
+			return &api.Error{
+				Code: api.CodeSpace, Instance: p.instance, Service: p.service.Name,
+				Message: fmt.Sprintf("%s may use %s of memory, and the host has %s", p.instance, limit, pipeline.Bytes(total)),
+			}
+		}
+		if _, running := a.alike(w, p); !running {
+			sum += limit
+		}
+	}
+	if free > 0 && int64(sum) > free {
+		w.sink.Emit(event.Event{Type: event.Warning, Text: fmt.Sprintf(
+			"the new containers may use up to %s of memory, and %s is free", sum, pipeline.Bytes(free))})
+	}
+	return nil
+}
+
+// reservePorts has the environment's network exist and holds the published
+// ports of the services placed here.
+func (a *Agent) reservePorts(ctx context.Context, w *work) error {
+	if len(w.placed) == 0 {
+		return nil
+	}
+	if err := a.parts.Traffic.Ensure(ctx, w.e.network()); err != nil {
+		return fmt.Errorf("making the network %s: %w", w.e.network(), err)
+	}
+	done := map[string]bool{}
+	for _, p := range w.placed {
+		if done[p.service.Name] {
+			continue
+		}
+		done[p.service.Name] = true
+		if err := a.parts.Traffic.Reserve(ctx, w.e.network(), p.service.Name, p.service.Ports); err != nil {
+			return portFault(p.service.Name, err)
+		}
+	}
+	return nil
+}
+
+func portFault(service string, err error) error {
+	fault := &api.Error{}
+	if !errors.As(err, &fault) {
+		return fmt.Errorf("reserving the ports of %s: %w", service, err)
+	}
+	fault.Service = service
+	return fault
+}
+
+// isFull says whether an error is a full disk.
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

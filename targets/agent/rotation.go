@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"dray/pipeline"
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+// The rotation of an environment is the containers that new connections should
+// reach: envRecord.Serving, instance → container, journalled before the kernel
+// is told. What the kernel is told leaves out containers that can't answer
+// now, as long as another one of the service can.
+
+// route tells the kernel the rotation, all services at once.
+func (a *Agent) route(ctx context.Context, e *environment) error {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	routes, err := a.routes(e)
+	if err != nil {
+		return err
+	}
+	if e.routes != nil && reflect.DeepEqual(routes, e.routes) {
+		return nil
+	}
+	if err := a.parts.Traffic.Switch(ctx, routes); err != nil {
+		e.routes = nil
+		return fmt.Errorf("switching connections of %s: %w", e.key(), err)
+	}
+	e.routes = routes
+	return nil
+}
+
+// candidate is one container of the rotation with the ports of its release.
+type candidate struct {
+	container runtime.Container
+	ports     []pipeline.Port
+}
+
+// routes returns where the connections of each service should go now.
+func (a *Agent) routes(e *environment) ([]Route, error) {
+	services, err := a.candidates(e)
+	if err != nil {
+		return nil, err
+	}
+	routes := make([]Route, 0, len(services))
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		route := Route{Network: e.network(), Service: name}
+		for _, c := range fit(services[name]) {
+			route.Backends = append(route.Backends, Backend{Address: c.container.Address, Ports: c.ports})
+		}
+		routes = append(routes, route)
+	}
+	return routes, nil
+}
+
+// candidates returns the containers of the rotation by service. A service of
+// the releases in hand without any has an empty list: it refuses connections.
+func (a *Agent) candidates(e *environment) (map[string][]candidate, error) {
+	services := map[string][]candidate{}
+	containers := a.containers()
+	err := a.db.view(func(t *transaction) error {
+		r, err := t.record(e)
+		if err != nil {
+			return err
+		}
+		ports := map[string][]pipeline.Port{} // container → ports; the open deployment's word comes last
+		for _, id := range []string{r.Current, r.Open} {
+			if err := t.portsOf(id, services, ports); err != nil {
+				return err
+			}
+		}
+		for _, instance := range sortedKeys(r.Serving) {
+			service, _, err := parseInstance(instance)
+			if err != nil {
+				return err
+			}
+			c, exists := containers[r.Serving[instance]]
+			if exists && c.Address.IsValid() {
+				services[service] = append(services[service], candidate{c, ports[c.ID]})
+			}
+		}
+		return nil
+	})
+	return services, err
+}
+
+// portsOf adds the services of a deployment, and the ports of its containers.
+func (t *transaction) portsOf(id string, services map[string][]candidate, ports map[string][]pipeline.Port) error {
+	d, err := t.deployment(id)
+	if err != nil || d == nil {
+		return err
+	}
+	r, err := t.release(id)
+	if err != nil || r == nil {
+		return missing(err, "release of deployment %s", id)
+	}
+	for i := range r.Services {
+		if s := &r.Services[i]; services[s.Name] == nil {
+			services[s.Name] = []candidate{}
+		}
+	}
+	for instance, container := range d.Containers {
+		service, _, err := parseInstance(instance)
+		if err != nil {
+			return err
+		}
+		for i := range r.Services {
+			if s := &r.Services[i]; s.Name == service && (d.State != api.StatePrepared || ports[container] == nil) {
+				ports[container] = s.Ports
+			}
+		}
+	}
+	return nil
+}
+
+// fit leaves out the containers that can't answer, unless that leaves none.
+func fit(all []candidate) []candidate {
+	for _, good := range []func(runtime.Container) bool{answers, runs} {
+		if some := slices.DeleteFunc(slices.Clone(all), func(c candidate) bool { return !good(c.container) }); len(some) > 0 {
+			return some
+		}
+	}
+	return all
+}
+
+func runs(c runtime.Container) bool { return c.State == runtime.Running }
+
+func answers(c runtime.Container) bool {
+	return runs(c) && c.Health.Status != api.HealthUnhealthy && c.Health.Status != api.HealthStarting
+}
+
+// follow adjusts the rotation whenever a container changes: one that turns
+// unhealthy or ends leaves it while another one serves, and comes back.
+func (a *Agent) follow(ctx context.Context) error {
+	return a.parts.Containers.Watch(ctx, func(c runtime.Change) {
+		labels := c.Container.Spec.Labels
+		project, name := labels[runtime.LabelProject], labels[runtime.LabelEnvironment]
+		if project == "" || labels[runtime.LabelTask] != "" {
+			return
+		}
+		a.tellChange(c)
+		a.changed(a.environmentOf(project, name))
+	})
+}

@@ -1,0 +1,147 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/adhocore/gronx"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+// What happens when a task's time comes while its last run goes on.
+const (
+	overlapReplace = "replace"
+	overlapAllow   = "allow"
+)
+
+// longestSleep bounds how long the schedule trusts the host's clock: one that
+// is set meanwhile is noticed within it.
+const longestSleep = time.Minute
+
+// nextRun returns when a task's schedule runs it after a time; zero for never.
+// Its five fields are read in the task's time zone. Where a time does not exist
+// on a day, because clocks are set forward, the task runs at the next one that
+// does.
+func nextRun(t *pipeline.Task, after time.Time) time.Time {
+	if t.Schedule == "" {
+		return time.Time{}
+	}
+	zone, err := time.LoadLocation(t.TimeZone) // "" is UTC
+	if err != nil {
+		return time.Time{}
+	}
+	next, err := gronx.NextTickAfter(t.Schedule, after.In(zone), false)
+	if err != nil {
+		return time.Time{}
+	}
+	return next.Truncate(time.Minute)
+}
+
+// runSchedules starts scheduled tasks of current releases when their time
+// comes. Times that passed while the agent was away are not made up for.
+func (a *Agent) runSchedules(ctx context.Context) error {
+	last := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-a.scheduled:
+		}
+		now := time.Now()
+		if now.Round(0).Before(last.Round(0)) {
+			last = now // the clock was set back
+		}
+		next := a.startDue(ctx, last, now)
+		last = now
+		timer.Reset(min(max(time.Until(next), 0), longestSleep))
+	}
+}
+
+// startDue starts the tasks whose time lies after last and not after now. It
+// returns the next time at which one is due.
+func (a *Agent) startDue(ctx context.Context, last, now time.Time) time.Time {
+	next := now.Add(longestSleep)
+	for _, e := range a.allEnvironments() {
+		w, err := a.releaseFor(e, "", nil)
+		if err != nil {
+			continue // it runs nothing here
+		}
+		for i := range w.release.Tasks {
+			task := w.release.Tasks[i]
+			due := nextRun(&task, last)
+			if due.IsZero() || !runsTasks(w.release, w.Host, task.Name) {
+				continue
+			}
+			if !due.After(now) {
+				a.start(ctx, func(ctx context.Context) { a.runScheduled(ctx, e, task) })
+				due = nextRun(&task, now)
+			}
+			if !due.IsZero() && due.Before(next) {
+				next = due
+			}
+		}
+	}
+	return next
+}
+
+// runScheduled runs one task once.
+func (a *Agent) runScheduled(ctx context.Context, e *environment, task pipeline.Task) {
+	w, err := a.releaseFor(e, "", event.Discard)
+	if err != nil {
+		return
+	}
+	run := &taskRecord{TaskRun: api.TaskRun{
+		Task: task.Name, Release: w.Release, Trigger: api.TaskBySchedule, Actor: api.Actor{User: "dray", Command: "schedule"},
+	}}
+	if wait, err := a.overlap(ctx, w, &task, run); err != nil || wait {
+		if err != nil {
+			a.log.Error("a scheduled task", "task", task.Name, "environment", e.key(), "error", err)
+		}
+		return
+	}
+	result, err := a.runOnce(ctx, w, &task, run)
+	if err != nil || result.ExitCode != 0 {
+		a.log.Warn("a scheduled task failed", "task", task.Name, "environment", e.key(), "error", err, "exit", run.ExitCode, "reason", run.Reason)
+	}
+}
+
+// overlap settles what a run that still goes on means for the next one.
+func (a *Agent) overlap(ctx context.Context, w *work, task *pipeline.Task, run *taskRecord) (skip bool, err error) {
+	var running []runtime.Container
+	for _, c := range a.containersOf(w.e) {
+		if c.Spec.Labels[runtime.LabelTask] == task.Name && runs(c) {
+			running = append(running, c)
+		}
+	}
+	if len(running) == 0 || task.Overlap == overlapAllow {
+		return false, nil
+	}
+	if task.Overlap == overlapReplace {
+		for _, c := range running {
+			if err := a.parts.Containers.Stop(ctx, c.ID); err != nil {
+				return false, fmt.Errorf("stopping the run before: %w", err)
+			}
+		}
+		return false, nil
+	}
+	run.Started = time.Now().Round(0)
+	run.Ended, run.Reason = run.Started, "skipped: the run before had not ended"
+	_, err = a.recordTask(w.e, "", run)
+	return true, err
+}
+
+// scheduleChanged has the schedule looked at again.
+func (a *Agent) scheduleChanged() {
+	select {
+	case a.scheduled <- struct{}{}:
+	default:
+	}
+}

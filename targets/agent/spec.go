@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dray/pipeline"
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+// labelFingerprint holds the fingerprint of what a container was made from.
+const labelFingerprint = "dray.fingerprint"
+
+// defaultGrace is how long a task gets between SIGTERM and SIGKILL.
+const defaultGrace = pipeline.Duration(10e9)
+
+// placed is one instance of a release on this host.
+type placed struct {
+	instance    string // "web/2"
+	index       int
+	service     *pipeline.Service
+	image       api.Image
+	fingerprint string
+}
+
+// placedOn returns the instances of a release that run on a host, sorted.
+func placedOn(r *api.Release, host string) ([]placed, error) {
+	services := map[string]*pipeline.Service{}
+	for i := range r.Services {
+		services[r.Services[i].Name] = &r.Services[i]
+	}
+	var all []placed
+	for _, name := range r.Placement[host] {
+		if strings.HasPrefix(name, taskPrefix) {
+			continue
+		}
+		service, index, err := parseInstance(name)
+		if err != nil {
+			return nil, err
+		}
+		s := services[service]
+		if s == nil {
+			return nil, api.Errorf(api.CodeBadRequest, "release %d places %s on %s but has no service %q", r.Number, name, host, service)
+		}
+		p := placed{instance: name, index: index, service: s, image: r.Images[service]}
+		p.fingerprint = fingerprint(s, p.image.Digest, r.Secrets)
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b placed) int { return strings.Compare(a.instance, b.instance) })
+	return all, nil
+}
+
+// parseInstance reads "web/2".
+func parseInstance(name string) (service string, index int, err error) {
+	service, number, _ := strings.Cut(name, "/")
+	index, err = strconv.Atoi(number)
+	if err != nil || index < 1 || !validName.MatchString(service) {
+		return "", 0, api.Errorf(api.CodeBadRequest, "%q is not an instance; it should read like web/1", name)
+	}
+	return service, index, nil
+}
+
+// fingerprint names everything that a container of a service depends on. Two
+// containers with one fingerprint run alike, so one need not be replaced by
+// the other. How a rollout goes, how many there are, and what is published
+// where do not belong to it: they change without a new container. It is made
+// of the release's own words, not of the runtime's, so that a newer agent does
+// not restart what has not changed.
+func fingerprint(s *pipeline.Service, digest string, versions map[string]string) string {
+	alike := *s
+	alike.Image, alike.Mode, alike.Count, alike.Update = pipeline.Image{}, "", 0, pipeline.Update{}
+	alike.Ports = slices.Clone(s.Ports)
+	for i := range alike.Ports {
+		alike.Ports[i].Publish = 0
+	}
+	used := map[string]string{}
+	for _, secret := range s.Secrets {
+		used[secret.Name] = versions[secret.Name]
+	}
+	text, err := json.Marshal([]any{alike, digest, used})
+	if err != nil {
+		panic(err) // plain values always marshal
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// containerSpec returns what the container of an instance is.
+func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string, p placed, volumes map[string]string) runtime.Spec {
+	s := p.service
+	spec := runtime.Spec{
+		Name:  fmt.Sprintf("%s-%s-%d.r%d", e.network(), s.Name, p.index, r.Number),
+		Image: p.image.Digest, ImageName: p.image.Name,
+		Labels: map[string]string{}, Hostname: fmt.Sprintf("%s-%d", s.Name, p.index),
+		Entrypoint: s.Entrypoint, Command: s.Command, Env: environ(s.Env),
+		Secrets: secretUses(s.Secrets, r.Secrets),
+		User:    s.User, WorkDir: s.WorkDir, ReadOnly: s.ReadOnly, CapAdd: s.CapAdd, CapDrop: s.CapDrop,
+		Mounts: mounts(s.Volumes, volumes), Tmpfs: s.Tmpfs, Resources: s.Resources,
+		Network: e.network(), Restart: s.Restart, Check: check(s),
+		StopSignal: s.Stop.Signal, StopGrace: s.Stop.Grace,
+	}
+	maps.Copy(spec.Labels, s.Labels)
+	maps.Copy(spec.Labels, map[string]string{
+		runtime.LabelProject: e.project, runtime.LabelEnvironment: e.name,
+		runtime.LabelService: s.Name, runtime.LabelInstance: p.instance,
+		runtime.LabelRelease: strconv.Itoa(r.Number), runtime.LabelDeployment: deployment,
+		labelFingerprint: p.fingerprint,
+	})
+	return spec
+}
+
+func environ(vars map[string]string) []string {
+	out := make([]string, 0, len(vars))
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
+		out = append(out, k+"="+vars[k])
+	}
+	return out
+}
+
+func secretUses(secrets []pipeline.Secret, versions map[string]string) []runtime.SecretUse {
+	var out []runtime.SecretUse
+	for _, s := range secrets {
+		out = append(out, runtime.SecretUse{Version: versions[s.Name], Env: s.Env, File: s.File})
+	}
+	return out
+}
+
+// mounts binds the volumes; paths holds where the named ones are.
+func mounts(volumes []pipeline.Volume, paths map[string]string) []runtime.Mount {
+	var out []runtime.Mount
+	for _, v := range volumes {
+		source := v.Source
+		if source == "" {
+			source = paths[v.Name]
+		}
+		out = append(out, runtime.Mount{Source: source, Destination: v.Destination, ReadOnly: v.ReadOnly})
+	}
+	return out
+}
+
+// check resolves the port of a service's check.
+func check(s *pipeline.Service) *runtime.Check {
+	c := s.Check
+	if c == nil {
+		return nil
+	}
+	out := &runtime.Check{
+		Type: c.Type, Path: c.Path, Command: c.Command, Interval: c.Interval,
+		Timeout: c.Timeout, StartPeriod: c.StartPeriod, Retries: c.Retries,
+	}
+	if port := s.Port(c.Port); port != nil {
+		out.Port = port.To
+	}
+	return out
+}

@@ -1,0 +1,271 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dray/pipeline/event"
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+// observe returns everything that this host knows of an environment.
+func (a *Agent) observe(e *environment) (*api.Environment, error) {
+	out := &api.Environment{Project: e.project, Name: e.name, Previous: []int{}, Instances: []api.InstanceStatus{}}
+	known, err := a.observeInto(e, out)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, api.Errorf(api.CodeNotFound, "%s of %s was never deployed to this host", e.name, e.project)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lease.live() {
+		out.Lease = e.lease.wire()
+	}
+	if out.Deployment != nil && out.Lease != nil {
+		out.Deployment.Deadline = out.Lease.Until
+	}
+	return out, nil
+}
+
+func (a *Agent) observeInto(e *environment, out *api.Environment) (known bool, err error) {
+	containers := a.containers()
+	err = a.db.view(func(t *transaction) error {
+		var r envRecord
+		if known, err = t.get(bucketEnvironments, e.key(), &r); err != nil || !known {
+			return err
+		}
+		out.LastNumber, out.Since, out.Approvals = r.LastNumber, r.Since, r.Approvals
+		if frozen(&r) != nil {
+			out.Freeze = r.Freeze
+		}
+		return t.observe(&r, containers, a.containersOf(e), out)
+	})
+	return known, err
+}
+
+func (t *transaction) observe(r *envRecord, containers map[string]runtime.Container, mine []runtime.Container, out *api.Environment) error {
+	for _, id := range r.Stable {
+		if d, err := t.deployment(id); err != nil {
+			return err
+		} else if d != nil {
+			out.Previous = append(out.Previous, d.Release)
+		}
+	}
+	owner := map[string]int{} // container → release
+	var current *deployment
+	for _, id := range []string{r.Open, r.Current} {
+		d, err := t.deployment(id)
+		if err != nil || d == nil {
+			continue
+		}
+		for _, c := range d.Containers {
+			owner[c] = d.Release
+		}
+		if id == r.Current {
+			current = d
+		} else {
+			out.Deployment = d.wire(nil)
+		}
+	}
+	if current != nil {
+		release, err := t.release(r.Current)
+		if err != nil {
+			return err
+		}
+		out.Current = release
+		if r.Open == "" {
+			out.Drift = drift(release, current, containers, mine)
+		}
+	}
+	for id, release := range owner {
+		out.Instances = append(out.Instances, statusOf(id, release, containers, r.Serving))
+	}
+	slices.SortFunc(out.Instances, func(a, b api.InstanceStatus) int {
+		return strings.Compare(a.Instance, b.Instance)*2 + (a.Release - b.Release)
+	})
+	return nil
+}
+
+// statusOf describes one container of a release.
+func statusOf(id string, release int, containers map[string]runtime.Container, serving map[string]string) api.InstanceStatus {
+	c, exists := containers[id]
+	s := api.InstanceStatus{Release: release, ContainerID: id, State: "missing", Health: api.HealthNone}
+	for instance, container := range serving {
+		if container == id {
+			s.Instance = instance
+			s.Serving = exists && runs(c)
+		}
+	}
+	if !exists {
+		return s
+	}
+	s.Instance, s.Name, s.Image = c.Spec.Labels[runtime.LabelInstance], c.Spec.Name, c.Spec.Image
+	s.State, s.Started, s.Finished = string(c.State), c.Started, c.Finished
+	s.Restarts, s.ExitCode, s.OOMKilled, s.Reason = c.Restarts, c.ExitCode, c.OOMKilled, c.Error
+	if c.Address.IsValid() {
+		s.Address = c.Address.String()
+	}
+	if c.Spec.Check != nil {
+		s.Health, s.HealthSince = c.Health.Status, c.Health.Since
+		if s.Health == api.HealthUnhealthy {
+			s.Reason = c.Health.Last
+		}
+	}
+	return s
+}
+
+// statuses describes the containers of a deployment.
+func (a *Agent) statuses(w *work) []api.InstanceStatus { return a.statusesOf(w.deployment, w.e) }
+
+func (a *Agent) statusesOf(d *deployment, e *environment) []api.InstanceStatus {
+	out := []api.InstanceStatus{}
+	r, err := a.read(e)
+	if d == nil || err != nil {
+		return out
+	}
+	containers := a.containers()
+	for _, instance := range sortedKeys(d.Containers) {
+		s := statusOf(d.Containers[instance], d.Release, containers, r.Serving)
+		s.Instance = instance
+		out = append(out, s)
+	}
+	return out
+}
+
+// drift lists what runs otherwise than the current release says.
+func drift(r *api.Release, d *deployment, containers map[string]runtime.Container, mine []runtime.Container) []api.Drift {
+	var out []api.Drift
+	add := func(kind, instance, format string, args ...any) {
+		out = append(out, api.Drift{Kind: kind, Instance: instance, Detail: fmt.Sprintf(format, args...)})
+	}
+	at, err := placedOn(r, d.Host)
+	if err != nil {
+		add("changed", "", "%v", err)
+	}
+	for _, p := range at {
+		c, exists := containers[d.Containers[p.instance]]
+		switch {
+		case !exists:
+			add("missing", p.instance, "its container is gone")
+		case c.State == runtime.Exited && !c.Wanted:
+			add("stopped", p.instance, "container %s was stopped %s", c.Spec.Name, ago(c.Finished))
+		case c.State == runtime.Paused:
+			add("stopped", p.instance, "container %s is paused", c.Spec.Name)
+		case c.Spec.Labels[labelFingerprint] != p.fingerprint:
+			add("changed", p.instance, "container %s was made from another configuration", c.Spec.Name)
+		}
+	}
+	ours := slices.Collect(maps.Values(d.Containers))
+	for _, c := range mine {
+		if runs(c) && !slices.Contains(ours, c.ID) && c.Spec.Labels[runtime.LabelTask] == "" {
+			add("extra", c.Spec.Labels[runtime.LabelInstance], "container %s runs and is not part of release %d", c.Spec.Name, r.Number)
+		}
+	}
+	return out
+}
+
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "by hand"
+	}
+	return time.Since(t).Round(time.Second).String() + " ago"
+}
+
+// releases returns the releases that this host keeps, newest first.
+func (a *Agent) releases(e *environment) ([]api.Release, error) {
+	out := []api.Release{}
+	err := a.db.view(func(t *transaction) error {
+		r, err := t.record(e)
+		if err != nil {
+			return err
+		}
+		ids := r.Stable
+		if r.Current != "" {
+			ids = slices.Insert(slices.Clone(r.Stable), 0, r.Current)
+		}
+		for _, id := range ids {
+			release, err := t.release(id)
+			if err != nil {
+				return err
+			}
+			if release != nil {
+				out = append(out, *release)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// environmentList returns every environment of a project, or of all with "".
+func (a *Agent) environmentList(project string) ([]api.Environment, error) {
+	out := []api.Environment{}
+	var all []*environment
+	err := a.db.view(func(t *transaction) error {
+		return eachOf(t, bucketEnvironments, "", func(_ string, r envRecord) error {
+			if project == "" || r.Project == project {
+				all = append(all, a.environmentOf(r.Project, r.Name))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		env, err := a.observe(e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *env)
+	}
+	return out, nil
+}
+
+// storedEvidence returns the newest statement about a release.
+func (a *Agent) storedEvidence(e *environment, number string) (json.RawMessage, error) {
+	release, err := strconv.Atoi(number)
+	if err != nil {
+		return nil, api.Errorf(api.CodeBadRequest, "%q is not the number of a release", number)
+	}
+	var found json.RawMessage
+	err = a.db.view(func(t *transaction) error {
+		return eachOf(t, bucketEvidence, e.key()+"/", func(_ string, s statement) error {
+			if s.Release == release {
+				found = s.Envelope
+			}
+			return nil
+		})
+	})
+	if err == nil && found == nil {
+		err = api.Errorf(api.CodeNotFound, "release %d was never confirmed in %s on this host", release, e.name)
+	}
+	return found, err
+}
+
+// tellChange passes what happens to a container to those who watch the host.
+func (a *Agent) tellChange(c runtime.Change) {
+	state := map[string]string{
+		"start": event.Starting, "die": event.Stopped, "oom": event.Failed, "destroy": event.Removed,
+		"health_status: healthy": event.Healthy, "health_status: unhealthy": event.Unhealthy,
+	}[c.Action]
+	if state == "" {
+		return
+	}
+	labels := c.Container.Spec.Labels
+	release, _ := strconv.Atoi(labels[runtime.LabelRelease]) // 0 where it is none of a release
+	a.events.Emit(event.Event{
+		Version: event.Version, Time: c.Time, Type: event.InstanceState, State: state,
+		Project: labels[runtime.LabelProject], Environment: labels[runtime.LabelEnvironment],
+		Service: labels[runtime.LabelService], Instance: labels[runtime.LabelInstance],
+		Release: release, Text: c.Container.Health.Last,
+	})
+}

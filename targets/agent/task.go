@@ -1,0 +1,354 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+// taskPrefix is what the images of tasks, and their places, are named with in
+// a release.
+const taskPrefix = "task."
+
+const (
+	mostTaskRuns = 50               // kept in the history of one task
+	cleanUpTime  = 30 * time.Second // to stop and remove a task's container
+)
+
+// errTimedOut is the cause with which a task is stopped.
+var errTimedOut = errors.New("the task did not end in time")
+
+// taskRecord is one run as it is kept.
+type taskRecord struct {
+	api.TaskRun
+	Key       string `json:"key,omitempty"`
+	Container string `json:"container,omitempty"`
+}
+
+// runsTasks says whether a task of a release runs on a host: where it is
+// placed by name, otherwise on the first host.
+func runsTasks(r *api.Release, host, task string) bool {
+	for _, names := range r.Placement {
+		if slices.Contains(names, taskPrefix+task) {
+			return slices.Contains(r.Placement[host], taskPrefix+task)
+		}
+	}
+	for other := range r.Placement {
+		if other < host {
+			return false
+		}
+	}
+	return true
+}
+
+// runTask runs a task for a client and waits for its end.
+func (a *Agent) runTask(ctx context.Context, e *environment, name string, req api.RunTask, sink event.Sink) (*api.TaskRun, error) {
+	if req.Fence != 0 {
+		beside, end, err := a.beginBeside(ctx, e, "", req.Fence)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		ctx = beside
+	}
+	w, err := a.releaseFor(e, req.Deployment, sink)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(w.release.Tasks, func(t pipeline.Task) bool { return t.Name == name })
+	if i < 0 {
+		return nil, api.Errorf(api.CodeNotFound, "%s of %s has no task %q", releaseWord(w.Release), e.name, name)
+	}
+	task := w.release.Tasks[i]
+	if len(req.Command) > 0 {
+		task.Command = req.Command
+	}
+	run := &taskRecord{Key: req.Key, TaskRun: api.TaskRun{Task: name, Release: w.Release, Trigger: api.TaskByHand, Actor: req.Actor}}
+	if req.Deployment != "" {
+		run.Trigger = api.TaskByHook
+	}
+	return a.runOnce(ctx, w, &task, run)
+}
+
+// releaseFor returns the deployment whose release is meant: one under way, or
+// the current one.
+func (a *Agent) releaseFor(e *environment, deployment string, sink event.Sink) (*work, error) {
+	r, err := a.read(e)
+	if err != nil {
+		return nil, err
+	}
+	if deployment == "" {
+		deployment = r.Current
+	} else if deployment != r.Open && deployment != r.Current {
+		return nil, api.Errorf(api.CodeConflict, "deployment %s is not under way", deployment)
+	}
+	if deployment == "" {
+		return nil, api.Errorf(api.CodeNotFound, "no release of %s runs on this host", e.name)
+	}
+	return a.load(e, deployment, sink)
+}
+
+// runOnce runs a task unless a run with its key has ended, or is under way:
+// then that one is waited for.
+func (a *Agent) runOnce(ctx context.Context, w *work, task *pipeline.Task, run *taskRecord) (*api.TaskRun, error) {
+	done, mine := a.inFlight(w.e.key(), run.Key)
+	if !mine {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	} else {
+		defer a.landed(w.e.key(), run.Key)
+	}
+	if run.Key != "" {
+		before, err := a.taskRun(w.e, func(r *taskRecord) bool { return r.Key == run.Key && !r.Ended.IsZero() })
+		if err != nil || before != nil {
+			return before, err
+		}
+	}
+	id, err := a.recordTask(w.e, "", run)
+	if err != nil {
+		return nil, err
+	}
+	run.Started = time.Now().Round(0)
+	fault := a.execute(ctx, w, task, run, id)
+	run.Ended = time.Now().Round(0)
+	if fault != nil && run.Reason == "" {
+		run.Reason = fault.Error()
+	}
+	if _, err := a.recordTask(w.e, id, run); err != nil {
+		return nil, err
+	}
+	return &run.TaskRun, fault
+}
+
+// execute runs the task's container to its end. What the task did is in run;
+// an error means that it could not be run.
+func (a *Agent) execute(ctx context.Context, w *work, task *pipeline.Task, run *taskRecord, id string) error {
+	c, err := a.createTask(ctx, w, task, id)
+	if err != nil {
+		return fmt.Errorf("creating the container of task %s: %w", task.Name, err)
+	}
+	defer func() {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+		defer cancel()
+		if err := errors.Join(a.parts.Containers.Stop(clean, c.ID), a.parts.Containers.Remove(clean, c.ID)); err != nil {
+			a.log.Warn("removing the container of a task", "container", c.Spec.Name, "error", err)
+		}
+	}()
+	running := ctx
+	if task.Timeout > 0 {
+		var cancel context.CancelFunc
+		running, cancel = context.WithTimeoutCause(ctx, task.Timeout.D(), errTimedOut)
+		defer cancel()
+	}
+	if err := a.parts.Containers.Start(running, c.ID); err != nil {
+		return fmt.Errorf("starting task %s: %w", task.Name, err)
+	}
+	last := a.followTask(running, w, task, c.ID)
+	ended, err := a.parts.Containers.Wait(running, c.ID)
+	run.Logs = last()
+	switch {
+	case errors.Is(context.Cause(running), errTimedOut):
+		run.TimedOut, run.ExitCode = true, 124 // as timeout(1) says it
+		run.Reason = fmt.Sprintf("it did not end within %s", task.Timeout)
+		return nil
+	case err != nil:
+		return fmt.Errorf("waiting for task %s: %w", task.Name, err)
+	}
+	run.ExitCode = ended.ExitCode
+	if ended.OOMKilled {
+		run.Reason = fmt.Sprintf("it used more than its %s of memory", task.Resources.Memory)
+	}
+	return nil
+}
+
+// followTask passes what the task writes to the client, until it has ended.
+// The returned function waits for that and gives the last lines.
+func (a *Agent) followTask(ctx context.Context, w *work, task *pipeline.Task, id string) func() []string {
+	var last []string
+	ended := make(chan struct{})
+	a.start(ctx, func(context.Context) {
+		defer close(ended)
+		err := a.parts.Logs.Follow(ctx, id, func(stream, text string) {
+			w.sink.Emit(event.Event{Type: event.Output, Stage: "task", Subject: "task " + task.Name, Stream: stream, Text: text})
+			last = append(last, text)
+			if len(last) > lastLines {
+				last = last[1:]
+			}
+		})
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("following a task's output", "task", task.Name, "error", err)
+		}
+	})
+	return func() []string {
+		<-ended
+		return last
+	}
+}
+
+func (a *Agent) createTask(ctx context.Context, w *work, t *pipeline.Task, id string) (runtime.Container, error) {
+	image := w.release.Images[taskPrefix+t.Name]
+	p := placed{instance: taskPrefix + t.Name, index: 1, image: image, service: &pipeline.Service{
+		Name: t.Name, Entrypoint: t.Entrypoint, Command: t.Command, WorkDir: t.WorkDir, User: t.User,
+		Env: t.Env, Secrets: t.Secrets, Volumes: t.Volumes, Resources: t.Resources,
+		Restart: pipeline.Restart{Policy: pipeline.RestartNever}, Stop: pipeline.Stop{Grace: defaultGrace},
+	}}
+	if err := a.parts.Traffic.Ensure(ctx, w.e.network()); err != nil {
+		return runtime.Container{}, err
+	}
+	volumes, err := a.volumes(ctx, w.e, t.Volumes)
+	if err != nil {
+		return runtime.Container{}, err
+	}
+	spec := a.containerSpec(w.e, w.release, w.ID, p, volumes)
+	spec.Name = fmt.Sprintf("%s-task-%s.r%d.%s", w.e.network(), t.Name, w.Release, id)
+	spec.Hostname = t.Name
+	maps.DeleteFunc(spec.Labels, func(k, _ string) bool {
+		return k == runtime.LabelService || k == runtime.LabelInstance || k == labelFingerprint
+	})
+	spec.Labels[runtime.LabelTask] = t.Name
+	return a.parts.Containers.Create(ctx, spec)
+}
+
+// inFlight registers a run under its key. Where one is under way, mine is
+// false and done is closed at its end.
+func (a *Agent) inFlight(environment, key string) (done chan struct{}, mine bool) {
+	if key == "" {
+		return nil, true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if done = a.tasks[environment+"/"+key]; done != nil {
+		return done, false
+	}
+	done = make(chan struct{})
+	a.tasks[environment+"/"+key] = done
+	return done, true
+}
+
+func (a *Agent) landed(environment, key string) {
+	if key == "" {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	close(a.tasks[environment+"/"+key])
+	delete(a.tasks, environment+"/"+key)
+}
+
+// recordTask writes a run, under a new id where it has none.
+func (a *Agent) recordTask(e *environment, id string, run *taskRecord) (string, error) {
+	err := a.db.update("task", func(t *transaction) error {
+		if id == "" {
+			n, err := t.bucket(bucketTasks).NextSequence()
+			if err != nil {
+				return err
+			}
+			id = fmt.Sprintf("%08d", n)
+			if err := t.trimRuns(e, run.Task); err != nil {
+				return err
+			}
+		}
+		run.ID = id
+		return t.put(bucketTasks, e.key()+"/"+id, run)
+	})
+	return id, err
+}
+
+// trimRuns forgets the oldest runs of a task.
+func (t *transaction) trimRuns(e *environment, task string) error {
+	var keys []string
+	err := eachOf(t, bucketTasks, e.key()+"/", func(key string, r taskRecord) error {
+		if r.Task == task {
+			keys = append(keys, key)
+		}
+		return nil
+	})
+	for len(keys) >= mostTaskRuns {
+		err = errors.Join(err, t.delete(bucketTasks, keys[0]))
+		keys = keys[1:]
+	}
+	return err
+}
+
+// taskRun returns the newest run that matches, or nil.
+func (a *Agent) taskRun(e *environment, matches func(*taskRecord) bool) (found *api.TaskRun, err error) {
+	err = a.db.view(func(t *transaction) error {
+		return eachOf(t, bucketTasks, e.key()+"/", func(_ string, r taskRecord) error {
+			if matches(&r) {
+				found = &r.TaskRun
+			}
+			return nil
+		})
+	})
+	return found, err
+}
+
+// taskStatuses returns the tasks of the current release with their last runs,
+// newest first.
+func (a *Agent) taskStatuses(e *environment, limit int) ([]api.TaskStatus, error) {
+	out := []api.TaskStatus{}
+	w, err := a.releaseFor(e, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, task := range w.release.Tasks {
+		s := api.TaskStatus{Name: task.Name}
+		if runsTasks(w.release, w.Host, task.Name) {
+			s.Next = nextRun(&task, time.Now())
+		}
+		err := a.db.view(func(t *transaction) error {
+			return eachOf(t, bucketTasks, e.key()+"/", func(_ string, r taskRecord) error {
+				if r.Task == task.Name {
+					s.Runs = append(s.Runs, r.TaskRun)
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+		slices.Reverse(s.Runs)
+		if limit >= 0 && len(s.Runs) > limit {
+			s.Runs = s.Runs[:limit]
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// endTasks ends the runs that a crash of the agent has interrupted: their
+// output has no reader and their time no bound any more.
+func (a *Agent) endTasks(ctx context.Context) error {
+	var faults []error
+	for _, c := range a.parts.Containers.List() {
+		if c.Spec.Labels[runtime.LabelTask] != "" {
+			faults = append(faults, a.parts.Containers.Stop(ctx, c.ID), a.parts.Containers.Remove(ctx, c.ID))
+		}
+	}
+	faults = append(faults, a.db.update("task.interrupted", func(t *transaction) error {
+		interrupted := map[string]taskRecord{}
+		err := eachOf(t, bucketTasks, "", func(key string, r taskRecord) error {
+			if r.Ended.IsZero() {
+				interrupted[key] = r
+			}
+			return nil
+		})
+		for key, r := range interrupted {
+			r.Ended, r.ExitCode, r.Reason, r.Key = time.Now().Round(0), 137, "the agent was restarted while it ran", ""
+			err = errors.Join(err, t.put(bucketTasks, key, r))
+		}
+		return err
+	}))
+	return errors.Join(faults...)
+}

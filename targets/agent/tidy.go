@@ -1,0 +1,248 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+// mostFailedLogs is how many containers of failed releases keep their log.
+const mostFailedLogs = 20
+
+// kept is what no clean-up may touch.
+type kept struct {
+	containers map[string]bool // of deployments
+	images     map[string]bool
+	secrets    map[string]bool
+	open       map[string]bool // deployments under way: all that they made
+}
+
+// needed gathers what the releases of all environments need.
+func (a *Agent) needed() (*kept, error) {
+	k := &kept{containers: map[string]bool{}, images: map[string]bool{}, secrets: map[string]bool{}, open: map[string]bool{}}
+	err := a.db.view(func(t *transaction) error {
+		return eachOf(t, bucketEnvironments, "", func(_ string, r envRecord) error {
+			k.open[r.Open] = true
+			for _, id := range r.deployments() {
+				if err := t.need(k, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	for _, c := range a.parts.Containers.List() {
+		k.images[c.Spec.Image] = true
+		for _, s := range c.Spec.Secrets {
+			k.secrets[s.Version] = true
+		}
+	}
+	return k, err
+}
+
+// deployments lists those that must be kept.
+func (r *envRecord) deployments() []string {
+	all := slices.Clone(r.Stable)
+	for _, id := range []string{r.Current, r.Open} {
+		if id != "" {
+			all = append(all, id)
+		}
+	}
+	return all
+}
+
+func (t *transaction) need(k *kept, id string) error {
+	d, err := t.deployment(id)
+	if err != nil || d == nil {
+		return missing(err, "deployment %s", id)
+	}
+	r, err := t.release(id)
+	if err != nil || r == nil {
+		return missing(err, "release of deployment %s", id)
+	}
+	for _, c := range d.Containers {
+		k.containers[c] = true
+	}
+	for _, image := range r.Images {
+		k.images[image.Digest] = true
+	}
+	for _, version := range r.Secrets {
+		k.secrets[version] = true
+	}
+	return nil
+}
+
+// tidy finishes a confirmation: it retires old containers that still drain,
+// and drops releases that are not kept any more.
+func (a *Agent) tidy(ctx context.Context, e *environment) {
+	ctx, end := e.takeBeside(ctx, false)
+	defer end()
+	err := errors.Join(a.retireLeft(ctx, e), a.dropDeployments(e), a.releasePorts(ctx, e))
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("tidying up after a confirmation", "environment", e.key(), "error", err)
+	}
+	if ctx.Err() == nil {
+		a.collect(ctx)
+	}
+}
+
+// retireLeft drains and stops the containers that run and belong neither to
+// the current release nor to a deployment under way.
+func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
+	r, err := a.read(e)
+	if err != nil || r.Current == "" || r.Open != "" {
+		return err
+	}
+	w, err := a.load(e, r.Current, nil)
+	if err != nil {
+		return err
+	}
+	current := slices.Collect(maps.Values(w.Containers))
+	left := slices.DeleteFunc(a.containersOf(e), func(c runtime.Container) bool {
+		return !runs(c) || slices.Contains(current, c.ID) || c.Spec.Labels[runtime.LabelTask] != ""
+	})
+	if err := a.drain(ctx, w.longestDrain(), left...); err != nil {
+		return err
+	}
+	for _, c := range left {
+		err = errors.Join(err, a.parts.Containers.Stop(ctx, c.ID))
+	}
+	return err
+}
+
+// dropDeployments forgets deployments that ended and are not kept. Their
+// journal goes with them; the history stays.
+func (a *Agent) dropDeployments(e *environment) error {
+	return a.change(e, "tidy", func(t *transaction, r *envRecord) error {
+		keep := map[string]bool{}
+		for _, id := range r.deployments() {
+			keep[id] = true
+			// A kept deployment may name the one before it: only its number is
+			// needed once it is confirmed.
+		}
+		var drop []string
+		err := eachOf(t, bucketReleases, "", func(id string, release api.Release) error {
+			if release.Project == e.project && release.Environment == e.name && !keep[id] {
+				drop = append(drop, id)
+			}
+			return nil
+		})
+		for _, id := range drop {
+			err = errors.Join(err, t.dropDeployment(id))
+		}
+		return err
+	})
+}
+
+func (t *transaction) dropDeployment(id string) error {
+	var lines []string
+	err := t.each(bucketJournal, id+"/", func(key string, _ []byte) error {
+		lines = append(lines, key)
+		return nil
+	})
+	for _, key := range lines {
+		err = errors.Join(err, t.delete(bucketJournal, key))
+	}
+	return errors.Join(err, t.delete(bucketDeployments, id), t.delete(bucketReleases, id))
+}
+
+// releasePorts gives back ports and names of services that no release in hand
+// has.
+func (a *Agent) releasePorts(ctx context.Context, e *environment) error {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	routes, err := a.routes(e)
+	if err != nil {
+		return err
+	}
+	r, err := a.read(e)
+	if err != nil || r.Open != "" {
+		return err // what is reserved for the deployment under way stays
+	}
+	if err := a.parts.Traffic.Release(ctx, e.network(), routes); err != nil {
+		return fmt.Errorf("giving back ports of %s: %w", e.key(), err)
+	}
+	return nil
+}
+
+// collect removes containers, secrets and images that nothing needs.
+func (a *Agent) collect(ctx context.Context) {
+	a.collecting.Lock()
+	defer a.collecting.Unlock()
+	if err := a.removeUnneeded(ctx); err != nil {
+		a.log.Warn("removing what no release needs", "error", err)
+	}
+	if _, err := a.collectImages(ctx, false); err != nil {
+		a.log.Warn("removing images that no release needs", "error", err)
+	}
+}
+
+func (a *Agent) removeUnneeded(ctx context.Context) error {
+	k, err := a.needed()
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, c := range a.parts.Containers.List() {
+		labels := c.Spec.Labels
+		ours := labels[runtime.LabelDeployment] != "" && labels[runtime.LabelTask] == ""
+		if !ours || runs(c) || k.containers[c.ID] || k.open[labels[runtime.LabelDeployment]] {
+			continue
+		}
+		if err := a.parts.Containers.Remove(ctx, c.ID); err != nil {
+			faults = append(faults, fmt.Errorf("removing container %s: %w", c.Spec.Name, err))
+		}
+	}
+	return errors.Join(append(faults, a.dropSecrets(k.secrets))...)
+}
+
+// collectImages drops what no release needs from the store.
+func (a *Agent) collectImages(ctx context.Context, dryRun bool) (api.PruneResult, error) {
+	k, err := a.needed()
+	if err != nil {
+		return api.PruneResult{}, err
+	}
+	return a.parts.Images.Collect(ctx, slices.Sorted(maps.Keys(k.images)), dryRun)
+}
+
+// keepLog puts the log of a container that is about to be removed where
+// "dray logs --release" finds it, and drops the oldest of those.
+func (a *Agent) keepLog(e *environment, release int, c runtime.Container) error {
+	root := filepath.Join(a.state, "logs", e.network())
+	service, index, err := parseInstance(c.Spec.Labels[runtime.LabelInstance])
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(root, strconv.Itoa(release), service+"-"+strconv.Itoa(index))
+	if err := a.parts.Logs.Keep(c.ID, folder); err != nil {
+		return err
+	}
+	return dropOldest(root, mostFailedLogs)
+}
+
+// dropOldest removes the folders of the lowest releases until at most most are
+// left.
+func dropOldest(root string, most int) error {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int {
+		x, _ := strconv.Atoi(a.Name())
+		y, _ := strconv.Atoi(b.Name())
+		return x - y
+	})
+	for len(entries) > most {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(root, entries[0].Name())))
+		entries = entries[1:]
+	}
+	return err
+}

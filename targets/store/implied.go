@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// upperdirLabel is what the overlay snapshotter says of where files are.
+const upperdirLabel = "containerd.io/snapshot/overlay.upperdir"
+
+// inherit gives the folders that a layer only implies (it has etc/x, but no
+// entry for etc) the owner, mode and attributes that they have in the nearest
+// layer below. Overlay shows the uppermost layer's, and layers are unpacked
+// beside each other, so they were made with defaults.
+//
+// below lists the chain ids of the layers below, lowest first.
+func (s *Store) inherit(ctx context.Context, u unpacked, below []digest.Digest) error {
+	if !s.parallel || len(u.implied) == 0 || len(below) == 0 {
+		return nil
+	}
+	root, err := os.OpenRoot(u.dir)
+	if err != nil {
+		return fmt.Errorf("opening a layer's folder: %w", err)
+	}
+	defer root.Close()
+	left := u.implied
+	for _, chain := range slices.Backward(below) {
+		info, err := s.snap.Stat(ctx, chain.String())
+		if err != nil {
+			return fmt.Errorf("finding the layer below: %w", err)
+		}
+		if left, err = inheritFrom(root, info.Labels[upperdirLabel], left); err != nil {
+			return fmt.Errorf("taking over folders from the layer below: %w", err)
+		}
+		if len(left) == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// inheritFrom copies from one lower layer and gives the folders for which a
+// still lower one has to be asked.
+func inheritFrom(upper *os.Root, lowerDir string, dirs []string) (left []string, err error) {
+	lower, err := os.OpenRoot(lowerDir)
+	if err != nil {
+		return nil, err
+	}
+	defer lower.Close()
+	for _, dir := range dirs {
+		fi, err := lower.Lstat(dir)
+		switch {
+		case err == nil && fi.IsDir():
+			if err := copyFolder(upper, lower, dir); err != nil {
+				return nil, fmt.Errorf("%s: %w", dir, err)
+			}
+		case errors.Is(err, fs.ErrNotExist) && !opaque(lowerDir, dir):
+			left = append(left, dir)
+		}
+		// Anything else (a whiteout, a file, a link) hides what is below it.
+	}
+	return left, nil
+}
+
+// opaque says whether a folder above dir hides the layers below.
+func opaque(root, dir string) bool {
+	var v [1]byte
+	for dir = path.Dir(dir); dir != "."; dir = path.Dir(dir) {
+		if n, err := unix.Lgetxattr(filepath.Join(root, dir), "trusted.overlay.opaque", v[:]); err == nil && n == 1 && v[0] == 'y' {
+			return true
+		}
+	}
+	return false
+}
+
+// copyFolder works on descriptors, below the roots: both layers are foreign.
+func copyFolder(upper, lower *os.Root, dir string) error {
+	from, err := lower.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := upper.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
+		return nil // its name led elsewhere, through a link of the same layer
+	}
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(from.Fd()), &st); err != nil {
+		return err
+	}
+	if err := unix.Fchown(int(to.Fd()), int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	if err := copyXattrs(int(to.Fd()), int(from.Fd())); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(to.Fd()), st.Mode&0o7777); err != nil {
+		return err
+	}
+	times := []unix.Timeval{unix.NsecToTimeval(st.Atim.Nano()), unix.NsecToTimeval(st.Mtim.Nano())}
+	return unix.Futimes(int(to.Fd()), times)
+}
+
+// copyXattrs leaves out trusted ones, which are overlay's own.
+func copyXattrs(to, from int) error {
+	names := make([]byte, 64<<10)
+	n, err := unix.Flistxattr(from, names)
+	if errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	value := make([]byte, 64<<10)
+	for name := range strings.SplitSeq(string(names[:n]), "\x00") {
+		if name == "" || strings.HasPrefix(name, "trusted.") {
+			continue
+		}
+		n, err := unix.Fgetxattr(from, name, value)
+		if err != nil {
+			return err
+		}
+		if err := unix.Fsetxattr(to, name, value[:n], 0); err != nil && !errors.Is(err, unix.ENOTSUP) {
+			return err
+		}
+	}
+	return nil
+}
+
+func sortByDepth(dirs []string) {
+	slices.SortFunc(dirs, func(a, b string) int {
+		if d := strings.Count(a, "/") - strings.Count(b, "/"); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+}

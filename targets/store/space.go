@@ -1,0 +1,89 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+)
+
+// ErrSpace is matched by a *SpaceError.
+var ErrSpace = errors.New("not enough disk space")
+
+// SpaceError says that the disk is too full for a pull. Figures are bytes.
+type SpaceError struct {
+	Path string // a folder on the file system that is full
+	Need int64  // an estimate before the pull; 0 when the disk filled up during it
+	Free int64
+	err  error
+}
+
+// Error says what is missing, in people's units.
+func (e *SpaceError) Error() string {
+	if e.Need == 0 {
+		return fmt.Sprintf("the disk of %s filled up: %s left", e.Path, size(e.Free))
+	}
+	return fmt.Sprintf("the disk of %s has %s free; about %s are needed", e.Path, size(e.Free), size(e.Need))
+}
+
+// Is matches ErrSpace.
+func (e *SpaceError) Is(target error) bool { return target == ErrSpace }
+
+// Unwrap gives the kernel's error, if there was one.
+func (e *SpaceError) Unwrap() error { return e.err }
+
+// unpackFactor estimates unpacked bytes from compressed ones: common bases
+// have 2.5 to 3.
+const unpackFactor = 3
+
+// reserve is left free for everything else on the disk.
+const reserve = 64 << 20
+
+// need estimates what a layer takes on the disk: as it travels, and unpacked.
+func need(l ocispec.Descriptor) int64 {
+	if l.MediaType == ocispec.MediaTypeImageLayer || l.MediaType == "application/vnd.docker.image.rootfs.diff.tar" {
+		return 2 * l.Size
+	}
+	return (1 + unpackFactor) * l.Size
+}
+
+// free gives the bytes that are free on the store's disk.
+func (s *Store) free() (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(s.dir, &st); err != nil {
+		return 0, fmt.Errorf("asking for free space in %s: %w", s.dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+func (s *Store) checkSpace(need int64) error {
+	free, err := s.free()
+	if err != nil {
+		return err
+	}
+	if need > 0 && need+reserve > free {
+		return &SpaceError{Path: s.dir, Need: need + reserve, Free: free}
+	}
+	return nil
+}
+
+// asSpace makes a SpaceError of the kernel's ENOSPC or EDQUOT.
+func (s *Store) asSpace(err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	free, statErr := s.free()
+	return &SpaceError{Path: s.dir, Free: free, err: errors.Join(err, statErr)}
+}
+
+// size writes bytes in binary units, as df -h does.
+func size(n int64) string {
+	f, unit := float64(n), 0
+	for f >= 1024 && unit < 4 {
+		f /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.1f %s", f, []string{"B", "KiB", "MiB", "GiB", "TiB"}[unit])
+}

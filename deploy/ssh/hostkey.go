@@ -49,7 +49,21 @@ func knownName(e *endpoint) string {
 const LockFile = "dray.lock.hcl"
 
 // defaultAlgorithms are the host key algorithms that dray accepts, best first.
-var defaultAlgorithms = ssh.SupportedAlgorithms().HostKeys
+var defaultAlgorithms = func() []string {
+	list := ssh.SupportedAlgorithms().HostKeys
+	slices.SortStableFunc(list, func(a, b string) int { return preference(a) - preference(b) })
+	return list
+}()
+
+func preference(algorithm string) int {
+	switch {
+	case strings.HasPrefix(algorithm, "ssh-ed25519"):
+		return 0
+	case strings.HasPrefix(algorithm, "ecdsa-"):
+		return 1
+	}
+	return 2
+}
 
 // algorithms returns the algorithms to offer: first those of keys that are
 // known, so that a host with several keys shows one of these.

@@ -45,7 +45,7 @@ func (m *Machine) Close() error {
 }
 
 // killAfter is how long a command may live on once its stdio is closed.
-const killAfter = 5 * time.Second
+const killAfter = 3 * time.Second
 
 // Start starts a command with sh.
 func (m *Machine) Start(ctx context.Context, command string) (*Process, error) {

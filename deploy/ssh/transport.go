@@ -62,28 +62,58 @@ func Run(ctx context.Context, t Transport, command string, stdin io.Reader) (std
 	}
 	stop := context.AfterFunc(ctx, func() { _ = p.Stdio.Close() })
 	defer stop()
+	fed := &source{r: stdin}
 	var feeding sync.WaitGroup
-	var fed error
 	feeding.Go(func() {
 		if stdin != nil {
-			_, fed = io.Copy(p.Stdio, stdin)
+			_, _ = io.Copy(p.Stdio, fed) // a command need not read all; what matters is fed.err
 		}
-		_ = p.EOF() // a command that has ended needs no end of its input
+		_ = p.EOF() // nor does one that has ended need the end of its input
 	})
-	stdout, readErr := io.ReadAll(io.LimitReader(p.Stdio, longestOutput))
+	output := make(chan readResult, 1)
+	feeding.Go(func() {
+		text, err := io.ReadAll(io.LimitReader(p.Stdio, longestOutput))
+		output <- readResult{text, err}
+	})
+	var read readResult
+	select {
+	case read = <-output:
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx) // what is left ends with the command, at the latest with t
+	}
 	err = p.Wait()
 	_ = p.Stdio.Close() // ends the feeding of a command that did not read all
 	feeding.Wait()
 	stderr = []byte(p.Stderr.String())
 	switch {
 	case ctx.Err() != nil:
-		return stdout, stderr, context.Cause(ctx)
-	case err != nil:
-		return stdout, stderr, err
-	case fed != nil && !errors.Is(fed, io.EOF):
-		return stdout, stderr, fmt.Errorf("writing to the command: %w", fed)
+		err = context.Cause(ctx)
+	case err == nil && fed.err != nil:
+		err = fmt.Errorf("reading a command's input: %w", fed.err)
+	case err == nil:
+		err = read.err
 	}
-	return stdout, stderr, readErr
+	return read.text, stderr, err
+}
+
+type readResult struct {
+	text []byte
+	err  error
+}
+
+// source remembers a fault of what it reads.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+// Read reads.
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
 }
 
 const tailSize = 8 << 10 // bytes

@@ -1,0 +1,63 @@
+package ssh
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+)
+
+// relay is a wire that can be cut: it then swallows everything without a word.
+type relay struct {
+	address string
+	dead    atomic.Bool
+	gone    chan struct{}
+}
+
+func newRelay(t *testing.T, to string) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{address: l.Addr().String(), gone: make(chan struct{})}
+	t.Cleanup(func() { _ = l.Close(); close(r.gone) })
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			go r.carry(near, far)
+			go r.carry(far, near)
+		}
+	}()
+	return r
+}
+
+func (r *relay) cut() { r.dead.Store(true) }
+
+func (r *relay) carry(dst, src net.Conn) {
+	defer dst.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := src.Read(buffer)
+		if r.dead.Load() {
+			<-r.gone // neither data nor an end gets through
+			return
+		}
+		if n > 0 {
+			if _, err := dst.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err == io.EOF || err != nil {
+			return
+		}
+	}
+}

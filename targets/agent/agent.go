@@ -85,11 +85,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.work(ctx) })
 	group.Go(func() error { return a.queue.run(ctx, a.start) })
+	defer a.follow()()
 	if err := a.recover(ctx); err != nil {
 		return fmt.Errorf("bringing the host to its releases: %w", err)
 	}
 	group.Go(func() error { return a.watchLeases(ctx) })
-	group.Go(func() error { return a.follow(ctx) })
 	group.Go(func() error { return a.runSchedules(ctx) })
 	return group.Wait()
 }

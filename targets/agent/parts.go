@@ -38,9 +38,9 @@ type Containers interface {
 	// Remove takes a container away, running or not. One that does not exist
 	// is no fault.
 	Remove(ctx context.Context, id string) error
-	// Watch calls changed for every change from now on, until ctx ends. It
-	// must not block.
-	Watch(ctx context.Context, changed func(runtime.Change)) error
+	// Watch calls changed, which does not block, for every change from now on,
+	// until stop is called.
+	Watch(changed func(runtime.Change)) (stop func())
 }
 
 // Health judges containers; targets/supervise is the one that exists.

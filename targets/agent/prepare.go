@@ -75,7 +75,7 @@ func (t *transaction) openDeployment(r *envRecord, p *api.Prepare) error {
 		return err
 	}
 	if known != nil {
-		if known.State != api.StatePreparing && known.State != api.StatePrepared {
+		if !known.open() || known.State == api.StateReverting {
 			return api.Errorf(api.CodeConflict, "deployment %s is %s already", p.Deployment, known.State)
 		}
 		known.Fence = p.Fence

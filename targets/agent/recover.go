@@ -38,7 +38,6 @@ func (a *Agent) recover(ctx context.Context) error {
 			return fmt.Errorf("resuming %s: %w", e.key(), err)
 		}
 	}
-	a.start(ctx, func(ctx context.Context) { a.collect(ctx) })
 	return nil
 }
 
@@ -68,6 +67,9 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 	}
 	if open != nil && open.changing() {
 		a.resumeBound(e, r.Open)
+	}
+	if open == nil {
+		a.later(func(ctx context.Context) { a.tidy(ctx, e) })
 	}
 	// One whose lease is live waits for its holder; the end of the lease
 	// settles it. Nobody waits for one that goes back already.

@@ -137,8 +137,8 @@ func answers(c runtime.Container) bool {
 
 // follow adjusts the rotation whenever a container changes: one that turns
 // unhealthy or ends leaves it while another one serves, and comes back.
-func (a *Agent) follow(ctx context.Context) error {
-	return a.parts.Containers.Watch(ctx, func(c runtime.Change) {
+func (a *Agent) follow() (stop func()) {
+	return a.parts.Containers.Watch(func(c runtime.Change) {
 		labels := c.Container.Spec.Labels
 		project, name := labels[runtime.LabelProject], labels[runtime.LabelEnvironment]
 		if project == "" || labels[runtime.LabelTask] != "" {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"dray/targets/api"
 	"dray/targets/runtime"
@@ -16,6 +17,10 @@ import (
 
 // mostFailedLogs is how many containers of failed releases keep their log.
 const mostFailedLogs = 20
+
+// rememberFor is how long a deployment is known after it has ended, so that a
+// call that is repeated late gets the same answer.
+const rememberFor = time.Hour
 
 // kept is what no clean-up may touch.
 type kept struct {
@@ -118,22 +123,21 @@ func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 	return err
 }
 
-// dropDeployments forgets deployments that ended and are not kept. Their
-// journal goes with them; the history stays.
+// dropDeployments forgets deployments that ended a while ago and are not kept.
+// Their journal goes with them; the history stays.
 func (a *Agent) dropDeployments(e *environment) error {
 	return a.change(e, "tidy", func(t *transaction, r *envRecord) error {
-		keep := map[string]bool{}
-		for _, id := range r.deployments() {
-			keep[id] = true
-			// A kept deployment may name the one before it: only its number is
-			// needed once it is confirmed.
-		}
+		keep := r.deployments()
 		var drop []string
 		err := eachOf(t, bucketReleases, "", func(id string, release api.Release) error {
-			if release.Project == e.project && release.Environment == e.name && !keep[id] {
+			if release.Project != e.project || release.Environment != e.name || slices.Contains(keep, id) {
+				return nil
+			}
+			d, err := t.deployment(id)
+			if d == nil || time.Since(d.Ended) > rememberFor {
 				drop = append(drop, id)
 			}
-			return nil
+			return err
 		})
 		for _, id := range drop {
 			err = errors.Join(err, t.dropDeployment(id))

@@ -122,10 +122,11 @@ func load(base string) (*Bundle, error) {
 	if err != nil || info.Size() != r.Size {
 		return nil, fmt.Errorf("reading %s.tar.gz: not what was kept", base)
 	}
-	return r.bundle(func() (io.ReadCloser, error) { return os.Open(base + ".tar.gz") }), nil
+	return r.Bundle(func() (io.ReadCloser, error) { return os.Open(base + ".tar.gz") }), nil
 }
 
-func (r *Record) bundle(open func() (io.ReadCloser, error)) *Bundle {
+// Bundle returns the bundle whose archive open opens.
+func (r *Record) Bundle(open func() (io.ReadCloser, error)) *Bundle {
 	return &Bundle{Manifest: r.Manifest, Digest: r.Digest, Archive: r.Archive, Size: r.Size, open: open}
 }
 

@@ -29,7 +29,7 @@ func embeddedBundle(arch string) (*Bundle, error) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("reading the embedded bundle: %w", err)
 	}
-	return r.bundle(func() (io.ReadCloser, error) {
+	return r.Bundle(func() (io.ReadCloser, error) {
 		f, err := dist.Open("dist/linux-" + arch + ".tar.gz")
 		if err != nil {
 			return nil, err
@@ -40,4 +40,3 @@ func embeddedBundle(arch string) (*Bundle, error) {
 		}{f, f}, nil
 	}), nil
 }
-

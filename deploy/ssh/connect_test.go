@@ -1,0 +1,450 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"dray/deploy/bundle"
+	"dray/pipeline/event"
+	"dray/targets/api"
+	"dray/targets/connect"
+)
+
+// stand is the stand-in for drayd, built once.
+var stand = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "dray-stand-in-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", dir+"/drayd", "./testdata/drayd")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return dir, nil
+})
+
+// bundleOf makes a bundle of the stand-in, told apart by mark.
+func bundleOf(t *testing.T, mark string) *bundle.Bundle {
+	t.Helper()
+	built, err := stand()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(built+"/drayd", dir+"/drayd"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/dray-oci", mark)
+	var archive bytes.Buffer
+	record, err := bundle.Make(&archive, "amd64", dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record.Bundle(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil })
+}
+
+func finds(b *bundle.Bundle) bundle.Func {
+	return func(arch string) (*bundle.Bundle, error) {
+		if b == nil || arch != b.Arch {
+			return nil, fmt.Errorf("no bundle for %s: %w", arch, fs.ErrNotExist)
+		}
+		return b, nil
+	}
+}
+
+// cleanHost removes dray from this namespace before and after a test.
+func cleanHost(t *testing.T) {
+	t.Helper()
+	clean := func() {
+		if err := connect.Uninstall(context.Background(), true); err != nil {
+			t.Error(err)
+		}
+	}
+	clean()
+	t.Cleanup(clean)
+}
+
+// mustConnect connects over a new connection and closes at the test's end.
+func mustConnect(t *testing.T, o Options, find bundle.Func) *Session {
+	t.Helper()
+	s, err := Connect(t.Context(), mustDial(t, o), find, ConnectOptions{}, event.Discard)
+	if err != nil {
+		t.Fatalf("Connect: %v", err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func agentOf(t *testing.T, s *Session) *api.Host {
+	t.Helper()
+	host, err := api.NewClient(s.DialAgent, api.Actor{User: "mira"}).Host(t.Context())
+	if err != nil {
+		t.Fatalf("asking the agent: %v", err)
+	}
+	return host
+}
+
+func TestBootstrap(t *testing.T) {
+	for _, user := range []string{"root", "deploy"} {
+		t.Run(user, func(t *testing.T) {
+			cleanHost(t)
+			_, o := ready(t, user)
+			b := bundleOf(t, "one")
+			var seen []event.Event
+			conn := mustDial(t, o)
+			s, err := Connect(t.Context(), conn, finds(b), ConnectOptions{}, event.Func(func(e event.Event) { seen = append(seen, e) }))
+			if err != nil {
+				t.Fatalf("Connect: %v", err)
+			}
+			host := agentOf(t, s)
+			if want := filepath.Join("/var/lib/dray/bin", b.Hex(), "drayd"); host.Hostname != want {
+				t.Errorf("the agent runs from %s, not %s", host.Hostname, want)
+			}
+			if s.Hello.Bundle != b.Digest || s.Hello.API != api.Version {
+				t.Errorf("Hello: %+v", s.Hello)
+			}
+			if len(seen) < 3 || seen[0].State != event.Installing || seen[len(seen)-1].State != event.Ready || seen[0].Host != "p1" {
+				t.Errorf("events: %+v", seen)
+			}
+			if !connect.StartsAtBoot() {
+				t.Error("the agent does not start at boot")
+			}
+			peer := s.PeerSocket()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			eventually(t, "the peer socket is removed", func() bool { _, err := os.Stat(peer); return errors.Is(err, fs.ErrNotExist) })
+
+			// Again: nothing is installed, and the agent is the same one.
+			seen = nil
+			conn = mustDial(t, o)
+			s, err = Connect(t.Context(), conn, finds(b), ConnectOptions{}, event.Func(func(e event.Event) { seen = append(seen, e) }))
+			if err != nil || len(seen) != 0 {
+				t.Fatalf("Connect again: %v %v", err, seen)
+			}
+			if again := agentOf(t, s); again.ID != host.ID {
+				t.Errorf("the agent was started anew")
+			}
+			_ = s.Close()
+		})
+	}
+}
+
+func TestLocal(t *testing.T) {
+	cleanHost(t)
+	b := bundleOf(t, "local")
+	s, err := Connect(t.Context(), Local("local"), finds(b), ConnectOptions{}, event.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agentOf(t, s)
+	begun := time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("Close took %s", took)
+	}
+	if s.Err() != nil {
+		t.Errorf("Err after Close: %v", s.Err())
+	}
+}
+
+func TestUpgrade(t *testing.T) {
+	cleanHost(t)
+	_, o := ready(t, "deploy")
+	one, two := bundleOf(t, "one"), bundleOf(t, "two")
+	first := agentOf(t, mustConnect(t, o, finds(one)))
+	s := mustConnect(t, o, finds(two))
+	second := agentOf(t, s)
+	if s.Hello.Bundle != two.Digest || second.ID == first.ID || !strings.Contains(second.Hostname, two.Hex()) {
+		t.Errorf("not upgraded: %+v, agent %+v", s.Hello, second)
+	}
+	sent := s.Stats().Sent
+	s = mustConnect(t, o, finds(one)) // back: it is still there, so it is not sent
+	if s.Hello.Bundle != one.Digest || s.Stats().Sent > sent/2 {
+		t.Errorf("going back sent %d bytes, hello %+v", s.Stats().Sent, s.Hello)
+	}
+	s = mustConnect(t, o, finds(nil)) // a client without a bundle makes do
+	agentOf(t, s)
+}
+
+func TestTwoInstallAtOnce(t *testing.T) {
+	cleanHost(t)
+	_, o := ready(t, "deploy")
+	b := bundleOf(t, "one")
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			conn, err := Dial(t.Context(), o)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			s, err := Connect(t.Context(), conn, finds(b), ConnectOptions{}, event.Discard)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			if s.Hello.Bundle != b.Digest {
+				t.Errorf("Hello: %+v", s.Hello)
+			}
+		})
+	}
+	clients.Wait()
+	left, err := filepath.Glob("/var/lib/dray/bin/.new-*")
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+func TestInstallFails(t *testing.T) {
+	good := bundleOf(t, "one")
+	setup := func(t *testing.T, o Options, b *bundle.Bundle, kind, words string) {
+		t.Helper()
+		_, err := Connect(t.Context(), mustDial(t, o), finds(b), ConnectOptions{}, event.Discard)
+		var fault *SetupError
+		if !errors.As(err, &fault) || fault.Kind != kind || !strings.Contains(fault.Detail+fault.Next, words) {
+			t.Errorf("Connect: %v, want %s with %q", err, kind, words)
+			return
+		}
+		t.Log(fault, "→", fault.Next)
+	}
+	t.Run("no sudo", func(t *testing.T) {
+		cleanHost(t)
+		_, o := ready(t, "guest")
+		setup(t, o, good, SetupRoot, "guest ALL=(root) NOPASSWD: ALL")
+		if err := Install(t, good); err != nil {
+			t.Fatal(err)
+		}
+		setup(t, o, good, SetupRoot, "NOPASSWD")
+	})
+	t.Run("no bundle", func(t *testing.T) {
+		cleanHost(t)
+		_, o := ready(t, "root")
+		setup(t, o, nil, SetupBundle, "linux/amd64")
+	})
+	t.Run("damaged", func(t *testing.T) {
+		cleanHost(t)
+		_, o := ready(t, "root")
+		bad := *good
+		bad.Archive = "sha256:" + strings.Repeat("0", 64)
+		setup(t, o, &bad, SetupDamage, "thrown away")
+		bad = *good
+		bad.Digest = "sha256:" + strings.Repeat("1", 64)
+		setup(t, o, &bad, SetupAgent, "digest")
+		if left, _ := filepath.Glob("/var/lib/dray/bin/[.0-9]*/*"); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+	t.Run("noexec", func(t *testing.T) {
+		cleanHost(t)
+		_, o := ready(t, "root")
+		mount(t, "noexec", "")
+		setup(t, o, good, SetupNoExec, "noexec")
+	})
+	t.Run("disk full", func(t *testing.T) {
+		cleanHost(t)
+		_, o := ready(t, "root")
+		mount(t, "", "size=2m")
+		setup(t, o, good, SetupSpace, "make room")
+	})
+}
+
+// Install brings a bundle by hand.
+func Install(t *testing.T, b *bundle.Bundle) error {
+	s, err := Connect(t.Context(), Local("local"), finds(b), ConnectOptions{}, event.Discard)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// mount puts a small file system over /var/lib/dray.
+func mount(t *testing.T, flag, data string) {
+	t.Helper()
+	if err := os.MkdirAll("/var/lib/dray", 0o711); err != nil {
+		t.Fatal(err)
+	}
+	flags := uintptr(0)
+	if flag == "noexec" {
+		flags = syscall.MS_NOEXEC
+	}
+	if err := syscall.Mount("tmpfs", "/var/lib/dray", "tmpfs", flags, data); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount("/var/lib/dray", syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestHalfClose(t *testing.T) {
+	cleanHost(t)
+	_, o := ready(t, "deploy")
+	s := mustConnect(t, o, finds(bundleOf(t, "one")))
+	client, base := api.NewClient(s.DialAgent, api.Actor{}).HTTP()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/reverse", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "tcp")
+	resp, err := client.Do(req)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("upgrading: %v %v", resp, err)
+	}
+	defer resp.Body.Close()
+	stream, ok := resp.Body.(interface {
+		io.ReadWriteCloser
+		CloseWrite() error
+	})
+	if !ok {
+		t.Fatalf("%T has no CloseWrite", resp.Body)
+	}
+	if _, err := io.WriteString(stream, "stressed"); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(stream)
+	if err != nil || string(text) != "desserts" {
+		t.Errorf("after CloseWrite came %q, %v", text, err)
+	}
+}
+
+func TestPeer(t *testing.T) {
+	cleanHost(t)
+	_, o := ready(t, "deploy")
+	s := mustConnect(t, o, finds(bundleOf(t, "one")))
+	get := func(path string) (int, string) {
+		client, base := api.NewClient(s.DialAgent, api.Actor{}).HTTP()
+		resp, err := client.Get(base + "/peer?socket=" + s.PeerSocket() + "&path=" + path)
+		if err != nil {
+			t.Error(err)
+			return 0, ""
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	if code, _ := get("/v2/"); code != http.StatusServiceUnavailable {
+		t.Errorf("before ServePeer: %d", code)
+	}
+	s.ServePeer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "layer "+r.URL.Path) }))
+	var pulls sync.WaitGroup
+	for i := range 100 { // more than are served at once
+		pulls.Go(func() {
+			if code, text := get(fmt.Sprintf("/v2/%d", i)); code != 200 || text != fmt.Sprintf("layer /v2/%d", i) {
+				t.Errorf("pull %d: %d %q", i, code, text)
+			}
+		})
+	}
+	pulls.Wait()
+	if info, err := os.Stat(s.PeerSocket()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the peer socket: %v %v", info, err)
+	}
+}
+
+// TestAgentDies kills the agent under a session: the next request gets a new
+// one.
+func TestAgentDies(t *testing.T) {
+	cleanHost(t)
+	_, o := ready(t, "deploy")
+	s := mustConnect(t, o, finds(bundleOf(t, "one")))
+	first := agentOf(t, s)
+	var pid int
+	if _, err := fmt.Sscan(first.ID, &pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	client := api.NewClient(s.DialAgent, api.Actor{})
+	eventually(t, "another agent answers", func() bool {
+		host, err := client.Host(t.Context())
+		return err == nil && host.ID != first.ID
+	})
+}
+
+// TestCutInTheMiddle cuts the wire while bytes are on their way.
+func TestCutInTheMiddle(t *testing.T) {
+	cleanHost(t)
+	h, o := ready(t, "deploy")
+	b := bundleOf(t, "one")
+	if err := Install(t, b); err != nil {
+		t.Fatal(err)
+	}
+	wire := newRelay(t, "127.0.0.1:"+h.port)
+	o.Address, o.KeepAlive = "ssh://deploy@"+wire.address, 100*time.Millisecond
+	o.Trusted = append(o.Trusted, h.hostKey.PublicKey())
+	s := mustConnect(t, o, finds(b))
+	client, base := api.NewClient(s.DialAgent, api.Actor{}).HTTP()
+	resp, err := client.Get(base + "/bytes?n=1000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.CopyN(io.Discard, resp.Body, 10<<20); err != nil {
+		t.Fatal(err)
+	}
+	wire.cut()
+	begun := time.Now()
+	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Errorf("a cut transfer ended without an error after %d bytes", n)
+	}
+	<-s.Done()
+	if !errors.Is(s.Err(), ErrLost) || !strings.Contains(s.Err().Error(), "p1") {
+		t.Errorf("Err: %v", s.Err())
+	}
+	if _, err := s.DialAgent(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("DialAgent afterwards: %v", err)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("noticed after %s", took)
+	}
+}
+
+// TestNoisyShell has a host whose shell greets everybody.
+func TestNoisyShell(t *testing.T) {
+	cleanHost(t)
+	_, o := ready(t, "root", `ForceCommand echo "Welcome!"; echo; eval "$SSH_ORIGINAL_COMMAND"`)
+	agentOf(t, mustConnect(t, o, finds(bundleOf(t, "one"))))
+	_, o = ready(t, "root", `ForceCommand echo "This account is closed."; exit 1`)
+	_, err := Connect(t.Context(), mustDial(t, o), finds(nil), ConnectOptions{}, event.Discard)
+	if err == nil || !strings.Contains(err.Error(), "This account is closed.") {
+		t.Errorf("Connect: %v", err)
+	}
+}
+
+func eventually(t *testing.T, what string, true func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !true() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so within 10 s: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

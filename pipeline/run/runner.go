@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"dray/pipeline"
 	"dray/pipeline/event"
@@ -17,7 +14,8 @@ import (
 
 // Builder builds one target into this user's image store.
 type Builder interface {
-	Build(ctx context.Context, target *pipeline.Target, sink event.Sink) (pipeline.ReleaseImage, error)
+	// Build builds a target; built has the targets that its contexts name.
+	Build(ctx context.Context, target *pipeline.Target, built Built, sink event.Sink) (pipeline.ReleaseImage, error)
 }
 
 // Images moves images between the image store and registries.
@@ -102,36 +100,6 @@ type Runner struct {
 
 // Built maps targets to what they became.
 type Built map[string]pipeline.ReleaseImage
-
-// Build builds the targets, or all of them, and what they are made from.
-func (r *Runner) Build(ctx context.Context, names ...string) (Built, error) {
-	if len(names) == 0 {
-		names = slices.Sorted(maps.Keys(r.Project.Targets))
-	}
-	built := Built{}
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(max(r.Parallel, 2))
-	for _, name := range names {
-		target := r.Project.Targets[name]
-		if target == nil {
-			return nil, fmt.Errorf("no target %q; there are: %v", name, slices.Sorted(maps.Keys(r.Project.Targets)))
-		}
-		group.Go(func() error {
-			image, err := stage(r.Sink, "build", name, func(sink event.Sink) (pipeline.ReleaseImage, error) {
-				return r.Builder.Build(ctx, target, sink)
-			})
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			built[name] = image
-			return nil
-		})
-	}
-	return built, group.Wait()
-}
 
 // Push pushes what was built, where the project declares a registry.
 func (r *Runner) Push(ctx context.Context, built Built) error {

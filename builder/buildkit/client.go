@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/log"
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/moby/buildkit/client"
@@ -101,7 +102,13 @@ func handshake(ctx context.Context, address string) (*client.Client, error) {
 	return conn, nil
 }
 
+// openImages opens the image store. BuildKit and containerd log through one
+// global logger, to stderr; on this side nothing that they say below an error
+// is for the person who builds.
 func openImages(dir string) (content.Store, error) {
+	if err := log.SetLevel("error"); err != nil {
+		return nil, err
+	}
 	if dir == "" {
 		return nil, errors.New("no folder for images is set")
 	}

@@ -35,21 +35,20 @@ func ensure(ctx context.Context, o Embedded) (*client.Client, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the builder did not answer within %s; its log is %s", startTimeout, o.LogFile()))
 	defer cancel()
-	for started := false; ; {
+	for {
 		c, err := connect(ctx, o, fingerprint)
 		if err == nil {
 			return c, nil
 		}
-		if !started {
-			// When another process won the election, its server is waited for.
-			err := start(ctx, o)
-			if err != nil && !errors.Is(err, ErrBusy) {
+		// One process starts the server; the others, and those that come while
+		// an old one still ends, wait.
+		if free, lockErr := lockFree(o); lockErr != nil {
+			return nil, fmt.Errorf("starting the builder: %w", lockErr)
+		} else if free {
+			if err := start(ctx, o); err != nil && !errors.Is(err, ErrBusy) {
 				return nil, fmt.Errorf("starting the builder: %w", err)
 			}
-			started = err == nil
-			if started {
-				continue
-			}
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -57,6 +56,16 @@ func ensure(ctx context.Context, o Embedded) (*client.Client, error) {
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+// lockFree says whether no server runs.
+func lockFree(o Embedded) (bool, error) {
+	var u undo
+	err := lock(o, &u)
+	if errors.Is(err, ErrBusy) {
+		return false, nil
+	}
+	return err == nil, errors.Join(err, u.run())
 }
 
 var errReplaced = errors.New("the builder that ran had other settings")

@@ -3,6 +3,7 @@ package buildkit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
 	digest "github.com/opencontainers/go-digest"
+	"google.golang.org/grpc/codes"
 
 	"dray/builder"
 	"dray/pipeline"
@@ -24,6 +27,9 @@ const around = 2
 func (c *Client) failure(ctx context.Context, req builder.Request, src *source, p *progress, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if grpcerrors.Code(err) == codes.Unavailable {
+		return fmt.Errorf("building %s: the connection to the builder was lost: %w", req.Target.Name, err)
 	}
 	f := &builder.Failure{Target: req.Target.Name, Err: err, Reason: p.redact(plain(err))}
 	for _, s := range errdefs.Sources(err) {
@@ -39,8 +45,25 @@ func (c *Client) failure(ctx context.Context, req builder.Request, src *source, 
 	var exit *gatewaypb.ExitError
 	if errors.As(err, &exit) {
 		f.ExitCode = int(exit.ExitCode)
+		f.Reason = fmt.Sprintf("the command failed with exit code %d", exit.ExitCode)
 	}
+	f.Next = advice(f.Reason)
 	return f
+}
+
+// advice is the next thing to try for reasons that come from somewhere else
+// than where they appear.
+func advice(reason string) string {
+	switch {
+	case strings.HasSuffix(reason, ": not found") && strings.HasPrefix(reason, `"/`):
+		return "check the path, which starts at the context's folder, and .dockerignore"
+	case strings.Contains(reason, "dial tcp") || strings.Contains(reason, "no such host"):
+		return "check the network, or set a mirror for this registry"
+	case strings.Contains(reason, "401 Unauthorized") || strings.Contains(reason, "authorization failed"):
+		return "log in to the registry: dray reads the same credentials as docker login writes"
+	default:
+		return ""
+	}
 }
 
 // locate sets the place in the Dockerfile and the lines around it.
@@ -72,7 +95,9 @@ func span(ranges []*pb.Range) (first, last int) {
 	return first, last
 }
 
-var noise = regexp.MustCompile(`^(failed to solve: |rpc error: code = \w+ desc = |dockerfile parse error on line \d+: |process "[^\n]*" did not complete successfully: )`)
+var noise = regexp.MustCompile(`^(failed to solve: |rpc error: code = \w+ desc = |dockerfile parse error on line \d+: |` +
+	`process "[^\n]*" did not complete successfully: |failed to compute cache key: |failed to calculate checksum of ref \S+: |` +
+	`failed to read dockerfile: )`)
 
 // plain returns the message without what the place, the step and the exit code
 // say already.

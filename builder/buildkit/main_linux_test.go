@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,84 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if shared != nil {
+		shared.close()
+	}
+	os.Exit(code)
+}
+
+var (
+	shared     *sharedLab
+	sharedOnce sync.Once
+)
+
+// sharedLab is the builder of every test that does not need its own.
+type sharedLab struct {
+	dir    string
+	lab    *lab
+	mirror *httptest.Server
+}
+
+// useLab returns a builder that other tests use too.
+func useLab(t testing.TB) *lab {
+	t.Helper()
+	needRoot(t)
+	sharedOnce.Do(func() {
+		dir, err := os.MkdirTemp("", "dray-builder-test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mirror, asked := newMirror(t)
+		shared = &sharedLab{dir: dir, mirror: mirror, lab: &lab{
+			options: embeddedOptions(t, filepath.Join(dir, "b"), filepath.Join(dir, "images"), mirror),
+			mirror:  mirror, asked: asked,
+		}}
+	})
+	l := *shared.lab
+	l.t = t
+	return &l
+}
+
+func (s *sharedLab) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_ = Stop(ctx, s.lab.options.Embedded)
+	for ctx.Err() == nil {
+		var u undo
+		if err := lock(s.lab.options.Embedded, &u); err == nil {
+			_ = u.run()
+			break
+		}
+		time.Sleep(pollEvery)
+	}
+	s.mirror.Close()
+	_ = os.RemoveAll(s.dir)
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the builder mounts and runs containers")
+	}
+}
+
+func embeddedOptions(t testing.TB, dir, images string, mirror *httptest.Server) Options {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{
+		Images: images,
+		Embedded: Embedded{
+			Dir:          dir,
+			Command:      []string{self, serveArg},
+			Idle:         pipeline.Duration(time.Minute),
+			Mirrors:      map[string][]string{"docker.io": {mirror.URL}},
+			CgroupParent: "/dray-build-test",
+		},
+	}
 }
 
 // lab is an embedded builder with its mirror and an image store.
@@ -51,35 +129,18 @@ type lab struct {
 	t       testing.TB
 	options Options
 	mirror  *httptest.Server
-	asked   *[]string // paths that the mirror was asked for
+	asked   func() []string // paths that the mirror was asked for
 }
 
 // newLab returns a builder that has not been started yet. It is stopped at the
 // end of the test.
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: the builder mounts and runs containers")
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &lab{t: t}
-	l.mirror, l.asked = newMirror(t)
-	l.options = Options{
-		Images: t.TempDir(),
-		Embedded: Embedded{
-			Dir:          t.TempDir(),
-			Command:      []string{self, serveArg},
-			Idle:         pipeline.Duration(time.Minute),
-			Mirrors:      map[string][]string{"docker.io": {l.mirror.URL}},
-			CgroupParent: "/dray-build-test",
-		},
-	}
-	if err := os.Chmod(l.options.Embedded.Dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	needRoot(t)
+	mirror, asked := newMirror(t)
+	t.Cleanup(mirror.Close)
+	l := &lab{t: t, mirror: mirror, asked: asked}
+	l.options = embeddedOptions(t, filepath.Join(t.TempDir(), "b"), t.TempDir(), mirror)
 	t.Cleanup(l.stop)
 	return l
 }
@@ -168,7 +229,7 @@ func project(t testing.TB, files map[string]string) builder.Request {
 
 // newMirror serves docker.io/library/busybox:latest, made of this machine's
 // static busybox.
-func newMirror(t testing.TB) (*httptest.Server, *[]string) {
+func newMirror(t testing.TB) (*httptest.Server, func() []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var asked []string
@@ -176,7 +237,6 @@ func newMirror(t testing.TB) (*httptest.Server, *[]string) {
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.Handler = logged(handler, func(p string) { mu.Lock(); asked = append(asked, p); mu.Unlock() })
 	server.Start()
-	t.Cleanup(server.Close)
 	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://")+"/library/busybox:latest", name.Insecure)
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +244,7 @@ func newMirror(t testing.TB) (*httptest.Server, *[]string) {
 	if err := remote.Write(ref, busybox(t)); err != nil {
 		t.Fatal(err)
 	}
-	return server, &asked
+	return server, func() []string { mu.Lock(); defer mu.Unlock(); return slices.Clone(asked) }
 }
 
 var busybox = func() func(t testing.TB) v1.Image {

@@ -1,6 +1,8 @@
 package buildkit
 
 import (
+	"context"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,6 +48,7 @@ type step struct {
 	name     string
 	internal bool
 	done     bool
+	failed   bool
 	partial  [3]string // unfinished lines by stream
 	lines    []string  // the last ones
 }
@@ -72,7 +75,7 @@ func (p *progress) update(s *client.SolveStatus) {
 		p.status(st)
 	}
 	for _, w := range s.Warnings {
-		p.sink.Emit(event.Event{Type: event.Warning, Subject: p.target, Text: string(w.Short), Detail: w.URL})
+		p.warning(w)
 	}
 	p.count()
 }
@@ -83,19 +86,29 @@ func (p *progress) vertex(v *client.Vertex) {
 		st.name, st.internal = v.Name, isInternal(v.Name)
 		p.noteBase(v.Name)
 	}
-	if v.Completed == nil || st.done || v.Error != "" {
+	if v.Completed == nil || st.done || st.failed {
 		return
 	}
-	st.done = true
 	p.flush(st)
-	if st.internal {
+	st.done, st.failed = v.Error == "", v.Error != ""
+	if st.internal || strings.Contains(v.Error, context.Canceled.Error()) {
 		return
 	}
 	took := 0.0
 	if v.Started != nil {
 		took = v.Completed.Sub(*v.Started).Seconds()
 	}
-	p.sink.Emit(event.Event{Type: event.StepFinished, Subject: p.target, Text: st.name, Cached: v.Cached, Took: took})
+	p.sink.Emit(event.Event{Type: event.StepFinished, Subject: p.target, Text: st.name, Cached: v.Cached, Took: took, Error: p.redact(v.Error)})
+}
+
+// warning reports what the Dockerfile's checker found, with its place.
+func (p *progress) warning(w *client.VertexWarning) {
+	text := string(w.Short)
+	if w.SourceInfo != nil && len(w.Range) > 0 {
+		first, _ := span(w.Range)
+		text = fmt.Sprintf("%s:%d: %s", w.SourceInfo.Filename, first, text)
+	}
+	p.sink.Emit(event.Event{Type: event.Warning, Subject: p.target, Text: text, Detail: w.URL})
 }
 
 func (p *progress) step(d digest.Digest) *step {

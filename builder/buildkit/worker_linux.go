@@ -71,6 +71,9 @@ func newWorker(ctx context.Context, root string, o Embedded, closers *undo) (*ba
 		pb.NetMode_HOST:  network.NewHostProvider(),
 		pb.NetMode_NONE:  network.NewNoneProvider(),
 	}
+	if err := removeLeftovers(ctx, executorDir(root), o.Runtime); err != nil {
+		return nil, fmt.Errorf("cleaning up after a builder that was killed: %w", err)
+	}
 	run, err := newExecutor(root, o, monitor, providers)
 	if err != nil {
 		return nil, err
@@ -164,11 +167,13 @@ func newSnapshotter(name, dir string) (snapshots.Snapshotter, error) {
 	}
 }
 
+func executorDir(root string) string { return filepath.Join(root, "executor") }
+
 // newExecutor runs steps on the OCI runtime, each in its own cgroup below
 // o.CgroupParent.
 func newExecutor(root string, o Embedded, monitor *resources.Monitor, providers map[pb.NetMode]network.Provider) (executor.Executor, error) {
 	return runcexecutor.New(runcexecutor.Opt{
-		Root:                filepath.Join(root, "executor"),
+		Root:                executorDir(root),
 		CommandCandidates:   []string{o.Runtime},
 		DefaultCgroupParent: o.CgroupParent,
 		ProcessMode:         oci.ProcessSandbox,

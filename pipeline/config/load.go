@@ -1,0 +1,148 @@
+package config
+
+import (
+	"path/filepath"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"dray/pipeline"
+	"dray/pipeline/secret"
+)
+
+// Options says what to load. The zero value reads dray.hcl of the working
+// folder, or of the nearest folder above it that has one.
+type Options struct {
+	Dir      string              // folder to look in, then the ones above it; "" is the working folder
+	File     string              // this file and no other
+	Vars     map[string]string   // values of --var NAME=VALUE
+	VarFiles []string            // files of NAME = value lines, HCL or JSON; later ones win
+	Environ  []string            // "NAME=VALUE": for env() and DRAY_VAR_NAME; usually os.Environ()
+	Git      func() (Git, error) // what git.sha and the like are; called at most once, and only when the file asks; nil is no checkout
+}
+
+// Loaded is what the files say.
+type Loaded struct {
+	Project   *pipeline.Project
+	Dir       string            // folder of the files, as the user would type it
+	Files     []string          // the files read, the main one first
+	Variables map[string]string // every variable's value as text, for people; "[secret]" for a sensitive one
+	Sensitive []secret.Value    // values of sensitive variables, to be kept out of output
+}
+
+// Load reads a project. Loaded is nil exactly when the diagnostics have
+// errors; warnings may come with it.
+func Load(opts Options) (*Loaded, Diagnostics) {
+	l := newLoader(opts)
+	paths, dir := l.findFiles()
+	for _, path := range paths {
+		l.parse(path)
+	}
+	return l.finish(paths, dir)
+}
+
+// loader holds what one Load has read so far.
+type loader struct {
+	opts   Options
+	dir    string // folder of the files, as the user would type it
+	files  map[string]*hcl.File
+	bodies []hcl.Body
+	diags  hcl.Diagnostics
+	muted  int // above 0, faults are dropped: the same source is being decoded once more
+	scope  *scope
+	blocks map[string][]*hcl.Block // by type, in the order of the files
+	places map[pipeline.Pos]hcl.Range
+	said   map[saidKey]hcl.Range // where arguments that matter later were set
+	noGit  bool                  // expressions find no checkout
+	only   map[any][]string      // environments that a service or task is limited to
+}
+
+func newLoader(opts Options) *loader {
+	return &loader{
+		opts:   opts,
+		files:  map[string]*hcl.File{},
+		blocks: map[string][]*hcl.Block{},
+		places: map[pipeline.Pos]hcl.Range{},
+		said:   map[saidKey]hcl.Range{},
+		only:   map[any][]string{},
+	}
+}
+
+// finish evaluates and decodes what was parsed.
+func (l *loader) finish(paths []string, dir string) (*Loaded, Diagnostics) {
+	l.dir = dir
+	var project *pipeline.Project
+	if len(l.bodies) > 0 {
+		project = l.project()
+	}
+	out := fromHCL(l.diags, l.files)
+	if out.HasErrors() || project == nil {
+		return nil, out
+	}
+	return &Loaded{
+		Project:   project,
+		Dir:       dir,
+		Files:     paths,
+		Variables: l.scope.shown(),
+		Sensitive: l.scope.sensitiveValues(),
+	}, out
+}
+
+// project decodes all blocks, in the order in which they build on each other.
+func (l *loader) project() *pipeline.Project {
+	attrs := l.root()
+	l.scope = newScope(l)
+	l.scope.evaluate()
+
+	p := &pipeline.Project{
+		Targets:  map[string]*pipeline.Target{},
+		Services: map[string]*pipeline.Service{},
+		Tasks:    map[string]*pipeline.Task{},
+		Hosts:    map[string]*pipeline.Host{},
+	}
+	if abs, err := filepath.Abs(l.dir); err == nil {
+		p.Dir = abs
+	} else {
+		l.faultAt(nil, "Cannot find the working folder", "%s.", upperFirst(reason(err)))
+	}
+	l.decodeName(p, attrs)
+	l.decodeRegistry(p)
+	l.decodeTargets(p)
+	l.decodeServices(p)
+	l.decodeTasks(p)
+	l.decodeHosts(p)
+	l.decodeEnvironments(p)
+	l.check(p)
+	return p
+}
+
+// root reads the outermost level of every file: it fills l.blocks and returns
+// the project's attribute.
+func (l *loader) root() []*hcl.Attribute {
+	var names []*hcl.Attribute
+	for _, body := range l.bodies {
+		content := l.content(body, kindRoot, "the file")
+		if attr := content.Attributes["project"]; attr != nil {
+			names = append(names, attr)
+		}
+		for _, b := range content.Blocks {
+			l.blocks[b.Type] = append(l.blocks[b.Type], b)
+		}
+	}
+	for _, b := range l.blocks["group"] {
+		l.open(b, kindGroup, named(b)) // accepted, so that a bake file reads; dray builds what services need
+	}
+	return names
+}
+
+// at remembers where something was said and returns the place as a value of
+// the domain.
+func (l *loader) at(rng hcl.Range) pipeline.Pos {
+	pos := pipeline.Pos{File: rng.Filename, Line: rng.Start.Line, Column: rng.Start.Column}
+	if _, ok := l.places[pos]; !ok {
+		l.places[pos] = rng
+	}
+	return pos
+}
+
+// place returns the range that at was given.
+func (l *loader) place(pos pipeline.Pos) hcl.Range { return l.places[pos] }

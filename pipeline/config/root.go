@@ -1,0 +1,185 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"dray/pipeline"
+)
+
+// namePattern is what project, service, task, host and environment names look
+// like: they become parts of host names, networks and containers.
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// targetPattern is bake's for names of targets.
+var targetPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+
+func (l *loader) checkName(kind, s string, at hcl.Range) bool {
+	if namePattern.MatchString(s) {
+		return true
+	}
+	l.fault(at, fmt.Sprintf("Invalid %s name", kind),
+		"%q can't be the name of a %s: it has up to 40 small letters, digits and -, and starts with a letter.", s, kind)
+	return false
+}
+
+// eachNamed calls decode for each block of a kind, once a name.
+func (l *loader) eachNamed(kind string, decode func(name string, b *hcl.Block)) {
+	seen := map[string]hcl.Range{}
+	for _, b := range l.blocks[kind] {
+		label := b.Labels[0]
+		if before, twice := seen[label]; twice {
+			l.duplicate(named(b), b.DefRange, before)
+			continue
+		}
+		seen[label] = b.DefRange
+		if kind == "target" {
+			if !targetPattern.MatchString(label) {
+				l.fault(b.LabelRanges[0], "Invalid target name", "%q can't be the name of a target: it has letters, digits, _ and -.", label)
+				continue
+			}
+		} else if !l.checkName(kind, label, b.LabelRanges[0]) {
+			continue
+		}
+		decode(label, b)
+	}
+}
+
+func (l *loader) decodeName(p *pipeline.Project, attrs []*hcl.Attribute) {
+	if len(attrs) == 0 {
+		l.faultAt(nil, "No project name", `Write project = "NAME" at the top of %s.`, l.mainName())
+		return
+	}
+	for _, second := range attrs[1:] {
+		l.duplicate("project", second.NameRange, attrs[0].NameRange)
+	}
+	expr := attrs[0].Expr
+	if v, ok := l.convert(expr, "project", cty.String); ok {
+		if l.checkName("project", v.AsString(), expr.Range()) {
+			p.Name = v.AsString()
+		}
+	}
+}
+
+func (l *loader) mainName() string {
+	if main := mainFile(l.dir); main != "" && l.opts.File == "" {
+		return main
+	}
+	if l.opts.File != "" {
+		return l.opts.File
+	}
+	return FileName
+}
+
+func (l *loader) decodeRegistry(p *pipeline.Project) {
+	blocks := l.blocks["registry"]
+	if len(blocks) == 0 {
+		return
+	}
+	for _, second := range blocks[1:] {
+		l.duplicate("registry", second.DefRange, blocks[0].DefRange)
+	}
+	b := l.open(blocks[0], kindRegistry, "registry")
+	b.require("address")
+	r := &pipeline.Registry{At: l.at(b.def)}
+	if !b.filled("address", &r.Address) {
+		return
+	}
+	r.Address = strings.TrimRight(r.Address, "/")
+	if strings.Contains(r.Address, "://") {
+		l.fault(b.rangeOf("address"), "Invalid registry address", "A registry's address has no scheme: write %q.", r.Address[strings.Index(r.Address, "://")+3:])
+		return
+	}
+	if !validRegistry(r.Address) {
+		l.fault(b.rangeOf("address"), "Invalid registry address",
+			"%q is not a registry: write host[:port][/path], such as registry.example.com/shop.", r.Address)
+		return
+	}
+	p.Registry = r
+}
+
+// validRegistry reports whether images can be named under address.
+func validRegistry(address string) bool {
+	host, path, _ := strings.Cut(address, "/")
+	if _, err := name.NewRegistry(host, name.StrictValidation); err != nil {
+		return false
+	}
+	_, err := name.NewRepository(host + "/" + strings.TrimPrefix(path+"/x", "/"))
+	return err == nil
+}
+
+// reference reads an expression that must be a reference to a block of kind.
+func (l *loader) reference(expr hcl.Expression, kind string) (string, bool) {
+	v, ok := l.scope.eval(expr)
+	if !ok {
+		return "", false
+	}
+	return l.referenceValue(v, expr.Range(), kind)
+}
+
+func (l *loader) referenceValue(v cty.Value, at hcl.Range, kind string) (string, bool) {
+	v, _ = v.Unmark()
+	if !v.IsKnown() || v.IsNull() {
+		return "", false
+	}
+	if v.Type().Equals(referenceTypes[kind]) {
+		return v.EncapsulatedValue().(*reference).name, true
+	}
+	detail := fmt.Sprintf("This must be a %s: write %s.NAME.", kind, kind)
+	if v.Type() == cty.String {
+		name := v.AsString()
+		names := l.scope.names[kind]
+		if near := nearest(name, names); near != "" {
+			name = near
+		}
+		for _, known := range names {
+			if known == name {
+				detail = fmt.Sprintf("A %s is referred to by its name, without quotes: write %s.%s.", kind, kind, name)
+			}
+		}
+	}
+	l.fault(at, "Reference expected", "%s", detail)
+	return "", false
+}
+
+// references reads a list of references, reporting each element in its place.
+func (b *block) references(name, kind string) ([]string, bool) {
+	attr := b.content.Attributes[name]
+	if attr == nil {
+		return nil, false
+	}
+	if elements, diags := hcl.ExprList(attr.Expr); !diags.HasErrors() {
+		out, seen := []string{}, map[string]bool{}
+		for _, e := range elements {
+			ref, ok := b.l.reference(e, kind)
+			if ok && seen[ref] {
+				b.l.fault(e.Range(), "Duplicate "+kind, "%s.%s is in this list already.", kind, ref)
+			} else if ok {
+				out = append(out, ref)
+				seen[ref] = true
+			}
+		}
+		return out, true
+	}
+	v, ok := b.l.scope.eval(attr.Expr)
+	if !ok || !v.IsWhollyKnown() || v.IsNull() {
+		return nil, false
+	}
+	v, _ = v.UnmarkDeep()
+	if !v.CanIterateElements() {
+		b.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", name), "%s is a list: write %s = [%s.NAME].", upperFirst(name), name, kind)
+		return nil, false
+	}
+	var out []string
+	for _, e := range v.AsValueSlice() {
+		if ref, ok := b.l.referenceValue(e, attr.Expr.Range(), kind); ok {
+			out = append(out, ref)
+		}
+	}
+	return out, true
+}

@@ -1,0 +1,241 @@
+package config
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"dray/pipeline"
+)
+
+// Defaults of a service and a task; docs/DESIGN's figures are Nomad's, shorter
+// where a host can be faster.
+const (
+	defaultPids             = 4096
+	defaultInterval         = pipeline.Duration(time.Second)
+	defaultTimeout          = pipeline.Duration(5 * time.Second)
+	defaultRetries          = 3
+	defaultHealthyChecked   = pipeline.Duration(500 * time.Millisecond) // with a check
+	defaultHealthyUnchecked = pipeline.Duration(2 * time.Second)        // running is all that can be seen: look longer
+	defaultHealthyDeadline  = pipeline.Duration(2 * time.Minute)
+	defaultProgressDeadline = pipeline.Duration(10 * time.Minute)
+	defaultDrain            = pipeline.Duration(30 * time.Second)
+	defaultGrace            = pipeline.Duration(10 * time.Second)
+	defaultRestartDelay     = pipeline.Duration(500 * time.Millisecond)
+	defaultTaskTimeout      = pipeline.Duration(10 * time.Minute)
+	defaultVerifyTimeout    = pipeline.Duration(2 * time.Minute)
+	defaultConfirmWithin    = pipeline.Duration(time.Minute)
+	defaultRetain           = 5
+	maxCount                = 10000
+)
+
+func newResources() pipeline.Resources { return pipeline.Resources{Pids: defaultPids} }
+
+func newUpdate() pipeline.Update {
+	return pipeline.Update{
+		Strategy: pipeline.StrategyRolling, MaxParallel: 1,
+		MinHealthyTime: unset, HealthyDeadline: defaultHealthyDeadline, ProgressDeadline: defaultProgressDeadline,
+		AutoRevert: true, Drain: defaultDrain,
+	}
+}
+
+// image reads a reference to a target, or the name of an image.
+func (b *block) image(dst *pipeline.Image) {
+	attr := b.content.Attributes["image"]
+	if attr == nil {
+		return
+	}
+	v, ok := b.l.scope.eval(attr.Expr)
+	if !ok || v.IsNull() || !v.IsWhollyKnown() {
+		return
+	}
+	if v.Type().Equals(referenceTypes["target"]) {
+		if target, ok := b.l.referenceValue(v, attr.Expr.Range(), "target"); ok {
+			*dst = pipeline.Image{Target: target}
+		}
+		return
+	}
+	if v, ok = b.l.convert(attr.Expr, "image", cty.String); !ok {
+		return
+	}
+	ref := v.AsString()
+	if _, err := name.ParseReference(ref, name.WeakValidation); err != nil {
+		b.l.fault(attr.Expr.Range(), "Invalid image", "%q is not an image's name. Write target.NAME, or a name such as \"postgres:17\".", ref)
+		return
+	}
+	if targets := b.l.scope.names["target"]; slices.Contains(targets, ref) {
+		b.l.warn(attr.Expr.Range(), "Image from a registry", "%q is pulled as docker.io/library/%s. What this project builds is image = target.%[1]s, without quotes.", ref, ref)
+	}
+	*dst = pipeline.Image{Ref: ref}
+}
+
+func (b *block) tmpfs(dst *[]string) {
+	if !b.list("tmpfs", dst) {
+		return
+	}
+	for _, p := range *dst {
+		if !path.IsAbs(p) {
+			b.notAbsolute("tmpfs", p)
+			return
+		}
+	}
+}
+
+// linuxCapabilities are capabilities(7), without CAP_.
+var linuxCapabilities = strings.Fields(`ALL AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF
+CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE
+MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID
+SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME
+SYS_TTY_CONFIG WAKE_ALARM`)
+
+func (b *block) capabilities(name string, dst *[]string) {
+	var list []string
+	if !b.list(name, &list) {
+		return
+	}
+	for i, c := range list {
+		list[i] = strings.TrimPrefix(strings.ToUpper(c), "CAP_")
+		if !slices.Contains(linuxCapabilities, list[i]) {
+			b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown capability %q", c), "Linux has none of that name.%s", didYouMean(list[i], linuxCapabilities))
+		}
+	}
+	*dst = list
+}
+
+func (l *loader) resources(source *hcl.Block, r *pipeline.Resources) {
+	b := l.open(source, kindResources, "resources")
+	if v, ok := b.value("cpu", cty.Number); ok {
+		if cpu, _ := v.AsBigFloat().Float64(); cpu >= 0.01 && cpu <= 1024 {
+			r.CPU = cpu
+		} else {
+			l.fault(b.rangeOf("cpu"), "Number out of range", "Cpu is a number of cores from 0.01 to 1024.")
+		}
+	}
+	var memory pipeline.Bytes
+	if b.amount("memory", &memory) {
+		if memory != 0 && memory < 4<<20 {
+			l.fault(b.rangeOf("memory"), "Too little memory", "A container needs at least 4MiB; this is %s.", memory)
+		} else {
+			r.Memory = memory
+		}
+	}
+	pids := int(r.Pids)
+	b.integer("pids", &pids, 1, 4194304) // pid_max of a 64-bit kernel: proc_sys_kernel(5)
+	r.Pids = int64(pids)
+}
+
+func (l *loader) healthCheck(source *hcl.Block, dst **pipeline.Check) {
+	b := l.open(source, kindCheck, "check")
+	if *dst == nil {
+		*dst = &pipeline.Check{Interval: defaultInterval, Timeout: defaultTimeout, Retries: defaultRetries}
+		b.require("type")
+	}
+	c := *dst
+	c.At = l.at(source.DefRange)
+	b.say(c, "port", "path", "command", "type")
+	b.oneOf("type", &c.Type, pipeline.CheckHTTP, pipeline.CheckTCP, pipeline.CheckExec)
+	b.filled("port", &c.Port)
+	if b.filled("path", &c.Path) && !strings.HasPrefix(c.Path, "/") {
+		b.notAbsolute("path", c.Path)
+	}
+	b.command("command", &c.Command)
+	b.duration("interval", &c.Interval, 10*time.Millisecond)
+	b.duration("timeout", &c.Timeout, 10*time.Millisecond)
+	b.duration("start_period", &c.StartPeriod, 0)
+	b.integer("retries", &c.Retries, 1, 1000)
+}
+
+var strategies = []string{
+	pipeline.StrategyRolling, pipeline.StrategyCanary, pipeline.StrategyBlueGreen,
+	pipeline.StrategyAllAtOnce, pipeline.StrategyRecreate,
+}
+
+func (l *loader) update(source *hcl.Block, u *pipeline.Update) {
+	b := l.open(source, kindUpdate, "update")
+	u.At = l.at(source.DefRange)
+	if b.integer("canary", &u.Canary, 0, maxCount) && u.Canary > 0 && !b.has("strategy") && u.Strategy == pipeline.StrategyRolling {
+		u.Strategy = pipeline.StrategyCanary
+	}
+	b.oneOf("strategy", &u.Strategy, strategies...)
+	b.maxParallel(u)
+	b.boolean("auto_promote", &u.AutoPromote)
+	b.duration("min_healthy_time", &u.MinHealthyTime, 0)
+	b.duration("healthy_deadline", &u.HealthyDeadline, time.Second)
+	b.duration("progress_deadline", &u.ProgressDeadline, time.Second)
+	b.boolean("auto_revert", &u.AutoRevert)
+	b.duration("drain", &u.Drain, 0)
+	if u.MinHealthyTime >= u.HealthyDeadline {
+		l.fault(b.rangeOf("min_healthy_time"), "Deadline too short", "healthy_deadline (%s) must be longer than min_healthy_time (%s).", u.HealthyDeadline, u.MinHealthyTime)
+	}
+	if u.HealthyDeadline > u.ProgressDeadline {
+		l.fault(b.rangeOf("healthy_deadline"), "Deadline too long", "progress_deadline (%s) may not be shorter than healthy_deadline (%s).", u.ProgressDeadline, u.HealthyDeadline)
+	}
+}
+
+// maxParallel reads a number of instances, or a percentage of the count.
+func (b *block) maxParallel(u *pipeline.Update) {
+	var s string
+	if !b.text("max_parallel", &s) {
+		return
+	}
+	if percent, ok := strings.CutSuffix(strings.TrimSpace(s), "%"); ok {
+		if n, err := strconv.Atoi(percent); err == nil && n >= 1 && n <= 100 {
+			u.MaxParallel, u.MaxParallelPct = 1, n
+			return
+		}
+	} else if n, err := strconv.Atoi(s); err == nil && n >= 1 && n <= maxCount {
+		u.MaxParallel, u.MaxParallelPct = n, 0
+		return
+	}
+	b.l.fault(b.rangeOf("max_parallel"), "Number out of range", `Max_parallel is a number of instances from 1, or a percentage such as "50%%".`)
+}
+
+func (l *loader) restart(source *hcl.Block, r *pipeline.Restart) {
+	b := l.open(source, kindRestart, "restart")
+	b.oneOf("policy", &r.Policy, pipeline.RestartAlways, pipeline.RestartOnFailure, pipeline.RestartNever)
+	b.integer("attempts", &r.Attempts, 0, 1000000)
+	b.duration("delay", &r.Delay, 0)
+}
+
+// signals are those that ask a program to end or do something else; signal(7).
+var signals = strings.Fields("SIGTERM SIGINT SIGQUIT SIGHUP SIGUSR1 SIGUSR2 SIGWINCH SIGKILL SIGABRT SIGALRM SIGCONT SIGPWR SIGIO")
+
+func (l *loader) stop(source *hcl.Block, s *pipeline.Stop) {
+	b := l.open(source, kindStop, "stop")
+	b.duration("grace", &s.Grace, 0)
+	var signal string
+	if !b.filled("signal", &signal) {
+		return
+	}
+	signal = strings.ToUpper(signal)
+	if n, err := strconv.Atoi(signal); err == nil && n >= 1 && n <= 64 {
+		s.Signal = signal
+		return
+	}
+	if !strings.HasPrefix(signal, "SIG") {
+		signal = "SIG" + signal
+	}
+	if !slices.Contains(signals, signal) && !realTimeSignal(signal) {
+		l.fault(b.rangeOf("signal"), fmt.Sprintf("Unknown signal %q", signal), "Write a name such as SIGTERM or SIGQUIT, or a number.%s", didYouMean(signal, signals))
+		return
+	}
+	s.Signal = signal
+}
+
+// realTimeSignal reports whether s is SIGRTMIN+N or SIGRTMAX-N.
+func realTimeSignal(s string) bool {
+	for _, prefix := range []string{"SIGRTMIN+", "SIGRTMAX-"} {
+		if rest, ok := strings.CutPrefix(s, prefix); ok {
+			n, err := strconv.Atoi(rest)
+			return err == nil && n >= 0 && n <= 30
+		}
+	}
+	return s == "SIGRTMIN" || s == "SIGRTMAX"
+}

@@ -1,0 +1,229 @@
+package config
+
+import (
+	"encoding/csv"
+	"fmt"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"dray/pipeline"
+)
+
+// entry is one element of cache-from, cache-to, secret or ssh: an object, or
+// bake's string of KEY=VALUE pairs.
+type entry struct {
+	attrs map[string]string
+	word  string // a string without "="
+}
+
+// entries reads a list of entries. A single one may stand without brackets.
+func (b *block) entries(name string) ([]entry, bool) {
+	attr := b.content.Attributes[name]
+	if attr == nil {
+		return nil, false
+	}
+	v, ok := b.l.scope.eval(attr.Expr)
+	if !ok || v.IsNull() || !v.IsWhollyKnown() {
+		return nil, false
+	}
+	if v.ContainsMarked() {
+		b.list(name, new([]string)) // says why not
+		return nil, false
+	}
+	values := []cty.Value{v}
+	if t := v.Type(); t.IsTupleType() || t.IsListType() || t.IsSetType() {
+		values = v.AsValueSlice()
+	}
+	var out []entry
+	for _, e := range values {
+		if e.IsNull() {
+			continue // as bake: cond ? {…} : null
+		}
+		one, err := readEntry(e)
+		if err != nil {
+			b.l.fault(attr.Expr.Range(), fmt.Sprintf("Invalid %s", name), "%s.", upperFirst(err.Error()))
+			continue
+		}
+		if one.word != "" || len(one.attrs) > 0 { // bake drops empty ones as well
+			out = append(out, one)
+		}
+	}
+	return out, true
+}
+
+func readEntry(v cty.Value) (entry, error) {
+	switch t := v.Type(); {
+	case t == cty.String:
+		return parseEntry(v.AsString())
+	case t.IsObjectType() || t.IsMapType():
+		out := entry{attrs: map[string]string{}}
+		for key, e := range v.AsValueMap() {
+			if e.IsNull() {
+				continue
+			}
+			s, err := text(e)
+			if err != nil {
+				return entry{}, fmt.Errorf("%s must be a string", key)
+			}
+			out.attrs[key] = s
+		}
+		return out, nil
+	}
+	return entry{}, fmt.Errorf("an element is an object or a string, not %s", valueName(v))
+}
+
+// text returns a plain value, or a list of such joined by commas, as a string.
+func text(v cty.Value) (string, error) {
+	if t := v.Type(); t.IsTupleType() || t.IsListType() {
+		var parts []string
+		for _, e := range v.AsValueSlice() {
+			s, err := text(e)
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, s)
+		}
+		return strings.Join(parts, ","), nil
+	}
+	switch {
+	case v.IsNull():
+		return "", fmt.Errorf("null is not a string")
+	case v.Type() == cty.String:
+		return v.AsString(), nil
+	case v.Type() == cty.Bool:
+		return fmt.Sprint(v.True()), nil
+	case v.Type() == cty.Number:
+		return numberText(v.AsBigFloat()), nil
+	}
+	return "", fmt.Errorf("%s is not a string", valueName(v))
+}
+
+// parseEntry reads "type=registry,ref=example.com/cache". The form is CSV, as
+// buildx reads it: a value with a comma stands in quotes with its key.
+func parseEntry(s string) (entry, error) {
+	if strings.TrimSpace(s) == "" {
+		return entry{}, nil
+	}
+	fields, err := csv.NewReader(strings.NewReader(s)).Read()
+	if err != nil {
+		return entry{}, fmt.Errorf("%q is not a list of KEY=VALUE pairs", s)
+	}
+	if len(fields) == 1 && !strings.Contains(fields[0], "=") {
+		return entry{word: fields[0]}, nil
+	}
+	out := entry{attrs: map[string]string{}}
+	for _, f := range fields {
+		key, value, ok := strings.Cut(f, "=")
+		key = strings.ToLower(strings.TrimSpace(key))
+		if !ok || key == "" {
+			return entry{}, fmt.Errorf("%q in %q is not KEY=VALUE", f, s)
+		}
+		out.attrs[key] = value
+	}
+	return out, nil
+}
+
+func (b *block) cacheEntries(name string, dst *[]pipeline.CacheEntry) {
+	entries, ok := b.entries(name)
+	if !ok {
+		return
+	}
+	out := []pipeline.CacheEntry{}
+	for _, e := range entries {
+		c := pipeline.CacheEntry{Type: e.attrs["type"]}
+		if e.word != "" { // a plain reference, as buildx allows
+			c = pipeline.CacheEntry{Type: "registry", Attrs: map[string]string{"ref": e.word}}
+		} else if c.Type == "" {
+			b.l.fault(b.rangeOf(name), "Cache without a type", `Write type = "registry", "local", "inline", "gha", "s3" or "azblob" in %s of %s.`, name, sortedAttrs(e.attrs))
+			continue
+		}
+		for key, value := range e.attrs {
+			if key != "type" {
+				if c.Attrs == nil {
+					c.Attrs = map[string]string{}
+				}
+				c.Attrs[key] = value
+			}
+		}
+		out = append(out, c)
+	}
+	*dst = out
+}
+
+func (b *block) buildSecrets(dst *[]pipeline.BuildSecret) {
+	entries, ok := b.entries("secret")
+	if !ok {
+		return
+	}
+	out := []pipeline.BuildSecret{}
+	for _, e := range entries {
+		if e.word != "" {
+			e.attrs = map[string]string{"id": e.word}
+		}
+		s := pipeline.BuildSecret{ID: e.attrs["id"], Env: e.attrs["env"], Src: e.attrs["src"], Type: e.attrs["type"]}
+		if s.Src == "" {
+			s.Src = e.attrs["source"]
+		}
+		b.knownKeys("secret", e.attrs, "id", "env", "src", "source", "type")
+		switch {
+		case s.ID == "":
+			b.l.fault(b.rangeOf("secret"), "Secret without an id", `Write id = "NAME", the name that RUN --mount=type=secret,id=NAME uses.`)
+			continue
+		case s.Type != "" && s.Type != "env" && s.Type != "file":
+			b.l.fault(b.rangeOf("secret"), "Unknown type of secret", `The type of a secret is "env" or "file", not %q.`, s.Type)
+			continue
+		case s.Env != "" && s.Src != "":
+			b.l.fault(b.rangeOf("secret"), "Secret with two sources", "Secret %q has both env and src. Drop one.", s.ID)
+			continue
+		}
+		if s.Type == "env" && s.Src != "" { // as buildx: src names the variable then
+			s.Env, s.Src = s.Src, ""
+		}
+		if s.Src == "" && s.Env == "" {
+			s.Env = s.ID
+		}
+		out = append(out, s)
+	}
+	*dst = out
+}
+
+func (b *block) buildSSH(dst *[]pipeline.BuildSSH) {
+	entries, ok := b.entries("ssh")
+	if !ok {
+		return
+	}
+	out := []pipeline.BuildSSH{}
+	for _, e := range entries {
+		s := pipeline.BuildSSH{ID: e.attrs["id"]}
+		paths := e.attrs["paths"]
+		if e.word != "" {
+			s.ID = e.word
+		} else if s.ID == "" && len(e.attrs) == 1 { // "default=/path/to/key"
+			for s.ID, paths = range e.attrs {
+			}
+		} else {
+			b.knownKeys("ssh", e.attrs, "id", "paths")
+		}
+		if s.ID == "" {
+			s.ID = "default"
+		}
+		if paths != "" {
+			s.Paths = strings.Split(paths, ",")
+		}
+		out = append(out, s)
+	}
+	*dst = out
+}
+
+func (b *block) knownKeys(name string, attrs map[string]string, known ...string) {
+	for _, key := range sortedKeys(attrs) {
+		found := false
+		for _, k := range known {
+			found = found || k == key
+		}
+		if !found {
+			b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown key %q in %s", key, name), "It has: %s.%s", strings.Join(known, ", "), didYouMean(key, known))
+		}
+	}
+}

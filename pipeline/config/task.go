@@ -1,0 +1,85 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/adhocore/gronx"
+	"github.com/hashicorp/hcl/v2"
+
+	"dray/pipeline"
+)
+
+func (l *loader) decodeTasks(p *pipeline.Project) {
+	l.eachNamed("task", func(name string, source *hcl.Block) {
+		t := &pipeline.Task{Name: name, Resources: newResources(), Timeout: defaultTaskTimeout, At: l.at(source.DefRange)}
+		b := l.open(source, kindTask, named(source))
+		b.require("image", "command")
+		b.task(t)
+		p.Tasks[name] = t
+	})
+}
+
+func cloneTask(t *pipeline.Task) *pipeline.Task {
+	c := *t
+	c.Env = maps.Clone(t.Env)
+	c.Secrets, c.Volumes = slices.Clone(t.Secrets), slices.Clone(t.Volumes)
+	return &c
+}
+
+// task reads what a task block says onto t.
+func (b *block) task(t *pipeline.Task) {
+	b.say(t, "hook", "schedule", "environments")
+	b.image(&t.Image)
+	b.command("entrypoint", &t.Entrypoint)
+	b.command("command", &t.Command)
+	b.absolute("workdir", &t.WorkDir)
+	b.filled("user", &t.User)
+	b.environment("env", &t.Env)
+	b.oneOf("hook", &t.Hook, pipeline.HookPreDeploy, pipeline.HookPostDeploy)
+	b.schedule(&t.Schedule)
+	b.timeZone(&t.TimeZone)
+	b.oneOf("overlap", &t.Overlap, "skip", "replace", "allow")
+	b.duration("timeout", &t.Timeout, time.Second)
+	if only, ok := b.references("environments", "environment"); ok {
+		b.l.only[t] = only
+	}
+	b.blocksOf("volume", func(n *hcl.Block) { mergeNamed(&t.Volumes, b.l.volume(n, t.Volumes), volumeName) })
+	b.blocksOf("secret", func(n *hcl.Block) { mergeNamed(&t.Secrets, b.l.secret(n, t.Secrets), secretName) })
+	b.blocksOf("resources", func(n *hcl.Block) { b.l.resources(n, &t.Resources) })
+	if t.Hook != "" && t.Schedule != "" {
+		b.l.fault(b.def, "Task with two occasions", "Task %q has both hook and schedule. Make it two tasks.", t.Name)
+	}
+	if t.Schedule == "" && (b.has("overlap") || b.has("time_zone")) {
+		b.l.fault(b.def, "Task without a schedule", "overlap and time_zone are for a task with schedule = \"…\".")
+	}
+}
+
+// schedule reads five cron fields: crontab(5).
+func (b *block) schedule(dst *string) {
+	var s string
+	if !b.filled("schedule", &s) {
+		return
+	}
+	s = strings.Join(strings.Fields(s), " ")
+	if strings.Count(s, " ") != 4 || !gronx.IsValid(s) {
+		b.l.fault(b.rangeOf("schedule"), "Invalid schedule", `%q is not five cron fields: minute, hour, day of month, month, day of week, such as "0 3 * * *".`, s)
+		return
+	}
+	*dst = s
+}
+
+func (b *block) timeZone(dst *string) {
+	var s string
+	if !b.filled("time_zone", &s) {
+		return
+	}
+	if _, err := time.LoadLocation(s); err != nil || s == "Local" {
+		b.l.fault(b.rangeOf("time_zone"), fmt.Sprintf("Unknown time zone %q", s), `Write an IANA name such as "Europe/Berlin", or "UTC".`)
+		return
+	}
+	*dst = s
+}

@@ -65,7 +65,8 @@ func (n *Networks) allocate(network, containerID string) (*subnet, netip.Addr, e
 		return nil, a, err
 	}
 	tx := begin()
-	tx.addAddress(a)
+	tx.add(tx.addresses, a.AsSlice(), "")
+	tx.add(tx.itself, twice(a), "")
 	if err := errors.Join(tx.commit(), n.file.put(n.state)); err != nil {
 		delete(s.Addresses, containerID)
 		return nil, a, err
@@ -95,7 +96,7 @@ func (n *Networks) subnetOf(network string) (*subnet, error) {
 		return nil, err
 	}
 	tx := begin()
-	tx.addBridge(s.Bridge)
+	tx.add(tx.bridges, bridgePair(s.Bridge), "")
 	if err := tx.commit(); err != nil {
 		return nil, errors.Join(err, removeLink(s.Bridge))
 	}
@@ -136,7 +137,8 @@ func (n *Networks) detach(containerID string) error {
 	}
 	a := s.Addresses[containerID]
 	tx := begin()
-	tx.removeAddress(a)
+	tx.remove(tx.addresses, a.AsSlice())
+	tx.remove(tx.itself, twice(a))
 	if err := tx.commit(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -168,7 +170,7 @@ func (n *Networks) dropIfUnused(network string) error {
 		return err
 	}
 	tx := begin()
-	tx.removeBridge(s.Bridge)
+	tx.remove(tx.bridges, bridgePair(s.Bridge))
 	if err := tx.commit(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

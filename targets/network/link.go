@@ -33,8 +33,9 @@ func makeBridge(s *subnet) error {
 		return fmt.Errorf("making bridge %s: %w", s.Bridge, err)
 	}
 	if err := setSysctls(
-		sysctl{"net/ipv6/conf/" + s.Bridge + "/disable_ipv6", "1", true}, // no way around the rules by link-local addresses
-		sysctl{"net/ipv4/conf/" + s.Bridge + "/route_localnet", "1", false},
+		sysctl{"net/ipv6/conf/" + s.Bridge + "/disable_ipv6", "1", true},    // no way around the rules by link-local addresses
+		sysctl{"net/ipv4/conf/" + s.Bridge + "/route_localnet", "1", false}, // published ports on 127.0.0.1
+		sysctl{"net/ipv4/conf/" + s.Bridge + "/send_redirects", "0", false}, // there is no shorter way past the bridge
 	); err != nil {
 		return err
 	}
@@ -121,7 +122,12 @@ func setSysctls(list ...sysctl) error {
 	return nil
 }
 
-// allowForwarding lets the host pass packets on between interfaces.
+// allowForwarding lets the host pass packets on between interfaces. Redirects
+// are sent where "all" or the interface says so; with "all" off each interface
+// decides, and only dray's bridges say no.
 func allowForwarding() error {
-	return setSysctls(sysctl{"net/ipv4/ip_forward", "1", false})
+	return setSysctls(
+		sysctl{"net/ipv4/ip_forward", "1", false},
+		sysctl{"net/ipv4/conf/all/send_redirects", "0", false},
+	)
 }

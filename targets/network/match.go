@@ -125,9 +125,15 @@ func portKey(s *nftables.Set, e *expr.Lookup) []expr.Any {
 func drop() []expr.Any   { return one(&expr.Verdict{Kind: expr.VerdictDrop}) }
 func accept() []expr.Any { return one(&expr.Verdict{Kind: expr.VerdictAccept}) }
 
-// refuse answers like a port that nothing listens on.
-func refuse() []expr.Any {
-	return one(&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3})
+// refused makes two rules of a match, that answer like a port that nothing
+// listens on: a reset for TCP, "port unreachable" otherwise. (A TCP socket can
+// miss the latter, and tries again for a second.)
+func refused(match ...[]expr.Any) [][]expr.Any {
+	tcp := compare(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, expr.CmpOpEq, []byte{unix.IPPROTO_TCP})
+	return [][]expr.Any{
+		rule(rule(match...), tcp, one(&expr.Reject{Type: unix.NFT_REJECT_TCP_RST})),
+		rule(rule(match...), one(&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3})),
+	}
 }
 
 func masquerade() []expr.Any { return one(&expr.Masq{}) }

@@ -98,10 +98,6 @@ func forgetNeighbour(bridge string, a netip.Addr) error {
 // inside it.
 func configure(e Endpoint) error {
 	if err := setSysctls(
-		// The bridge is a router on the container's own link, which a kernel
-		// likes to tell of shorter ways.
-		sysctl{"net/ipv4/conf/all/accept_redirects", "0", false},
-		sysctl{"net/ipv4/conf/" + inside + "/accept_redirects", "0", false},
 		sysctl{"net/ipv6/conf/" + inside + "/disable_ipv6", "1", true},
 		// As in Docker: services that are not root may listen on port 80.
 		sysctl{"net/ipv4/ip_unprivileged_port_start", "0", true},

@@ -17,12 +17,12 @@ import (
 
 // Config says where Networks keeps things. Dir is required.
 type Config struct {
-	Dir     string                // durable state
-	RunDir  string                // network namespaces; /run/dray/netns by default
-	Pool    netip.Prefix          // networks are /24s of it; DefaultPool by default
-	VIPs    netip.Prefix          // addresses of services; DefaultVIPs by default
-	Changed func(network string)  // the services that Hosts names have changed; may be nil; called without locks
-	Log     *slog.Logger          // nil is none
+	Dir     string               // durable state
+	RunDir  string               // network namespaces; /run/dray/netns by default
+	Pool    netip.Prefix         // networks are /24s of it; DefaultPool by default
+	VIPs    netip.Prefix         // addresses of services; DefaultVIPs by default
+	Changed func(network string) // the services that Hosts names have changed; may be nil; called without locks
+	Log     *slog.Logger         // nil is none
 }
 
 // Networks is the host's part in dray's networks. It is safe for concurrent
@@ -38,8 +38,8 @@ type Networks struct {
 }
 
 // Open loads the state and brings the kernel to it: after a restart of the
-// agent the table is replaced in one transaction and live connections go on;
-// after a reboot everything is made again, with the same addresses.
+// agent what is there is adopted, and nothing is interrupted; after a reboot
+// everything is made again, with the same addresses.
 func Open(c Config) (*Networks, error) {
 	c.RunDir = orDefault(c.RunDir, "/run/dray/netns")
 	c.Pool = orDefault(c.Pool, DefaultPool)
@@ -86,8 +86,13 @@ func (n *Networks) recover() error {
 			return fmt.Errorf("making bridge of network %s: %w", name, err)
 		}
 	}
+	was, err := readLayout()
+	if err != nil {
+		return err
+	}
 	tx := begin()
-	tx.rebuild(n.state)
+	tx.frame(n.state.VIPs)
+	tx.follow(was, layoutOf(n.state))
 	if err := tx.commit(); err != nil {
 		return fmt.Errorf("building table %s: %w", tableName, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -35,18 +34,25 @@ func (e *PortTakenError) Error() string {
 }
 
 // Reserve takes the published ports among ports for a service, on all
-// addresses of the host: they are bound, and nothing listens on them. Ports
-// that a service of the network has are no error: it loses them when the
-// other one is switched to. Reserve takes all or none, and fails with
+// addresses of the host, until Release, Remove or Change.Remove: they are
+// bound, and refuse connections until the service has backends. A port that
+// another service of the network has is no error: it changes hands when the
+// service is switched to. Reserve takes all or none, and fails with
 // *PortTakenError.
 func (n *Networks) Reserve(ctx context.Context, network, service string, ports []Port) error {
 	owner := Key{network, service}
 	n.mu.Lock()
-	next := *n.state
-	next.Reserved = maps.Clone(n.state.Reserved)
-	err := n.claim(&next, owner, Service{Ports: ports}.published(), false)
+	next := n.state.clone()
+	err := n.claim(next, owner, Service{Ports: ports}.published(), false)
 	if err == nil {
-		err = n.adopt(&next)
+		tx := begin()
+		tx.follow(layoutOf(n.state), layoutOf(next))
+		if err = tx.commit(); err != nil {
+			n.letGoUnused(n.state)
+		}
+	}
+	if err == nil {
+		err = n.adopt(next)
 	}
 	n.mu.Unlock()
 	if err == nil {
@@ -58,25 +64,33 @@ func (n *Networks) Reserve(ctx context.Context, network, service string, ports [
 	return nil
 }
 
-// Unreserve gives back the ports that a service reserved and does not publish.
-func (n *Networks) Unreserve(ctx context.Context, network, service string) error {
-	owner := Key{network, service}
-	n.mu.Lock()
-	next := *n.state
-	next.Reserved = maps.Clone(n.state.Reserved)
-	for port, has := range next.Reserved {
-		if has == owner && !next.publishes(owner, port) {
-			delete(next.Reserved, port)
+// Release forgets the services of a network that are not among keep, and gives
+// back the ports that none of keep publishes.
+func (n *Networks) Release(ctx context.Context, network string, keep []Service) error {
+	kept := map[string]bool{}
+	ports := map[string]bool{}
+	for _, s := range keep {
+		kept[s.Name] = true
+		for _, p := range s.published() {
+			ports[p.String()] = true
 		}
 	}
-	err := n.adopt(&next)
+	n.mu.Lock()
+	var c Change
+	for _, s := range n.state.services() {
+		if s.Network == network && !kept[s.Name] {
+			c.Remove = append(c.Remove, s.Key())
+		}
+	}
+	renamed, err := n.apply(c, func(port string, owner Key) bool { return owner.Network != network || ports[port] })
 	n.mu.Unlock()
 	if err == nil {
 		err = n.finish(context.WithoutCancel(ctx))
 	}
 	if err != nil {
-		return fmt.Errorf("giving back ports of %s: %w", owner, err)
+		return fmt.Errorf("giving back ports of %s: %w", network, err)
 	}
+	n.announce(renamed)
 	return nil
 }
 
@@ -86,8 +100,8 @@ func (s *state) publishes(k Key, port string) bool {
 }
 
 // claim binds the ports, and makes them the owner's in next. With take, the
-// owner also gets those that another service of its network has. What it bound
-// is let go of where it fails; adopt or letGoUnused ends what it began.
+// owner also gets those that another service of its network has. Where it
+// fails, it lets go of what it bound.
 func (n *Networks) claim(next *state, owner Key, ports []hostPort, take bool) error {
 	for _, port := range ports {
 		has, taken := next.Reserved[port.String()]
@@ -106,23 +120,6 @@ func (n *Networks) claim(next *state, owner Key, ports []hostPort, take bool) er
 		}
 	}
 	return nil
-}
-
-// bequeath settles in next who has the ports that a service had and has not
-// any more: another of its network that publishes them, or nobody.
-func (next *state) bequeath(p pair) {
-	for _, port := range p.was.published() {
-		k := port.String()
-		if next.Reserved[k] != p.was.Key() || next.publishes(p.was.Key(), k) {
-			continue
-		}
-		delete(next.Reserved, k)
-		for _, s := range next.services() {
-			if s.Network == p.was.Network && next.publishes(s.Key(), k) {
-				next.Reserved[k] = s.Key()
-			}
-		}
-	}
 }
 
 // adopt makes next the state, and lets go of ports that nobody has in it.

@@ -94,12 +94,3 @@ func (s Service) behind(port hostPort) []netip.AddrPort {
 	}
 	return to
 }
-
-// addresses returns the addresses of the backends.
-func (s Service) addresses() []netip.Addr {
-	to := make([]netip.Addr, len(s.Backends))
-	for i, b := range s.Backends {
-		to[i] = b.Address
-	}
-	return to
-}

@@ -35,6 +35,13 @@ type subnet struct {
 // gateway is the bridge's own address, the first of the subnet.
 func (s *subnet) gateway() netip.Addr { return s.Prefix.Addr().Next() }
 
+// clone returns a copy whose services and reservations can be changed.
+func (s *state) clone() *state {
+	c := *s
+	c.Services, c.Reserved = maps.Clone(s.Services), maps.Clone(s.Reserved)
+	return &c
+}
+
 // owner returns the network that a container is attached to.
 func (s *state) owner(containerID string) (string, *subnet) {
 	for name, n := range s.Networks {

@@ -3,14 +3,14 @@ package network
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 )
 
 // Change is what one Switch does. Services in Set replace what was there under
-// their key; Address is ignored. Those in Remove are forgotten, and their
-// ports given back.
+// their key; Address is ignored. A port that a service had before stays held
+// for it, so that it can have it back, and refuses connections. Services in
+// Remove are forgotten, and their ports given back.
 type Change struct {
 	Set    []Service
 	Remove []Key
@@ -26,7 +26,7 @@ func (n *Networks) Switch(ctx context.Context, c Change) error {
 		return fmt.Errorf("switching: %w", err)
 	}
 	n.mu.Lock()
-	renamed, err := n.apply(c)
+	renamed, err := n.apply(c, keepAll)
 	n.mu.Unlock()
 	if err == nil {
 		err = n.finish(context.WithoutCancel(ctx))
@@ -35,6 +35,44 @@ func (n *Networks) Switch(ctx context.Context, c Change) error {
 		return fmt.Errorf("switching: %w", err)
 	}
 	n.announce(renamed)
+	return nil
+}
+
+// Ensure has a network exist, with its bridge, before anything is attached.
+func (n *Networks) Ensure(ctx context.Context, network string) error {
+	n.mu.Lock()
+	_, err := n.subnetOf(network)
+	if err == nil {
+		err = n.file.put(n.state)
+	}
+	n.mu.Unlock()
+	if err == nil {
+		err = n.finish(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("making network %s: %w", network, err)
+	}
+	return nil
+}
+
+// Remove takes a network away, with its services and ports. As long as
+// containers are attached its bridge stays for them.
+func (n *Networks) Remove(ctx context.Context, network string) error {
+	if err := n.Release(ctx, network, nil); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	err := n.dropIfUnused(network)
+	if err == nil {
+		err = n.file.put(n.state)
+	}
+	n.mu.Unlock()
+	if err == nil {
+		err = n.finish(context.WithoutCancel(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("removing network %s: %w", network, err)
+	}
 	return nil
 }
 
@@ -55,7 +93,7 @@ func (n *Networks) Declare(ctx context.Context, network string, names ...string)
 	var renamed []string
 	var err error
 	if len(c.Set) > 0 {
-		renamed, err = n.apply(c)
+		renamed, err = n.apply(c, keepAll)
 	}
 	n.mu.Unlock()
 	if err == nil {
@@ -80,35 +118,28 @@ func (n *Networks) announce(networks []string) {
 // pair is a service before and after a change; one of them may be zero.
 type pair struct{ was, is Service }
 
-// apply does a change: ports first, then the kernel, then the state. It
-// returns the networks whose names changed.
-func (n *Networks) apply(c Change) ([]string, error) {
+// apply does a change: ports first, then the kernel, then the state. It keeps
+// the reservations that keep says, and returns the networks whose names
+// changed.
+func (n *Networks) apply(c Change, keep func(port string, owner Key) bool) ([]string, error) {
 	pairs, err := n.pairs(c)
 	if err != nil {
 		return nil, err
 	}
-	next, err := n.after(pairs)
+	next, err := n.after(pairs, keep)
 	if err != nil {
 		return nil, err
 	}
 	tx := begin()
-	for _, p := range pairs {
-		if p.is.Name != "" {
-			tx.setService(p.was, p.is)
-		}
-	}
-	if slices.ContainsFunc(pairs, mapsDiffer) || !maps.Equal(n.state.Reserved, next.Reserved) {
-		tx.setMaps(next)
-		for _, p := range pairs {
-			tx.removeChains(p.was, p.is)
-		}
-	}
+	tx.follow(layoutOf(n.state), layoutOf(next))
 	if err := tx.commit(); err != nil {
 		n.letGoUnused(n.state)
 		return nil, err
 	}
 	return n.settle(next, pairs)
 }
+
+func keepAll(string, Key) bool { return true }
 
 // pairs puts each service beside what it was, and gives new ones an address.
 func (n *Networks) pairs(c Change) ([]pair, error) {
@@ -137,32 +168,43 @@ func (n *Networks) pairs(c Change) ([]pair, error) {
 	return list, nil
 }
 
-// mapsDiffer says whether a service has other chains than before.
-func mapsDiffer(p pair) bool {
-	return (p.was.Name == "") != (p.is.Name == "") || !slices.Equal(p.was.published(), p.is.published())
-}
-
 // after returns the state with the pairs applied. Ports that are new to it are
-// bound already.
-func (n *Networks) after(pairs []pair) (*state, error) {
-	next := *n.state
-	next.Services, next.Reserved = maps.Clone(n.state.Services), maps.Clone(n.state.Reserved)
+// bound already. Those of a service that is removed go to another service of
+// its network that publishes them, or to nobody.
+func (n *Networks) after(pairs []pair, keep func(port string, owner Key) bool) (*state, error) {
+	next := n.state.clone()
+	gone := map[Key]bool{}
 	for _, p := range pairs {
 		if p.is.Name == "" {
 			delete(next.Services, p.was.Key().String())
+			gone[p.was.Key()] = true
 		} else {
 			next.Services[p.is.Key().String()] = p.is
 		}
 	}
-	for _, p := range pairs {
-		next.bequeath(p)
+	for port, owner := range next.Reserved {
+		if gone[owner] || !keep(port, owner) {
+			delete(next.Reserved, port)
+			next.bequeath(port, owner.Network)
+		}
 	}
 	for _, p := range pairs {
-		if err := n.claim(&next, p.is.Key(), p.is.published(), true); err != nil {
+		if err := n.claim(next, p.is.Key(), p.is.published(), true); err != nil {
 			return nil, err
 		}
 	}
-	return &next, nil
+	return next, nil
+}
+
+// bequeath gives a port to a service of the network that publishes it, if
+// there is one.
+func (s *state) bequeath(port, network string) {
+	for _, svc := range s.services() {
+		if svc.Network == network && s.publishes(svc.Key(), port) {
+			s.Reserved[port] = svc.Key()
+			return
+		}
+	}
 }
 
 // settle makes the change the state, and lets go of UDP flows that began when

@@ -266,3 +266,5 @@ func (w *world) from(e Endpoint) int {
 	w.t.Cleanup(func() { unix.Close(fd) })
 	return fd
 }
+
+var errRefused = unix.ECONNREFUSED

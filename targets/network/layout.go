@@ -1,0 +1,231 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// layout is what of the table depends on the state.
+type layout struct {
+	addresses map[netip.Addr]bool
+	bridges   map[string]bool
+	ports     map[hostPort]bool
+	services  map[netip.Addr]string       // address of a service → chain
+	published map[hostPort]string         // → chain
+	chains    map[string][]netip.AddrPort // name → where its connections go, in turn; port 0 is the one that the client asked for
+}
+
+// layoutOf returns what the table should hold.
+func layoutOf(s *state) layout {
+	l := emptyLayout()
+	for _, n := range s.Networks {
+		l.bridges[n.Bridge] = true
+		for _, a := range n.Addresses {
+			l.addresses[a] = true
+		}
+	}
+	for name := range s.Reserved {
+		if p, err := parsePort(name); err == nil { // Open has said so of one that is not
+			l.ports[p] = true
+		}
+	}
+	for _, svc := range s.Services {
+		l.add(svc, s.Reserved)
+	}
+	return l
+}
+
+func emptyLayout() layout {
+	return layout{map[netip.Addr]bool{}, map[string]bool{}, map[hostPort]bool{}, map[netip.Addr]string{}, map[hostPort]string{}, map[string][]netip.AddrPort{}}
+}
+
+// add adds the chains of a service, and what leads to them. A port leads to
+// the service that has it.
+func (l layout) add(s Service, reserved map[string]Key) {
+	name := s.Key().String()
+	l.services[s.Address] = name
+	l.chains[name] = []netip.AddrPort{}
+	for _, b := range s.Backends {
+		l.chains[name] = append(l.chains[name], netip.AddrPortFrom(b.Address, 0))
+	}
+	for _, p := range s.published() {
+		if reserved[p.String()] == s.Key() {
+			chain := name + "/" + p.String()
+			l.published[p] = chain
+			l.chains[chain] = s.behind(p)
+		}
+	}
+}
+
+// readLayout returns what the table holds. What chains do is left out: none
+// equals what it should be.
+func readLayout() (layout, error) {
+	l := emptyLayout()
+	tx := begin()
+	chains, err := tx.conn.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	if err != nil {
+		return l, fmt.Errorf("reading table %s: %w", tableName, err)
+	}
+	exists := false
+	for _, c := range chains {
+		if c.Table.Name != tableName {
+			continue
+		}
+		exists = true
+		if strings.Contains(c.Name, "/") {
+			l.chains[c.Name] = nil
+		}
+	}
+	if !exists {
+		return l, nil
+	}
+	read := func(s *nftables.Set, each func(key []byte, chain string)) {
+		elements, err := tx.conn.GetSetElements(s)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			tx.check(fmt.Errorf("reading set %s: %w", s.Name, err))
+		}
+		for _, e := range elements {
+			chain := ""
+			if e.VerdictData != nil {
+				chain = e.VerdictData.Chain
+			}
+			each(e.Key, chain)
+		}
+	}
+	read(tx.addresses, func(k []byte, _ string) { l.addresses[addressOf(k)] = true })
+	read(tx.bridges, func(k []byte, _ string) { l.bridges[strings.TrimRight(string(k[:len(k)/2]), "\x00")] = true })
+	read(tx.ports, func(k []byte, _ string) { l.ports[portOf(k)] = true })
+	read(tx.services, func(k []byte, chain string) { l.services[addressOf(k)] = chain })
+	read(tx.published, func(k []byte, chain string) { l.published[portOf(k)] = chain })
+	return l, tx.err
+}
+
+// follow brings the table from one layout to another. Elements and chains that
+// are in both stay untouched: a lookup may see the set already after the
+// transaction, and the rule still before it.
+func (tx *transaction) follow(was, is layout) {
+	tx.fillChains(was, is)
+	diff(was.addresses, is.addresses, func(a netip.Addr) { tx.remove(tx.addresses, a.AsSlice()); tx.remove(tx.itself, twice(a)) },
+		func(a netip.Addr) { tx.add(tx.addresses, a.AsSlice(), ""); tx.add(tx.itself, twice(a), "") })
+	diff(was.bridges, is.bridges, func(b string) { tx.remove(tx.bridges, bridgePair(b)) }, func(b string) { tx.add(tx.bridges, bridgePair(b), "") })
+	diff(was.ports, is.ports, func(p hostPort) { tx.remove(tx.ports, portBytes(p)) }, func(p hostPort) { tx.add(tx.ports, portBytes(p), "") })
+	diff(was.services, is.services, func(a netip.Addr) { tx.remove(tx.services, a.AsSlice()) },
+		func(a netip.Addr) { tx.add(tx.services, a.AsSlice(), is.services[a]) })
+	diff(was.published, is.published, func(p hostPort) { tx.remove(tx.published, portBytes(p)) },
+		func(p hostPort) { tx.add(tx.published, portBytes(p), is.published[p]) })
+	for name := range was.chains {
+		if _, ok := is.chains[name]; !ok {
+			c := &nftables.Chain{Name: name, Table: tx.t}
+			tx.conn.FlushChain(c)
+			tx.conn.DelChain(c)
+		}
+	}
+}
+
+// diff calls remove for what is not the same any more, then add for what is
+// new or not the same.
+func diff[K, V comparable](was, is map[K]V, remove, add func(K)) {
+	for k, v := range was {
+		if now, ok := is[k]; !ok || now != v {
+			remove(k)
+		}
+	}
+	for k, v := range is {
+		if before, ok := was[k]; !ok || before != v {
+			add(k)
+		}
+	}
+}
+
+func (tx *transaction) remove(s *nftables.Set, key []byte) {
+	tx.check(tx.conn.SetDeleteElements(s, []nftables.SetElement{{Key: key}}))
+}
+
+func (tx *transaction) add(s *nftables.Set, key []byte, chain string) {
+	e := nftables.SetElement{Key: key}
+	if chain != "" {
+		e.VerdictData = &expr.Verdict{Kind: expr.VerdictJump, Chain: chain}
+	}
+	tx.check(tx.conn.SetAddElements(s, []nftables.SetElement{e}))
+}
+
+// fillChains adds the chains that are new and gives those that differ their
+// rules.
+func (tx *transaction) fillChains(was, is layout) {
+	for _, name := range slices.Sorted(maps.Keys(is.chains)) {
+		to := is.chains[name]
+		before, exists := was.chains[name]
+		if exists && before != nil && slices.Equal(before, to) {
+			continue
+		}
+		rules := make([][]expr.Any, len(to))
+		for i, a := range to {
+			rules[i] = translate(a, len(to)-i)
+		}
+		tx.chain(&nftables.Chain{Name: name, Table: tx.t}, rules...)
+	}
+}
+
+// translate takes every n-th connection that comes to it. In a chain with n
+// counting down to 1 each of its rules gets the same number, in turn. It works
+// without a map, because a map could change under the rule.
+func translate(to netip.AddrPort, n int) []expr.Any {
+	var exprs []expr.Any
+	if n > 1 {
+		exprs = compare(&expr.Numgen{Register: reg1, Modulus: uint32(n), Type: unix.NFT_NG_INCREMENTAL}, expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(0))
+	}
+	exprs = append(exprs, &expr.Immediate{Register: reg1, Data: to.Addr().AsSlice()})
+	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg1}
+	if to.Port() != 0 {
+		exprs = append(exprs, &expr.Immediate{Register: reg2, Data: binaryutil.BigEndian.PutUint16(to.Port())})
+		nat.RegProtoMin, nat.Specified = reg2, true
+	}
+	return append(exprs, nat)
+}
+
+// Keys of the sets, and back.
+
+func twice(a netip.Addr) []byte { return append(a.AsSlice(), a.AsSlice()...) }
+
+func addressOf(key []byte) netip.Addr {
+	a, _ := netip.AddrFromSlice(key) // a key of another length is no address: it equals none, and is removed
+	return a
+}
+
+func bridgePair(name string) []byte {
+	b := make([]byte, 2*unix.IFNAMSIZ)
+	copy(b, name)
+	copy(b[unix.IFNAMSIZ:], name)
+	return b
+}
+
+func portBytes(p hostPort) []byte {
+	key := make([]byte, 8)
+	key[0] = unix.IPPROTO_TCP
+	if p.Protocol == "udp" {
+		key[0] = unix.IPPROTO_UDP
+	}
+	copy(key[4:], binaryutil.BigEndian.PutUint16(p.Number))
+	return key
+}
+
+func portOf(key []byte) hostPort {
+	if len(key) < 6 {
+		return hostPort{}
+	}
+	protocol := "tcp"
+	if key[0] == unix.IPPROTO_UDP {
+		protocol = "udp"
+	}
+	return hostPort{protocol, binaryutil.BigEndian.Uint16(key[4:6])}
+}

@@ -1,0 +1,147 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// TestReboot: everything is made again from the state, with the same
+// addresses.
+func TestReboot(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.attach("shop-prod", "a"), w.attach("shop-test", "b")
+	w.set(web(a))
+	hosts := w.Hosts("shop-prod")
+	w.must(w.Close())
+	w.reboot()
+	w.Networks = nil
+	w.reopen()
+	if again := w.attach("shop-prod", "a"); again != a {
+		t.Errorf("%+v, before the reboot %+v", again, a)
+	}
+	if again := w.attach("shop-test", "b"); again != b {
+		t.Errorf("%+v, before the reboot %+v", again, b)
+	}
+	if got := w.Hosts("shop-prod"); len(got) != 1 || got[0] != hosts[0] {
+		t.Errorf("hosts %v, before %v", got, hosts)
+	}
+	w.serve(a, "a", 80)
+	if id, _, err := ask(w.client, "tcp", published); id != "a" {
+		t.Errorf("published port: %q, %v", id, err)
+	}
+}
+
+func TestSubnetsAvoidTheHosts(t *testing.T) {
+	w := newWorld(t)
+	wire, err := netlink.LinkByName("wire0")
+	w.must(err)
+	route := func(s string) {
+		r := &netlink.Route{LinkIndex: wire.Attrs().Index, Dst: ipNet(netip.MustParsePrefix(s))}
+		w.must(netlink.RouteAdd(r))
+		t.Cleanup(func() { w.must(netlink.RouteDel(r)) })
+	}
+	w.must(netlink.AddrAdd(wire, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("10.209.0.77/24"))}))
+	route("10.209.2.0/23")
+	if e := w.attach("n1", "a"); e.Gateway != netip.MustParseAddr("10.209.1.1") {
+		t.Errorf("%+v, want it in 10.209.1.0/24", e)
+	}
+	if e := w.attach("n2", "b"); e.Gateway != netip.MustParseAddr("10.209.4.1") {
+		t.Errorf("%+v, want it in 10.209.4.0/24", e)
+	}
+	route("10.0.0.0/8")
+	if e := w.attach("n3", "c"); e.Gateway != netip.MustParseAddr("172.29.0.1") {
+		t.Errorf("%+v, want it in 172.29.0.0/24", e)
+	}
+}
+
+func TestAddressesRest(t *testing.T) {
+	w := newWorld(t)
+	w.attach("n", "keep")
+	a := w.attach("n", "a")
+	w.must(w.Detach(t.Context(), "a"))
+	if b := w.attach("n", "b"); b.Address == a.Address {
+		t.Errorf("%v was given again at once", b.Address)
+	}
+}
+
+func TestNextFree(t *testing.T) {
+	p := netip.MustParsePrefix("10.0.0.0/29") // .1 to .6
+	taken := map[netip.Addr]bool{}
+	start := netip.MustParseAddr("10.0.0.4")
+	for _, want := range []string{"10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.1", "10.0.0.2", "10.0.0.3"} {
+		a, err := nextFree(p, start, func(a netip.Addr) bool { return taken[a] })
+		if err != nil || a.String() != want {
+			t.Errorf("%v, %v; want %s", a, err, want)
+		}
+		taken[a] = true
+		start = a.Next()
+	}
+	if a, err := nextFree(p, start, func(a netip.Addr) bool { return taken[a] }); err == nil {
+		t.Errorf("%v from a full prefix", a)
+	}
+}
+
+func TestReadOnlySysctl(t *testing.T) {
+	err := onOwnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		if err := unix.Mount("/proc/sys", "/proc/sys", "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+		if err := unix.Mount("", "/proc/sys", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			return err
+		}
+		return allowForwarding()
+	})
+	if os.Geteuid() == 0 && (err == nil || !strings.Contains(err.Error(), "/proc/sys is read-only")) {
+		t.Errorf("forwarding with a read-only /proc/sys: %v", err)
+	}
+}
+
+func BenchmarkAttach(b *testing.B) {
+	w := newWorld(b)
+	w.attach("n", "keep") // the bridge is there, as it is for all but the first
+	for i := 0; b.Loop(); i++ {
+		id := fmt.Sprint(i)
+		w.attach("n", id)
+		b.StopTimer()
+		w.must(w.Detach(b.Context(), id))
+		b.StartTimer()
+	}
+}
+
+func BenchmarkSwitch(b *testing.B) {
+	w := newWorld(b)
+	old, now := w.attach("shop-prod", "old"), w.attach("shop-prod", "new")
+	for i := range 50 { // others on the host
+		w.set(Service{Network: "n", Name: fmt.Sprint("s", i), Ports: []Port{{"tcp", 80, uint16(9000 + i)}}, Backends: []Backend{{Address: old.Address}}})
+	}
+	var kernel time.Duration
+	services := []Service{web(old), web(now)}
+	w.set(services[0])
+	n := 0
+	for b.Loop() {
+		n++
+		w.set(services[n%2])
+		b.StopTimer()
+		start := time.Now()
+		w.mu.Lock()
+		_, err := w.apply(Change{Set: services[n%2 : n%2+1]}, keepAll)
+		w.mu.Unlock()
+		w.must(err)
+		kernel += time.Since(start)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(kernel.Microseconds())/float64(n), "µs-without-fsync/op")
+}

@@ -143,8 +143,8 @@ func (l *launch) do() (int, error) {
 	if l.detach && l.spec.Terminal && l.console == "" {
 		return 1, errors.New("cannot allocate tty if runc will detach without setting console socket")
 	}
-	if l.console != "" && !(l.detach && l.spec.Terminal) {
-		return 1, errors.New("cannot use console socket if runc will not detach or allocate tty")
+	if l.console != "" && !l.spec.Terminal { // unlike runc's, one that waits may have it too
+		return 1, errors.New("cannot use console socket if runc will not allocate tty")
 	}
 	process, err := newProcess(l.spec)
 	if err != nil {
@@ -289,10 +289,17 @@ func execProcess(c call, container *libcontainer.Container) (*specs.Process, err
 	return p, checkProcess(p)
 }
 
+// dial connects to a socket of the caller's. The path goes through a
+// descriptor of its folder: an address holds only 107 bytes (unix(7)).
 func dial(path string) (*os.File, error) {
-	conn, err := net.Dial("unix", path)
+	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, err
+	}
+	defer dir.Close()
+	conn, err := net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", path, err)
 	}
 	defer conn.Close()
 	return conn.(*net.UnixConn).File()

@@ -6,6 +6,8 @@
 // The way through it: main parses the global flags, sets the log up and hands
 // over to one verb; create, run and exec meet in a launch (launch.go), which
 // ends in libcontainer. The second boot, inside the container, is in init.go.
+// "dray-oci shim" is the process that stands behind each of dray's containers
+// (targets/runtime/shim says why it lives here).
 //
 // Callers match the text of some errors ("does not exist", "container not
 // running", "process already finished"): they come from libcontainer as they
@@ -19,6 +21,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"dray/targets/runtime/shim"
 
 	"github.com/sirupsen/logrus"
 )
@@ -50,6 +54,9 @@ var globals = []flag{
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "shim" {
+		os.Exit(shim.Main(os.Args[2:]))
+	}
 	code, err := dispatch(os.Args[1:])
 	if err != nil {
 		report(err)

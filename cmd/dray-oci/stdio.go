@@ -18,7 +18,7 @@ import (
 // process. There are four ways:
 //
 //	detached, no terminal   the process inherits our streams
-//	detached, terminal      the terminal goes to the caller's console socket
+//	a console socket        the terminal goes to the caller through it
 //	waiting, no terminal    inherited where they are pipes, sockets or
 //	                        /dev/null; copied where they are terminals or files
 //	                        of the host, which the container must not hold
@@ -36,7 +36,7 @@ type stdio struct {
 func (l *launch) connect(process *libcontainer.Process) (*stdio, error) {
 	s := &stdio{}
 	switch {
-	case l.spec.Terminal && l.detach:
+	case l.spec.Terminal && l.console != "":
 		socket, err := dial(l.console)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,315 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dray/pipeline"
+
+	"github.com/moby/profiles/seccomp"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+const (
+	defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	defaultPids = 4096
+	cpuPeriod   = 100_000 // microseconds, the kernel's default
+)
+
+// A blueprint is everything that an OCI specification is made from.
+type blueprint struct {
+	id       string
+	spec     Spec
+	image    ocispec.Image
+	endpoint Endpoint
+	rootfs   string
+	cgroup   string   // cgroupsPath
+	secrets  []string // "K=V" of the environment
+	binds    []Mount  // files of the container's own: hosts, secrets
+	user     specs.User
+}
+
+// ociSpec is the OCI runtime specification of a container. Its isolation is
+// Docker's default: own namespaces, Docker's capabilities and system calls,
+// masked and read-only parts of /proc and /sys, no new privileges.
+func (b blueprint) ociSpec() (*specs.Spec, error) {
+	args, err := commandOf(b.spec, b.image.Config)
+	if err != nil {
+		return nil, err
+	}
+	capabilities, err := capabilitiesOf(b.spec.CapAdd, b.spec.CapDrop)
+	if err != nil {
+		return nil, err
+	}
+	s := &specs.Spec{
+		Version:  specs.Version,
+		Hostname: hostnameOf(b.id, b.spec),
+		Root:     &specs.Root{Path: b.rootfs, Readonly: b.spec.ReadOnly},
+		Process: &specs.Process{
+			Terminal: b.spec.TTY,
+			User:     b.user,
+			Args:     args,
+			Env:      b.environment(),
+			Cwd:      firstOf(b.spec.WorkDir, b.image.Config.WorkingDir, "/"),
+			Capabilities: &specs.LinuxCapabilities{
+				Bounding: capabilities, Effective: capabilities, Permitted: capabilities,
+			},
+			NoNewPrivileges: true,
+			OOMScoreAdj:     oomScore(),
+			Rlimits:         []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 524288}},
+		},
+		Mounts: b.mounts(),
+		Linux: &specs.Linux{
+			CgroupsPath:   b.cgroup,
+			Namespaces:    namespaces(b.endpoint.NetnsPath),
+			Resources:     resources(b.spec.Resources),
+			MaskedPaths:   maskedPaths(),
+			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
+			// Everyone may bind any port and ping: these are the container's own.
+			Sysctl: map[string]string{
+				"net.ipv4.ip_unprivileged_port_start": "0",
+				"net.ipv4.ping_group_range":           "0 2147483647",
+			},
+		},
+	}
+	s.Linux.Seccomp, err = systemCalls(s, b.image.Architecture)
+	return s, err
+}
+
+// commandOf is what runs, by Docker's rules: an entrypoint of the Spec's own
+// drops the image's command, too.
+func commandOf(spec Spec, image ocispec.ImageConfig) ([]string, error) {
+	entrypoint, command := spec.Entrypoint, spec.Command
+	if entrypoint == nil {
+		entrypoint = image.Entrypoint
+		if command == nil {
+			command = image.Cmd
+		}
+	}
+	args := slices.Concat(entrypoint, command)
+	if len(args) == 0 {
+		return nil, errors.New("no command: the image has none, and none is given")
+	}
+	return args, nil
+}
+
+func hostnameOf(id string, spec Spec) string { return firstOf(spec.Hostname, id[:12]) }
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// environment merges, later ones winning: dray's defaults, the image's, the
+// Spec's, secrets.
+func (b blueprint) environment() []string {
+	defaults := []string{defaultPath, "HOSTNAME=" + hostnameOf(b.id, b.spec)}
+	if b.spec.TTY {
+		defaults = append(defaults, "TERM=xterm")
+	}
+	return mergeEnv(defaults, b.image.Config.Env, b.spec.Env, b.secrets)
+}
+
+// mergeEnv keeps each variable where it came first, with its last value. A
+// name without "=" removes the variable.
+func mergeEnv(lists ...[]string) []string {
+	var merged []string
+	for _, pair := range slices.Concat(lists...) {
+		name, _, set := strings.Cut(pair, "=")
+		at := slices.IndexFunc(merged, func(m string) bool { return strings.HasPrefix(m, name+"=") })
+		switch {
+		case name == "":
+		case !set && at >= 0:
+			merged = slices.Delete(merged, at, at+1)
+		case set && at >= 0:
+			merged[at] = pair
+		case set:
+			merged = append(merged, pair)
+		}
+	}
+	return merged
+}
+
+// defaultCapabilities is Docker's set; as a mask 00000000a80425fb.
+func defaultCapabilities() []string {
+	return []string{
+		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW",
+		"CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
+		"CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+	}
+}
+
+// capabilitiesOf applies additions and removals, with or without "CAP_".
+func capabilitiesOf(add, drop []string) ([]string, error) {
+	set := defaultCapabilities()
+	for _, name := range drop {
+		full := capabilityName(name)
+		if full == "CAP_ALL" {
+			set = nil
+			continue
+		}
+		set = slices.DeleteFunc(set, func(c string) bool { return c == full })
+	}
+	for _, name := range add {
+		full := capabilityName(name)
+		if full == "CAP_ALL" {
+			return nil, errors.New("capability ALL can't be added: name those that are needed")
+		}
+		if !slices.Contains(set, full) {
+			set = append(set, full)
+		}
+	}
+	return set, nil
+}
+
+func capabilityName(name string) string {
+	return "CAP_" + strings.TrimPrefix(strings.ToUpper(name), "CAP_")
+}
+
+func namespaces(netns string) []specs.LinuxNamespace {
+	return []specs.LinuxNamespace{
+		{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.UTSNamespace},
+		{Type: specs.IPCNamespace}, {Type: specs.CgroupNamespace},
+		{Type: specs.NetworkNamespace, Path: netns}, // "" is a new one with loopback only
+	}
+}
+
+// oomScore keeps a container from inheriting the shim's protection. Without
+// CAP_SYS_RESOURCE the value can't be lowered, so one that is higher stays.
+func oomScore() *int {
+	score := 0
+	data, err := os.ReadFile("/proc/self/oom_score_adj")
+	if own, parsed := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && parsed == nil {
+		score = max(score, own)
+	}
+	return &score
+}
+
+// resources converts limits. Swap is as much as memory on both versions of
+// cgroups, which means none in addition.
+func resources(r pipeline.Resources) *specs.LinuxResources {
+	out := &specs.LinuxResources{
+		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, // the runtime adds the usual ones
+	}
+	pids := r.Pids
+	if pids == 0 {
+		pids = defaultPids
+	}
+	out.Pids = &specs.LinuxPids{Limit: &pids}
+	if r.CPU > 0 {
+		quota, period := int64(r.CPU*cpuPeriod), uint64(cpuPeriod)
+		out.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
+	}
+	if r.Memory > 0 {
+		limit := int64(r.Memory)
+		out.Memory = &specs.LinuxMemory{Limit: &limit}
+		if countsSwap() {
+			out.Memory.Swap = &limit
+		}
+	}
+	return out
+}
+
+// countsSwap says whether this host can limit swap: version 1 only where the
+// kernel was started with it.
+func countsSwap() bool {
+	if _, err := os.Stat("/sys/fs/cgroup/memory"); err != nil {
+		return true // version 2
+	}
+	_, err := os.Stat("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
+	return err == nil
+}
+
+// maskedPaths are those that Docker hides, as they tell of the host.
+func maskedPaths() []string {
+	paths := []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+		"/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+		"/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+	}
+	throttles, _ := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle") // the pattern is sound
+	return append(paths, throttles...)
+}
+
+// systemCalls is Docker's profile, for one architecture: the filter is built
+// at each start, and every further architecture costs as much again (6 ms).
+// So 32-bit programs need an image that says it is 32-bit.
+func systemCalls(s *specs.Spec, architecture string) (*specs.LinuxSeccomp, error) {
+	profile, err := seccomp.GetDefaultProfile(s)
+	if err != nil {
+		return nil, fmt.Errorf("making the seccomp profile: %w", err)
+	}
+	native := map[string]specs.Arch{"amd64": specs.ArchX86_64, "arm64": specs.ArchAARCH64}[runtime.GOARCH]
+	wanted := []specs.Arch{native}
+	switch architecture {
+	case "386":
+		wanted = append(wanted, specs.ArchX86)
+	case "arm":
+		wanted = append(wanted, specs.ArchARM)
+	}
+	profile.Architectures = slices.DeleteFunc(profile.Architectures, func(a specs.Arch) bool {
+		return !slices.Contains(wanted, a)
+	})
+	return profile, nil
+}
+
+// mounts lists what is mounted over the root file system: the kernel's, the
+// container's own files, its volumes. Later ones cover earlier ones.
+func (b blueprint) mounts() []specs.Mount {
+	mounts := []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+	}
+	for _, path := range b.spec.Tmpfs {
+		mounts = append(mounts, specs.Mount{
+			Destination: path, Type: "tmpfs", Source: "tmpfs",
+			Options: []string{"nosuid", "nodev", "noexec", "mode=1777"},
+		})
+	}
+	volumes := slices.Clone(b.spec.Mounts)
+	slices.SortStableFunc(volumes, func(x, y Mount) int { // parents first
+		return strings.Count(filepath.Clean(x.Destination), "/") - strings.Count(filepath.Clean(y.Destination), "/")
+	})
+	for _, m := range slices.Concat(b.binds, volumes) {
+		options := []string{"rbind", "rprivate", "rw"}
+		if m.ReadOnly {
+			options[2] = "ro"
+		}
+		mounts = append(mounts, specs.Mount{
+			Destination: m.Destination, Type: "bind", Source: m.Source, Options: options,
+		})
+	}
+	return mounts
+}
+
+// unlimit names the limits that r takes away: what an update leaves out would
+// stay.
+func unlimit(limits *specs.LinuxResources, r pipeline.Resources) {
+	none := int64(-1)
+	if r.CPU == 0 {
+		period := uint64(cpuPeriod)
+		limits.CPU = &specs.LinuxCPU{Quota: &none, Period: &period}
+	}
+	if r.Memory == 0 {
+		limits.Memory = &specs.LinuxMemory{Limit: &none}
+		if countsSwap() {
+			limits.Memory.Swap = &none
+		}
+	}
+}

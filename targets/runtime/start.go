@@ -1,0 +1,111 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"dray/targets/runtime/shim"
+
+	"golang.org/x/sys/unix"
+)
+
+// Start lets a created container run; one that has ended gets a new process
+// over the same files. A running one is left as it is. From here on the
+// container is Wanted.
+func (e *Engine) Start(ctx context.Context, idOrName string) error {
+	c, err := e.find(idOrName)
+	if err != nil {
+		return err
+	}
+	if err := c.acquire(ctx); err != nil {
+		return err
+	}
+	defer c.release()
+	value := c.snapshot()
+	if value.running() {
+		return nil
+	}
+	restarts := 0
+	if value.State == Exited && value.Wanted && !value.Finished.IsZero() {
+		restarts = value.Restarts + 1 // nobody stopped it: it is brought back
+	}
+	if value.State == Exited {
+		err = e.prepare(ctx, c)
+	}
+	if err == nil {
+		_, err = e.oci(ctx, nil, "start", c.id)
+	}
+	if err != nil {
+		return e.startFailed(context.WithoutCancel(ctx), c, err)
+	}
+	value = c.set(func(v *Container) {
+		v.State, v.Wanted, v.Restarts, v.Started = Running, true, restarts, time.Now().UTC()
+	})
+	e.tell(value, "start")
+	return e.save(c)
+}
+
+// startFailed clears a process away that never ran, and keeps the reason.
+func (e *Engine) startFailed(ctx context.Context, c *container, cause error) error {
+	c.set(func(v *Container) {
+		v.State, v.Pid, v.Error, v.ExitCode = Exited, 0, cause.Error(), 127
+		v.Finished = time.Now().UTC()
+	})
+	c.process.close()
+	undo := e.clearProcess(ctx, c.id)
+	return errors.Join(fmt.Errorf("starting container %s: %w", c.snapshot().Spec.Name, cause), undo, e.save(c))
+}
+
+// noticeEnd is called when a container's shim has gone: the container has
+// ended, or the shim was killed and its container must end too, since nobody
+// can take its output or its exit any more.
+func (e *Engine) noticeEnd(ctx context.Context, c *container) {
+	if err := c.acquire(ctx); err != nil {
+		return // it was removed meanwhile
+	}
+	defer c.release()
+	value := c.snapshot()
+	if !value.live() || value.Pid != c.process.pid {
+		return // a verb has seen it already
+	}
+	var exit shim.Exit
+	err := readJSON(filepath.Join(e.stateDir(c.id), shim.ExitName), &exit)
+	var reason string
+	if err != nil || exit.Pid != value.Pid {
+		exit, reason = e.endOrphan(c)
+	}
+	e.ended(ctx, c, exit, reason)
+}
+
+// endOrphan ends a container whose shim was killed.
+func (e *Engine) endOrphan(c *container) (shim.Exit, string) {
+	_ = c.process.signal(unix.SIGKILL) // it may have ended by itself
+	c.process.ended(10 * time.Second)
+	exit := shim.Exit{Pid: c.process.pid, Code: 128 + int(unix.SIGKILL), At: time.Now().UTC()}
+	return exit, "its shim was killed, so the container was ended too"
+}
+
+// ended enters an end that was noticed. The caller holds the container.
+func (e *Engine) ended(ctx context.Context, c *container, exit shim.Exit, reason string) {
+	neverRan := c.snapshot().State == Created
+	c.process.close()
+	value := c.set(func(v *Container) {
+		v.State, v.Pid, v.Error = Exited, 0, reason
+		v.Finished, v.ExitCode, v.OOMKilled = exit.At, exit.Code, exit.OOMKilled
+		v.Health = Health{}
+		if neverRan {
+			v.Finished = time.Time{}
+		}
+	})
+	if exit.OOMKilled {
+		e.tell(value, "oom")
+	}
+	e.tell(value, "die")
+	e.forgetExecs(c.id)
+	if err := errors.Join(e.clearProcess(ctx, c.id), e.save(c)); err != nil {
+		e.Log.Error("clearing up after a container", "container", value.Spec.Name, "error", err)
+	}
+}

@@ -12,8 +12,9 @@ import (
 
 const envNamespace = "DRAY_TEST_NAMESPACE"
 
-// TestMain runs the tests in a mount namespace of their own, where /run,
-// /var/lib and /etc can be written to: there they are the host, too.
+// TestMain runs the tests in mount and pid namespaces of their own, where /run,
+// /var/lib and /etc can be written to: there they are the host, too, and no
+// process outlives them.
 func TestMain(m *testing.M) {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		fmt.Println("SKIP: a real sshd and an installation need root on Linux")
@@ -33,7 +34,7 @@ func inNamespace() int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), envNamespace+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread() // Pdeathsig is that of this thread
 	if err := cmd.Run(); err != nil {
 		if cmd.ProcessState == nil {
@@ -46,6 +47,9 @@ func inNamespace() int {
 }
 
 func privateHost() error {
+	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return err
+	}
 	for _, dir := range []string{"/run", "/var/lib"} {
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"); err != nil {
 			return err

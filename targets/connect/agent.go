@@ -114,14 +114,14 @@ const stopPatience = 15 * time.Second
 
 // stopAgent ends the agent's process, and its keeper's: containers stay.
 func stopAgent(ctx context.Context) error {
+	if keeper := keeperPid(); keeper != 0 {
+		if err := end(ctx, keeper, func() bool { return keeperPid() == keeper }); err != nil {
+			return err
+		}
+	}
 	pid, err := agentPid()
 	if err != nil || pid == 0 {
 		return err
-	}
-	if keeper := keeperOf(pid); keeper != 0 {
-		if err := end(ctx, keeper, func() bool { return keeperOf(pid) == keeper }); err != nil {
-			return err
-		}
 	}
 	return end(ctx, pid, func() bool { again, err := agentPid(); return err == nil && again == pid })
 }

@@ -52,8 +52,10 @@ func Install(ctx context.Context, o InstallOptions) (*Installation, error) {
 	if err := s.install(ctx); err != nil {
 		return nil, fmt.Errorf("making the agent a service of %s: %w", s.name, err)
 	}
-	if err := s.restart(ctx); err != nil {
-		return nil, fmt.Errorf("starting the agent: %w", err)
+	if !runsFrom(dir) { // another client may just have installed the same
+		if err := s.restart(ctx); err != nil {
+			return nil, fmt.Errorf("starting the agent: %w", err)
+		}
 	}
 	waiting, cancel := context.WithTimeout(ctx, agentPatience)
 	defer cancel()
@@ -137,6 +139,16 @@ func switchCurrent(name string) error {
 		return fmt.Errorf("installing: %w", err)
 	}
 	return syncDir(binDir)
+}
+
+// runsFrom tells whether the agent that answers is the one in dir.
+func runsFrom(dir string) bool {
+	pid, err := agentPid()
+	if err != nil || pid == 0 {
+		return false
+	}
+	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && program == filepath.Join(dir, "drayd")
 }
 
 // removeOld removes bundles that neither run nor were installed within a week,

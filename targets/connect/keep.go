@@ -2,24 +2,32 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
 
+const firstDelay = 200 * time.Millisecond // before an agent that died starts again; doubles up to 5 s
+
 // Keep runs the agent, and starts it again when it dies, until ctx ends. It is
-// the service manager of hosts that have none.
+// the service manager of hosts that have none. Where one keeper runs, another
+// returns at once.
 func Keep(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("keeping the agent: %w", err)
 	}
-	delay := time.Second
+	lock, err := lockKeeper()
+	if lock == nil || err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }() // unlocks
+	delay := firstDelay
 	for ctx.Err() == nil {
 		cmd := exec.CommandContext(ctx, self, "agent")
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -31,53 +39,62 @@ func Keep(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(started) > time.Minute {
-			delay = time.Second
+			delay = firstDelay
 		}
 		fmt.Fprintf(os.Stderr, "the agent ended (%v); it starts again in %s\n", err, delay)
 		select {
 		case <-ctx.Done():
 		case <-time.After(delay):
 		}
-		delay = min(2*delay, 30*time.Second)
+		delay = min(2*delay, 5*time.Second)
 	}
 	return nil
 }
 
-// keeperOf returns the Keep process above pid, or 0.
-func keeperOf(pid int) int {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// lockKeeper makes this process the keeper; nil means that there is one.
+func lockKeeper() (*os.File, error) {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return nil, fmt.Errorf("keeping the agent: %w", err)
+	}
+	f, err := os.OpenFile(keeperFile, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return 0
+		return nil, fmt.Errorf("keeping the agent: %w", err)
 	}
-	parent := parentPid(string(stat))
-	if parent <= 1 {
-		return 0
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close() // not ours
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("keeping the agent: %w", err)
 	}
-	words, err := os.ReadFile("/proc/" + strconv.Itoa(parent) + "/cmdline")
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteString(strconv.Itoa(os.Getpid()))
+	}
 	if err != nil {
-		return 0
+		return nil, fmt.Errorf("keeping the agent: %w", errors.Join(err, f.Close()))
 	}
-	args := strings.Split(string(words), "\x00")
-	if len(args) < 2 || filepath.Base(args[0]) != "drayd" || args[1] != "keep" {
-		return 0
-	}
-	return parent
+	return f, nil
 }
 
-// parentPid reads field 4 of /proc/PID/stat, which follows a name that may
-// hold anything. Source: proc_pid_stat(5).
-func parentPid(stat string) int {
-	end := strings.LastIndexByte(stat, ')')
-	if end < 0 {
-		return 0
-	}
-	fields := strings.Fields(stat[end+1:])
-	if len(fields) < 2 {
-		return 0
-	}
-	parent, err := strconv.Atoi(fields[1])
+// keeperPid returns the keeper's process, or 0: the number in the file counts
+// as long as someone holds its lock.
+func keeperPid() int {
+	f, err := os.Open(keeperFile)
 	if err != nil {
 		return 0
 	}
-	return parent
+	defer func() { _ = f.Close() }() // unlocks, too
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) {
+		return 0
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(string(text))
+	if err != nil || pid <= 1 {
+		return 0
+	}
+	return pid
 }

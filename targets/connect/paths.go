@@ -8,5 +8,6 @@ const (
 	agentLog    = "/var/lib/dray/agent.log" // of an agent that no service manager started
 	runDir      = "/run/dray"
 	peerDir     = "/run/dray/peer"
+	keeperFile  = "/run/dray/keeper.pid" // locked by the keeper
 	agentSocket = "/run/dray/agent.sock"
 )

@@ -27,6 +27,9 @@ func newBody(ctx context.Context, resp *http.Response, cancel context.CancelCaus
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	if err := context.Cause(b.ctx); err != nil {
+		return 0, err // what has arrived already would come without an error
+	}
 	b.timer.Reset(stallTimeout)
 	n, err := b.ReadCloser.Read(p)
 	b.timer.Stop()

@@ -33,6 +33,9 @@ func explain(host string, err error) error {
 		}
 		return err
 	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return fmt.Errorf("%s does not speak HTTPS: %w (allow plain HTTP with insecure = true in the registry block): %w", host, errPlain, err)
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, errPlain) {
 		return err
 	}

@@ -109,7 +109,7 @@ func pushable(ctx context.Context, src Source, d digest.Digest, ref name.Referen
 		if err != nil || from == nil {
 			return idx, err
 		}
-		return &mountableIndex{ImageIndex: idx, from: from}, nil
+		return &mountableIndex{anIndex: idx, from: from}, nil
 	}
 	img, err := Image(ctx, src, d)
 	if err != nil || from == nil {
@@ -134,13 +134,17 @@ func (m *mountableImage) Layers() ([]v1.Layer, error) {
 }
 
 type mountableIndex struct {
-	v1.ImageIndex
+	anIndex
 	from name.Reference
 }
 
+// anIndex is v1.ImageIndex under another name: embedded by its own, it would
+// hide its method ImageIndex.
+type anIndex interface{ v1.ImageIndex }
+
 // Image implements v1.ImageIndex.
 func (m *mountableIndex) Image(h v1.Hash) (v1.Image, error) {
-	img, err := m.ImageIndex.Image(h)
+	img, err := m.anIndex.Image(h)
 	if err != nil {
 		return nil, err
 	}

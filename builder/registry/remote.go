@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -151,8 +152,8 @@ func (s *httpSource) head(ctx context.Context, desc ocispec.Descriptor) (ocispec
 	return out, nil
 }
 
-// Fetch uses a Range request where offset is not 0; a server that ignores it
-// costs the bytes before offset.
+// Fetch uses a Range request where offset is not 0; a server that does not know
+// ranges costs the bytes before offset.
 func (s *httpSource) Fetch(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
 	if err := desc.Digest.Validate(); err != nil {
 		return nil, fmt.Errorf("fetching %q: %w: %w", desc.Digest, err, errdefs.ErrInvalidArgument)
@@ -162,6 +163,9 @@ func (s *httpSource) Fetch(ctx context.Context, desc ocispec.Descriptor, offset 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	resp, err := s.do(ctx, http.MethodGet, desc, offset)
+	if offset > 0 && errors.Is(err, errNoRange) {
+		resp, err = s.do(ctx, http.MethodGet, desc, 0)
+	}
 	if err != nil {
 		cancel(nil)
 		return nil, err
@@ -193,7 +197,7 @@ func (s *httpSource) do(ctx context.Context, method string, desc ocispec.Descrip
 		req.Header["Accept"] = manifestTypes
 	}
 	if offset > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+		req.Header.Set("Range", byteRange(offset, desc.Size))
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -206,8 +210,23 @@ func (s *httpSource) do(ctx context.Context, method string, desc ocispec.Descrip
 	return resp, nil
 }
 
+// byteRange names the last byte too where it is known: some registries refuse
+// open ranges.
+func byteRange(offset, size int64) string {
+	if size > offset {
+		return fmt.Sprintf("bytes=%d-%d", offset, size-1)
+	}
+	return fmt.Sprintf("bytes=%d-", offset)
+}
+
+// errNoRange is the answer of a server that does not serve a range.
+var errNoRange = errors.New("the range is refused")
+
 // checkStatus makes an error of any answer that is not the content asked for.
 func checkStatus(resp *http.Response, offset int64) error {
+	if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		return errNoRange
+	}
 	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
 		return err
 	}

@@ -10,11 +10,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"dray/targets/agent"
+	"dray/targets/agent/assembly"
 )
 
 const (
@@ -22,39 +25,73 @@ const (
 	runFolder   = "/run/dray"
 	// shutdownTime is how long requests get to end when the agent is stopped.
 	// Streams that follow logs have no end of their own.
-	shutdownTime = 3 * time.Second
+	shutdownTime = 2 * time.Second
+	// gcPercent and memoryLimit trade a little time for a small daemon: it
+	// mostly waits. The limit is soft; a large pull may pass it.
+	gcPercent   = 40
+	memoryLimit = 64 << 20
+	// crashVariable ends the agent after that many changes of its journal. It
+	// is how faults are tried at every step.
+	crashVariable = "DRAYD_CRASH_AFTER"
 )
 
-func agentVerb(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
-	state := flags.String("state", stateFolder, "folder that survives a reboot")
-	run := flags.String("run", runFolder, "folder of sockets, gone after a reboot")
+// place is where one agent keeps things, and what it works with.
+type place struct{ state, run, oci string }
+
+func runAgent(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("drayd agent", flag.ContinueOnError)
+	var at place
+	flags.StringVar(&at.state, "state", stateFolder, "folder that survives a reboot")
+	flags.StringVar(&at.run, "run", runFolder, "folder of sockets, gone after a reboot")
+	flags.StringVar(&at.oci, "oci", beside("dray-oci"), "the OCI runtime")
 	var level slog.Level
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	for dir, mode := range map[string]os.FileMode{*state: 0o711, *run: 0o755} {
+	for dir, mode := range map[string]os.FileMode{at.state: 0o711, at.run: 0o755} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return err
 		}
 	}
-	return serve(ctx, *state, *run, log)
+	return serve(ctx, at, log)
+}
+
+// beside returns the path of a program that was installed with this one.
+func beside(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	if real, err := filepath.EvalSymlinks(self); err == nil {
+		self = real
+	}
+	return filepath.Join(filepath.Dir(self), name)
 }
 
 // serve runs the agent and its socket until ctx ends.
-func serve(ctx context.Context, state, run string, log *slog.Logger) error {
-	a, err := agent.New(agent.Config{State: state, Log: log})
+func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
+	host, err := assembly.Open(ctx, assembly.Config{State: at.state, Run: at.run, OCI: at.oci, Log: log})
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ctx, filepath.Join(run, "agent.sock"))
+	defer func() { err = errors.Join(err, host.Close()) }()
+	a, err := agent.New(agent.Config{State: at.state, Log: log, Parts: host.Parts(), AfterCommit: crashAfter()})
+	if err != nil {
+		return err
+	}
+	listener, err := listen(ctx, filepath.Join(at.run, "agent.sock"))
 	if err != nil {
 		return errors.Join(err, a.Close())
 	}
-	server := &http.Server{Handler: a.Handler(nil), ReadHeaderTimeout: 10 * time.Second}
+	rest := http.NewServeMux()
+	rest.Handle("/v2/", host.Registry())
+	server := &http.Server{Handler: a.Handler(rest), ReadHeaderTimeout: 10 * time.Second}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return host.Run(ctx) })
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -64,18 +101,22 @@ func serve(ctx context.Context, state, run string, log *slog.Logger) error {
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
-		defer cancel()
-		if server.Shutdown(closing) != nil {
-			return server.Close()
-		}
-		return nil
+		return shutDown(context.WithoutCancel(ctx), server)
 	})
 	return group.Wait()
 }
 
+func shutDown(ctx context.Context, server *http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownTime)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		return server.Close()
+	}
+	return nil
+}
+
 // listen makes the agent's socket. A socket that a dead agent left is
-// replaced; that no other agent lives is settled by the lock on its state.
+// replaced; that no other agent lives is settled by the locks on its state.
 func listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("replacing the old socket: %w", err)
@@ -86,4 +127,22 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("making the agent's socket: %w", err)
 	}
 	return listener, os.Chmod(path, 0o660)
+}
+
+// crashAfter returns what ends the agent after a number of changes of its
+// journal, as a power cut would, if the environment asks for it.
+func crashAfter() func(point string) {
+	left, err := strconv.Atoi(os.Getenv(crashVariable))
+	if err != nil || left < 1 {
+		return nil
+	}
+	changes := make(chan int, 1)
+	changes <- left
+	return func(string) {
+		n := <-changes - 1
+		if n == 0 {
+			os.Exit(137)
+		}
+		changes <- n
+	}
 }

@@ -1,16 +1,16 @@
 // Command drayd is everything that runs on a host beside the containers.
 //
-//	drayd agent       the daemon: serves /run/dray/agent.sock
-//	drayd keep        runs the agent and starts it again when it dies
-//	drayd start|stop  a detached keeper, for hosts without a service manager
-//	drayd connect     one client's connection, on stdin and stdout
-//	drayd shim        one container's parent
-//	drayd install     puts this binary and dray-oci in place
-//	drayd uninstall   takes them away again
+//	drayd agent          the daemon: serves /run/dray/agent.sock
+//	drayd keep           the agent's parent where no service manager is
+//	drayd start|stop     the agent, through the service manager or the keeper
+//	drayd service VERB   the same, with restart and status
+//	drayd connect        one client's connection, on stdin and stdout
+//	drayd install        makes an uploaded bundle the current one
+//	drayd uninstall      takes the programs away again; --purge the state too
 //	drayd version
 //
-// The verbs are told apart by hand: a shim and a connection start often and
-// must cost little.
+// The verbs are told apart by hand: a connection starts often and must cost
+// little. The shim of a container is dray-oci's, for the same reason.
 package main
 
 import (
@@ -19,30 +19,20 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"dray/targets/api"
+	"dray/targets/connect"
 )
-
-// verbs are what drayd does; each returns the exit code.
-var verbs = map[string]func(ctx context.Context, args []string) error{
-	"agent":   agentVerb,
-	"version": versionVerb,
-}
 
 func main() {
 	if len(os.Args) < 2 {
 		usage()
 		os.Exit(2)
 	}
-	verb := verbs[os.Args[1]]
-	if verb == nil {
-		fmt.Fprintf(os.Stderr, "drayd: no verb %q\n", os.Args[1])
-		usage()
-		os.Exit(2)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	err := verb(ctx, os.Args[2:])
+	err := run(ctx, os.Args[1], os.Args[2:])
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintf(os.Stderr, "drayd %s: %v\n", os.Args[1], err)
@@ -50,11 +40,20 @@ func main() {
 	}
 }
 
-func usage() {
-	fmt.Fprintln(os.Stderr, "usage: drayd agent|keep|start|stop|connect|shim|install|uninstall|version [flags]")
+func run(ctx context.Context, verb string, args []string) error {
+	switch {
+	case verb == "agent":
+		return runAgent(ctx, args)
+	case verb == "version":
+		_, err := fmt.Printf("drayd %s api %d\n", api.BuildVersion, api.Version)
+		return err
+	case slices.Contains(connect.Verbs, verb):
+		return connect.Command(ctx, verb, args, os.Stdout)
+	}
+	usage()
+	return errors.New("no such verb")
 }
 
-func versionVerb(context.Context, []string) error {
-	_, err := fmt.Printf("drayd %s api %d\n", api.BuildVersion, api.Version)
-	return err
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: drayd agent|keep|start|stop|service|connect|install|uninstall|version [flags]")
 }

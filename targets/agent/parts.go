@@ -84,6 +84,7 @@ type Images interface {
 type Route struct {
 	Network  string
 	Service  string
+	Ports    []pipeline.Port // of the newest release that has the service
 	Backends []Backend
 }
 
@@ -95,8 +96,8 @@ type Backend struct {
 
 // Traffic moves connections; targets/network is the one that exists.
 type Traffic interface {
-	// Ensure has a network exist.
-	Ensure(ctx context.Context, network string) error
+	// Ensure has a network exist, and these services have a name in it.
+	Ensure(ctx context.Context, network string, services []string) error
 	// Reserve holds the published ports of a service, so that nothing else
 	// takes them. A port that is taken is an *api.Error of CodePort.
 	Reserve(ctx context.Context, network, service string, ports []pipeline.Port) error

@@ -56,11 +56,6 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 		a.start(ctx, func(ctx context.Context) { a.resumeDown(ctx, e) })
 		return nil
 	}
-	if r.Network {
-		if err := a.parts.Traffic.Ensure(ctx, e.network()); err != nil {
-			a.log.Error("making a network again", "environment", e.key(), "error", err)
-		}
-	}
 	a.startWanted(ctx, e)
 	if err := a.route(ctx, e); err != nil {
 		a.log.Error("bringing the rotation back", "environment", e.key(), "error", err)

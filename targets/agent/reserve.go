@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -43,8 +44,8 @@ func (a *Agent) reservePorts(ctx context.Context, w *work) error {
 	if len(w.placed) == 0 {
 		return nil
 	}
-	if err := a.parts.Traffic.Ensure(ctx, w.e.network()); err != nil {
-		return fmt.Errorf("making the network %s: %w", w.e.network(), err)
+	if err := a.ensureNetwork(ctx, w); err != nil {
+		return err
 	}
 	done := map[string]bool{}
 	for _, p := range w.placed {
@@ -55,6 +56,20 @@ func (a *Agent) reservePorts(ctx context.Context, w *work) error {
 		if err := a.parts.Traffic.Reserve(ctx, w.e.network(), p.service.Name, p.service.Ports); err != nil {
 			return portFault(p.service.Name, err)
 		}
+	}
+	return nil
+}
+
+// ensureNetwork has the environment's network exist, with the names of the
+// services placed here.
+func (a *Agent) ensureNetwork(ctx context.Context, w *work) error {
+	var names []string
+	for _, p := range w.placed {
+		names = append(names, p.service.Name)
+	}
+	slices.Sort(names)
+	if err := a.parts.Traffic.Ensure(ctx, w.e.network(), slices.Compact(names)); err != nil {
+		return fmt.Errorf("making the network %s: %w", w.e.network(), err)
 	}
 	return nil
 }

@@ -50,8 +50,8 @@ func (a *Agent) routes(e *environment) ([]Route, error) {
 	}
 	routes := make([]Route, 0, len(services))
 	for _, name := range slices.Sorted(maps.Keys(services)) {
-		route := Route{Network: e.network(), Service: name}
-		for _, c := range fit(services[name]) {
+		route := Route{Network: e.network(), Service: name, Ports: services[name].ports}
+		for _, c := range fit(services[name].members) {
 			route.Backends = append(route.Backends, Backend{Address: c.container.Address, Ports: c.ports})
 		}
 		routes = append(routes, route)
@@ -59,10 +59,16 @@ func (a *Agent) routes(e *environment) ([]Route, error) {
 	return routes, nil
 }
 
-// candidates returns the containers of the rotation by service. A service of
-// the releases in hand without any has an empty list: it refuses connections.
-func (a *Agent) candidates(e *environment) (map[string][]candidate, error) {
-	services := map[string][]candidate{}
+// rotating is one service of the releases in hand. Without members it refuses
+// connections.
+type rotating struct {
+	ports   []pipeline.Port
+	members []candidate
+}
+
+// candidates returns the containers of the rotation by service.
+func (a *Agent) candidates(e *environment) (map[string]*rotating, error) {
+	services := map[string]*rotating{}
 	containers := a.containers()
 	err := a.db.view(func(t *transaction) error {
 		r, err := t.record(e)
@@ -81,8 +87,8 @@ func (a *Agent) candidates(e *environment) (map[string][]candidate, error) {
 				return err
 			}
 			c, exists := containers[r.Serving[instance]]
-			if exists && c.Address.IsValid() {
-				services[service] = append(services[service], candidate{c, ports[c.ID]})
+			if s := services[service]; s != nil && exists && c.Address.IsValid() {
+				s.members = append(s.members, candidate{c, ports[c.ID]})
 			}
 		}
 		return nil
@@ -91,7 +97,7 @@ func (a *Agent) candidates(e *environment) (map[string][]candidate, error) {
 }
 
 // portsOf adds the services of a deployment, and the ports of its containers.
-func (t *transaction) portsOf(id string, services map[string][]candidate, ports map[string][]pipeline.Port) error {
+func (t *transaction) portsOf(id string, services map[string]*rotating, ports map[string][]pipeline.Port) error {
 	d, err := t.deployment(id)
 	if err != nil || d == nil {
 		return err
@@ -101,9 +107,7 @@ func (t *transaction) portsOf(id string, services map[string][]candidate, ports 
 		return missing(err, "release of deployment %s", id)
 	}
 	for i := range r.Services {
-		if s := &r.Services[i]; services[s.Name] == nil {
-			services[s.Name] = []candidate{}
-		}
+		services[r.Services[i].Name] = &rotating{ports: r.Services[i].Ports}
 	}
 	for instance, container := range d.Containers {
 		service, _, err := parseInstance(instance)

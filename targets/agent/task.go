@@ -203,7 +203,7 @@ func (a *Agent) createTask(ctx context.Context, w *work, t *pipeline.Task, id st
 		Env: t.Env, Secrets: t.Secrets, Volumes: t.Volumes, Resources: t.Resources,
 		Restart: pipeline.Restart{Policy: pipeline.RestartNever}, Stop: pipeline.Stop{Grace: defaultGrace},
 	}}
-	if err := a.parts.Traffic.Ensure(ctx, w.e.network()); err != nil {
+	if err := a.ensureNetwork(ctx, w); err != nil {
 		return runtime.Container{}, err
 	}
 	volumes, err := a.volumes(ctx, w.e, t.Volumes)

@@ -295,7 +295,7 @@ func (f *fakeImages) Collect(ctx context.Context, keep []string, dryRun bool) (r
 
 type fakeTraffic world
 
-func (f *fakeTraffic) Ensure(ctx context.Context, _ string) error {
+func (f *fakeTraffic) Ensure(ctx context.Context, _ string, _ []string) error {
 	return (*world)(f).do(ctx, func() error { return nil })
 }
 

@@ -1,0 +1,157 @@
+// Package assembly puts the parts of a host together for the agent: the store,
+// the networks, the engine, supervision and volumes, each opened in the order
+// in which it needs the others.
+//
+// Not here: what the parts do, and what the agent does with them.
+package assembly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"dray/builder/registry"
+	"dray/pipeline/secret"
+	"dray/targets/agent"
+	"dray/targets/network"
+	"dray/targets/runtime"
+	"dray/targets/store"
+)
+
+// Config says where a host keeps things.
+type Config struct {
+	State string // /var/lib/dray
+	Run   string // /run/dray
+	OCI   string // path of dray-oci
+	Log   *slog.Logger
+}
+
+// Host is the parts of one host, put together.
+type Host struct {
+	Store    *store.Store
+	Networks *network.Networks
+	Engine   *runtime.Engine
+
+	config  Config
+	images  *images
+	renamed chan string // networks whose names have changed
+}
+
+// Open opens the parts. They start nothing before Run, beyond bringing the
+// kernel's tables to what they say.
+func Open(ctx context.Context, c Config) (_ *Host, err error) {
+	h := &Host{config: c, renamed: make(chan string, 64)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	if h.Store, err = store.Open(filepath.Join(c.State, "store"), store.Options{Log: c.Log}); err != nil {
+		return nil, fmt.Errorf("opening the image store: %w", err)
+	}
+	h.images = &images{Store: h.Store}
+	h.Networks, err = network.Open(network.Config{
+		Dir: filepath.Join(c.State, "network"), RunDir: filepath.Join(c.Run, "netns"), Changed: h.noteNames, Log: c.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the networks: %w", err)
+	}
+	h.Engine, err = runtime.New(runtime.Config{
+		Root: filepath.Join(c.State, "containers"), RunDir: filepath.Join(c.Run, "containers"), OCI: c.OCI,
+		Images: roots{h.Store}, Networks: attachments{h.Networks}, Secrets: secrets{filepath.Join(c.State, "secrets")}, Log: c.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the engine: %w", err)
+	}
+	if err := h.Engine.Recover(ctx); err != nil {
+		return nil, fmt.Errorf("finding the containers of before: %w", err)
+	}
+	return h, nil
+}
+
+// Parts returns what the agent works with.
+func (h *Host) Parts() agent.Parts {
+	return agent.Parts{
+		Containers: containers{h.Engine},
+		Health:     health{h.Engine},
+		Logs:       output{filepath.Join(h.config.State, "containers"), h.Engine},
+		Images:     h.images,
+		Traffic:    traffic{h.Networks},
+		Volumes:    volumes{filepath.Join(h.config.State, "volumes")},
+	}
+}
+
+// Registry serves the store's content by the distribution protocol, read
+// only.
+func (h *Host) Registry() http.Handler {
+	return registry.Handler(h.Store.Source(), registry.HandlerOptions{Log: h.config.Log})
+}
+
+// Run watches over the containers until ctx ends.
+func (h *Host) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return h.Engine.Run(ctx) })
+	group.Go(func() error { return h.tellNames(ctx) })
+	return group.Wait()
+}
+
+// Close lets go of everything; containers and networks stay as they are.
+func (h *Host) Close() error {
+	var faults []error
+	if h.Networks != nil {
+		faults = append(faults, h.Networks.Close())
+	}
+	if h.Store != nil {
+		faults = append(faults, h.Store.Close())
+	}
+	return errors.Join(faults...)
+}
+
+// noteNames is told that a network's names have changed. It may be called
+// while the engine works on a container, so the names are written later.
+func (h *Host) noteNames(name string) {
+	select {
+	case h.renamed <- name:
+	default:
+		h.config.Log.Warn("too many changes of names at once: some containers learn of them at their next start", "network", name)
+	}
+}
+
+// tellNames rewrites /etc/hosts of the containers of networks whose names have
+// changed.
+func (h *Host) tellNames(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case name := <-h.renamed:
+			entries := hostsOf(h.Networks.Hosts(name))
+			for _, c := range h.Engine.List() {
+				if c.Spec.Network != name {
+					continue
+				}
+				if err := h.Engine.SetHosts(ctx, c.ID, entries); err != nil && ctx.Err() == nil {
+					h.config.Log.Warn("writing /etc/hosts", "container", c.Spec.Name, "error", err)
+				}
+			}
+		}
+	}
+}
+
+// secrets reads the values that the agent keeps.
+type secrets struct{ dir string }
+
+// Value implements runtime.Secrets.
+func (s secrets) Value(version string) (secret.Value, error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, filepath.Base(version)))
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("reading a secret: %w", err)
+	}
+	return secret.NewValue(string(text)), nil
+}

@@ -1,0 +1,117 @@
+package assembly
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"dray/pipeline"
+	"dray/targets/agent"
+	"dray/targets/api"
+	"dray/targets/network"
+	"dray/targets/runtime"
+)
+
+// traffic is the host's networks as the agent needs them.
+type traffic struct{ *network.Networks }
+
+var _ agent.Traffic = traffic{}
+
+// Ensure implements agent.Traffic.
+func (t traffic) Ensure(ctx context.Context, name string, services []string) error {
+	if err := t.Networks.Ensure(ctx, name); err != nil {
+		return err
+	}
+	return t.Declare(ctx, name, services...)
+}
+
+// Reserve implements agent.Traffic.
+func (t traffic) Reserve(ctx context.Context, name, service string, ports []pipeline.Port) error {
+	err := t.Networks.Reserve(ctx, name, service, portsOf(ports))
+	var taken *network.PortTakenError
+	if !errors.As(err, &taken) {
+		return err
+	}
+	fault := api.Errorf(api.CodePort, "%s of service %s: %v", portName(ports, taken), service, taken)
+	fault.Service, fault.Port = service, portName(ports, taken)
+	return fault
+}
+
+func portName(ports []pipeline.Port, taken *network.PortTakenError) string {
+	for _, p := range ports {
+		if p.Publish == int(taken.Port) && p.Protocol == taken.Protocol {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+func portsOf(ports []pipeline.Port) []network.Port {
+	out := make([]network.Port, 0, len(ports))
+	for _, p := range ports {
+		out = append(out, network.Port{Protocol: p.Protocol, To: uint16(p.To), Publish: uint16(p.Publish)})
+	}
+	return out
+}
+
+// Switch implements agent.Traffic. Each container has the ports of its own
+// release; a service without any keeps the ports that are reserved for it.
+func (t traffic) Switch(ctx context.Context, routes []agent.Route) error {
+	var change network.Change
+	for _, r := range routes {
+		s := network.Service{Network: r.Network, Name: r.Service}
+		for _, b := range r.Backends {
+			s.Backends = append(s.Backends, network.Backend{Address: b.Address, Ports: portsOf(b.Ports)})
+		}
+		change.Set = append(change.Set, s)
+	}
+	return t.Networks.Switch(ctx, change)
+}
+
+// Drained implements agent.Traffic. UDP flows that do not end by themselves
+// are let go of, so that their next packet finds a container that serves.
+func (t traffic) Drained(ctx context.Context, addresses []netip.Addr) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(time.Hour)
+	}
+	_, err := t.WaitDrained(ctx, addresses, deadline)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	return errors.Join(err, t.Cut(context.WithoutCancel(ctx), addresses...))
+}
+
+// Release implements agent.Traffic.
+func (t traffic) Release(ctx context.Context, name string, keep []agent.Route) error {
+	var services []network.Service
+	for _, r := range keep {
+		services = append(services, network.Service{Network: name, Name: r.Service, Ports: portsOf(r.Ports)})
+	}
+	return t.Networks.Release(ctx, name, services)
+}
+
+// attachments is the host's networks as the engine needs them.
+type attachments struct{ *network.Networks }
+
+var _ runtime.Networks = attachments{}
+
+// Attach implements runtime.Networks.
+func (n attachments) Attach(ctx context.Context, name, containerID string) (runtime.Endpoint, error) {
+	end, err := n.Networks.Attach(ctx, name, containerID)
+	return runtime.Endpoint{NetnsPath: end.NetnsPath, Address: end.Address, Hosts: hostsOf(n.Hosts(name))}, err
+}
+
+// Detach implements runtime.Networks.
+func (n attachments) Detach(ctx context.Context, _, containerID string) error {
+	return n.Networks.Detach(ctx, containerID)
+}
+
+func hostsOf(entries []network.HostEntry) []runtime.HostEntry {
+	out := make([]runtime.HostEntry, 0, len(entries))
+	for _, h := range entries {
+		out = append(out, runtime.HostEntry{Address: h.Address, Names: []string{h.Name}})
+	}
+	return out
+}

@@ -198,7 +198,7 @@ func (b *bootstrap) explain(p *Process, in *prefaced, err error) error {
 	ended := p.Wait()
 	said := strings.TrimSpace(strings.Join(append(in.noise, p.Stderr.String()), "\n"))
 	if strings.Contains(said, "sudo:") {
-		return noRoot(b.transport.Name(), "")
+		return noRoot(b.transport.Name(), b.user())
 	}
 	return &SetupError{Host: b.transport.Name(), Kind: SetupAgent, Err: errors.Join(err, ended),
 		Detail: fmt.Sprintf("the command there gave no answer (%v): %s", ended, or(said, "it said nothing")),
@@ -234,6 +234,17 @@ func (b *bootstrap) install(ctx context.Context, wanted *bundle.Bundle) error {
 func (b *bootstrap) isRoot(ctx context.Context) bool {
 	out, _, err := Run(ctx, b.transport, "id -u", nil)
 	return err == nil && slices.Contains(strings.Fields(string(out)), "0")
+}
+
+// user returns who the user there is, for a message.
+func (b *bootstrap) user() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	out, _, err := Run(ctx, b.transport, "id -un", nil)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // upload sends the archive if the host wants it, and reads to the end.
@@ -285,7 +296,7 @@ func (b *bootstrap) setupFault(err error) error {
 	case strings.Contains(said, "dray-damaged"):
 		fault.Kind, fault.Detail, fault.Next = SetupDamage, "the bundle that arrived is not the one that was sent; it was thrown away", "try again"
 	case strings.Contains(said, "sudo:"):
-		return noRoot(host, "")
+		return noRoot(host, b.user())
 	}
 	return fault
 }

@@ -38,7 +38,7 @@ var stand = sync.OnceValues(func() (string, error) {
 })
 
 // bundleOf makes a bundle of the stand-in, told apart by mark.
-func bundleOf(t *testing.T, mark string) *bundle.Bundle {
+func bundleOf(t testing.TB, mark string) *bundle.Bundle {
 	t.Helper()
 	built, err := stand()
 	if err != nil {
@@ -67,7 +67,7 @@ func finds(b *bundle.Bundle) bundle.Func {
 }
 
 // cleanHost removes dray from this namespace before and after a test.
-func cleanHost(t *testing.T) {
+func cleanHost(t testing.TB) {
 	t.Helper()
 	clean := func() {
 		if err := connect.Uninstall(context.Background(), true); err != nil {
@@ -79,7 +79,7 @@ func cleanHost(t *testing.T) {
 }
 
 // mustConnect connects over a new connection and closes at the test's end.
-func mustConnect(t *testing.T, o Options, find bundle.Func) *Session {
+func mustConnect(t testing.TB, o Options, find bundle.Func) *Session {
 	t.Helper()
 	s, err := Connect(t.Context(), mustDial(t, o), find, ConnectOptions{}, event.Discard)
 	if err != nil {
@@ -89,7 +89,7 @@ func mustConnect(t *testing.T, o Options, find bundle.Func) *Session {
 	return s
 }
 
-func agentOf(t *testing.T, s *Session) *api.Host {
+func agentOf(t testing.TB, s *Session) *api.Host {
 	t.Helper()
 	host, err := api.NewClient(s.DialAgent, api.Actor{User: "mira"}).Host(t.Context())
 	if err != nil {
@@ -216,7 +216,7 @@ func TestTwoInstallAtOnce(t *testing.T) {
 
 func TestInstallFails(t *testing.T) {
 	good := bundleOf(t, "one")
-	setup := func(t *testing.T, o Options, b *bundle.Bundle, kind, words string) {
+	setup := func(t testing.TB, o Options, b *bundle.Bundle, kind, words string) {
 		t.Helper()
 		_, err := Connect(t.Context(), mustDial(t, o), finds(b), ConnectOptions{}, event.Discard)
 		var fault *SetupError
@@ -233,7 +233,7 @@ func TestInstallFails(t *testing.T) {
 		if err := Install(t, good); err != nil {
 			t.Fatal(err)
 		}
-		setup(t, o, good, SetupRoot, "NOPASSWD")
+		setup(t, o, good, SetupRoot, "guest ALL=(root) NOPASSWD: ALL")
 	})
 	t.Run("no bundle", func(t *testing.T) {
 		cleanHost(t)
@@ -268,7 +268,7 @@ func TestInstallFails(t *testing.T) {
 }
 
 // Install brings a bundle by hand.
-func Install(t *testing.T, b *bundle.Bundle) error {
+func Install(t testing.TB, b *bundle.Bundle) error {
 	s, err := Connect(t.Context(), Local("local"), finds(b), ConnectOptions{}, event.Discard)
 	if err != nil {
 		return err
@@ -277,7 +277,7 @@ func Install(t *testing.T, b *bundle.Bundle) error {
 }
 
 // mount puts a small file system over /var/lib/dray.
-func mount(t *testing.T, flag, data string) {
+func mount(t testing.TB, flag, data string) {
 	t.Helper()
 	if err := os.MkdirAll("/var/lib/dray", 0o711); err != nil {
 		t.Fatal(err)
@@ -438,7 +438,7 @@ func TestNoisyShell(t *testing.T) {
 	}
 }
 
-func eventually(t *testing.T, what string, true func() bool) {
+func eventually(t testing.TB, what string, true func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for !true() {

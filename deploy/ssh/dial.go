@@ -122,7 +122,7 @@ func (e *endpoint) open(ctx context.Context, through *Conn) (net.Conn, error) {
 	if err != nil {
 		return nil, e.dialError(err)
 	}
-	return conn, nil
+	return acknowledgeQuickly(conn), nil
 }
 
 // jumpError explains why a jump host does not reach the next hop.

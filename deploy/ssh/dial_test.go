@@ -19,7 +19,7 @@ import (
 )
 
 // mustDial dials and closes at the test's end.
-func mustDial(t *testing.T, o Options) *Conn {
+func mustDial(t testing.TB, o Options) *Conn {
 	t.Helper()
 	conn, err := Dial(t.Context(), o)
 	if err != nil {
@@ -29,7 +29,7 @@ func mustDial(t *testing.T, o Options) *Conn {
 	return conn
 }
 
-func whoami(t *testing.T, conn Transport, want string) {
+func whoami(t testing.TB, conn Transport, want string) {
 	t.Helper()
 	out, stderr, err := Run(t.Context(), conn, "id -un", nil)
 	if err != nil || strings.TrimSpace(string(out)) != want {
@@ -37,7 +37,7 @@ func whoami(t *testing.T, conn Transport, want string) {
 	}
 }
 
-func dialFails(t *testing.T, o Options, kind string) *DialError {
+func dialFails(t testing.TB, o Options, kind string) *DialError {
 	t.Helper()
 	conn, err := Dial(t.Context(), o)
 	if err == nil {

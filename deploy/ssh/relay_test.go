@@ -14,7 +14,7 @@ type relay struct {
 	gone    chan struct{}
 }
 
-func newRelay(t *testing.T, to string) *relay {
+func newRelay(t testing.TB, to string) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 // host is a real sshd on loopback, as hardened as dray must cope with.
 type host struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	port    string
 	hostKey ssh.Signer
@@ -28,7 +28,7 @@ type host struct {
 	trusted string // file with the keys that may log in
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func freePort(t *testing.T) string {
 }
 
 // newKey makes an ed25519 key and writes it to path and path.pub.
-func newKey(t *testing.T, path string, passphrase string) ssh.Signer {
+func newKey(t testing.TB, path string, passphrase string) ssh.Signer {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -62,7 +62,7 @@ func newKey(t *testing.T, path string, passphrase string) ssh.Signer {
 	return signer
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func write(t *testing.T, path, text string) {
 }
 
 // startHost starts an sshd; extra are lines of its configuration.
-func startHost(t *testing.T, extra ...string) *host {
+func startHost(t testing.TB, extra ...string) *host {
 	t.Helper()
 	h := &host{t: t, dir: t.TempDir(), port: freePort(t), log: &Tail{}}
 	if err := os.Chmod(h.dir, 0o755); err != nil {
@@ -157,12 +157,12 @@ func (h *host) allow(key ssh.PublicKey) {
 
 // client is a user's ~/.ssh.
 type client struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	known string
 }
 
-func newClient(t *testing.T) *client {
+func newClient(t testing.TB) *client {
 	t.Helper()
 	t.Setenv("SSH_AUTH_SOCK", "")
 	c := &client{t: t, dir: t.TempDir()}
@@ -192,7 +192,7 @@ func (c *client) options(h *host, user string) Options {
 }
 
 // ready returns a host and the options of a user who may log in.
-func ready(t *testing.T, user string, extra ...string) (*host, Options) {
+func ready(t testing.TB, user string, extra ...string) (*host, Options) {
 	t.Helper()
 	h, c := startHost(t, extra...), newClient(t)
 	key := newKey(t, filepath.Join(c.dir, "id"), "")

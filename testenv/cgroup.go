@@ -145,8 +145,8 @@ func (h *Host) joinCgroups(pid int) error {
 	return nil
 }
 
-// removeCgroups removes a group and all below it in every hierarchy. The
-// processes in it are dead, but the kernel may take a moment to let go of them.
+// removeCgroups removes a group and all below it in every hierarchy, and ends
+// what is still in it: commands that came from outside, with Exec.
 func removeCgroups(ctx context.Context, group string) error {
 	all, err := hierarchies()
 	if err != nil {
@@ -178,12 +178,30 @@ func removeTree(ctx context.Context, dir string) error {
 	}
 	return until(ctx, "group "+dir+" is free", func() (bool, error) {
 		err := unix.Rmdir(dir)
-		if errors.Is(err, unix.EBUSY) {
-			return false, nil
+		if errors.Is(err, unix.EBUSY) { // what was killed may take a moment, too
+			return false, killGroup(dir)
 		}
 		if errors.Is(err, unix.ENOENT) {
 			err = nil
 		}
 		return true, err
 	})
+}
+
+// killGroup kills the processes in a group.
+func killGroup(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return err
+	}
+	for _, line := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(line)
+		if err != nil || pid <= 0 {
+			return fmt.Errorf("%s/cgroup.procs holds %q", dir, line)
+		}
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("killing process %d: %w", pid, err)
+		}
+	}
+	return nil
 }

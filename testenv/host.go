@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -212,41 +211,6 @@ func (h *Host) Reboot(ctx context.Context) error {
 	}
 	return h.Start(ctx)
 }
-
-// Exec runs a command in the host as root, beside its SSH server, and gives
-// what it printed. It is for looking and for assertions; the error of a
-// command that failed carries what it said.
-func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
-	cmd := h.Command(ctx, argv...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("on host %s: %s: %w: %s", h.Name, strings.Join(argv, " "), err, bytes.TrimSpace(errs.Bytes()))
-	}
-	return out.String(), nil
-}
-
-// Command prepares what Exec runs, for a caller with streams of its own. When
-// ctx ends, the command and what it started in its process group die.
-func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
-	pid := fmt.Sprint(h.PID())
-	args := append([]string{"-c", enter, "enter", h.group(), "nsenter", "--target", pid, "--all", "--root", "--wd", "--"}, argv...)
-	cmd := exec.CommandContext(ctx, "/bin/sh", args...)
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=" + os.Getenv("TERM")}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	return cmd
-}
-
-// enter joins the host's groups before it enters its namespaces, so that what
-// it starts is counted as the host's. A v2 group that has children of its own
-// takes no process; its init.scope does.
-const enter = `group=$1; shift
-for dir in /sys/fs/cgroup/"$group" /sys/fs/cgroup/*/"$group"; do
-	[ -d "$dir/init.scope" ] && dir=$dir/init.scope
-	[ -d "$dir" ] && echo $$ > "$dir/cgroup.procs"
-done
-exec "$@"`
 
 // ends are the two ends of a pipe: the lab's and the host's.
 type ends struct{ here, there *os.File }

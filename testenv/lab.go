@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -129,7 +130,7 @@ func create(ctx context.Context, o Options, keep bool) (_ *Lab, err error) {
 	if err := l.writeKey(); err != nil {
 		return nil, err
 	}
-	if s.Subnet, err = makeBridge(o.Name); err != nil {
+	if s.Subnet, err = makeBridge(dir); err != nil {
 		return nil, fmt.Errorf("making the bridge: %w", err)
 	}
 	if err := makeCgroups(s.Name); err != nil {
@@ -156,11 +157,14 @@ func (l *Lab) complete(ctx context.Context, o Options) error {
 		return err
 	}
 	defer lock.Close()
-	if err := keepBridge(l.Name, l.state.Subnet); err != nil {
+	if err := keepBridge(l.Dir, l.state.Subnet); err != nil {
 		return err
 	}
 	if err := makeCgroups(l.Name); err != nil {
 		return err
+	}
+	if o.Bastion != "" {
+		l.state.Bastion = o.Bastion
 	}
 	var added []string
 	for _, name := range o.all() {
@@ -214,9 +218,17 @@ func (l *Lab) Hosts() []*Host { return l.hosts }
 // Gateway is this machine's own address on the lab's bridge.
 func (l *Lab) Gateway() string { return l.state.address(1) }
 
+// closeLimit is how long the kernel may take to let go of a lab.
+const closeLimit = time.Minute
+
 // Close ends every process of the lab and removes every trace of it. It goes
-// on after a failure and reports all of them.
+// on after a failure and reports all of them. Closing again does nothing.
 func (l *Lab) Close(ctx context.Context) error {
+	if _, err := os.Stat(l.Dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, closeLimit, errors.New("it took too long"))
+	defer cancel()
 	group := errgroup.Group{}
 	group.SetLimit(4 * runtime.NumCPU())
 	errs := make([]error, len(l.hosts))
@@ -225,7 +237,7 @@ func (l *Lab) Close(ctx context.Context) error {
 	}
 	errs = append(errs, group.Wait(), l.stopMirror(ctx), removeCgroups(ctx, labGroup(l.Name)))
 	if l.state.Subnet >= 0 {
-		errs = append(errs, removeBridge(l.Name, l.state.Subnet))
+		errs = append(errs, removeBridge(l.Dir, l.state.Subnet))
 	}
 	errs = append(errs, os.RemoveAll(l.Dir))
 	if l.lock != nil {

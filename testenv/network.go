@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -27,21 +29,39 @@ func subnetOf(n int) *net.IPNet {
 	return &net.IPNet{IP: net.IPv4(10, 210, byte(n), 0).To4(), Mask: net.CIDRMask(24, 32)}
 }
 
+// A bridge's alias is the folder of its lab, so that a lab is found by its
+// bridge, wherever its folder is.
+
+// bridged finds the folders of the labs that have a bridge.
+func bridged() ([]string, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("listing links: %w", err)
+	}
+	var dirs []string
+	for _, l := range links {
+		if a := l.Attrs(); strings.HasPrefix(a.Name, "draylab") && filepath.IsAbs(a.Alias) {
+			dirs = append(dirs, a.Alias)
+		}
+	}
+	return dirs, nil
+}
+
 // makeBridge makes the bridge of the first subnet that is free. Making the
 // link is what claims the number: the kernel lets only one process do it.
-func makeBridge(lab string) (subnet int, err error) {
+func makeBridge(dir string) (subnet int, err error) {
 	for n := range subnets {
 		if taken, err := inUse(subnetOf(n)); err != nil {
 			return -1, err
 		} else if taken {
 			continue
 		}
-		err := addBridge(lab, n)
+		err := addBridge(dir, n)
 		if errors.Is(err, unix.EEXIST) {
 			continue
 		}
 		if err != nil {
-			return -1, errors.Join(err, removeBridge(lab, n))
+			return -1, errors.Join(err, removeBridge(dir, n))
 		}
 		return n, nil
 	}
@@ -65,14 +85,14 @@ func inUse(subnet *net.IPNet) (bool, error) {
 	return false, nil
 }
 
-func addBridge(lab string, n int) error {
+func addBridge(dir string, n int) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = bridgeName(n)
 	bridge := &netlink.Bridge{LinkAttrs: attrs}
 	if err := netlink.LinkAdd(bridge); err != nil {
 		return err
 	}
-	if err := netlink.LinkSetAlias(bridge, labGroup(lab)); err != nil {
+	if err := netlink.LinkSetAlias(bridge, dir); err != nil {
 		return err
 	}
 	if err := quiet(attrs.Name); err != nil {
@@ -107,25 +127,25 @@ func unreachable(n int) *netlink.Route {
 }
 
 // keepBridge makes a lab's bridge again if it is gone.
-func keepBridge(lab string, n int) error {
+func keepBridge(dir string, n int) error {
 	link, err := netlink.LinkByName(bridgeName(n))
 	if err == nil {
-		if link.Attrs().Alias != labGroup(lab) {
+		if link.Attrs().Alias != dir {
 			return fmt.Errorf("%s is another lab's: take this one down and up again", bridgeName(n))
 		}
 		return nil
 	}
-	if err := addBridge(lab, n); err != nil {
+	if err := addBridge(dir, n); err != nil {
 		return fmt.Errorf("making the bridge again: %w", err)
 	}
 	return nil
 }
 
 // removeBridge removes the bridge, if it is this lab's, and then the route.
-func removeBridge(lab string, n int) error {
+func removeBridge(dir string, n int) error {
 	link, err := netlink.LinkByName(bridgeName(n))
 	if err == nil {
-		if link.Attrs().Alias != labGroup(lab) {
+		if link.Attrs().Alias != dir {
 			return nil
 		}
 		err = netlink.LinkDel(link)

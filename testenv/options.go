@@ -74,6 +74,10 @@ func (o *Options) complete() error {
 	if o.Dir == "" {
 		o.Dir = StateDir()
 	}
+	var err error
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -85,19 +86,25 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// Sweep removes the labs below dir that were to end with their process and
-// did not: nobody holds their lock.
+// Sweep removes the labs, below dir or with a bridge, that were to end with
+// their process and did not: nobody holds their lock.
 func Sweep(ctx context.Context, dir string) error {
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
+	dirs, err := bridged()
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for _, e := range entries {
-		errs = append(errs, sweepOne(ctx, filepath.Join(dir, e.Name())))
+		if full := filepath.Join(dir, e.Name()); !slices.Contains(dirs, full) {
+			dirs = append(dirs, full)
+		}
+	}
+	var errs []error
+	for _, dir := range dirs {
+		errs = append(errs, sweepOne(ctx, dir))
 	}
 	return errors.Join(errs...)
 }

@@ -64,7 +64,7 @@ func (n *Networks) allocate(network, containerID string) (*subnet, netip.Addr, e
 	if err != nil {
 		return nil, a, err
 	}
-	tx := begin()
+	tx := n.begin()
 	tx.add(tx.addresses, a.AsSlice(), "")
 	tx.add(tx.itself, twice(a), "")
 	if err := errors.Join(tx.commit(), n.file.put(n.state)); err != nil {
@@ -95,7 +95,7 @@ func (n *Networks) subnetOf(network string) (*subnet, error) {
 	if err := makeBridge(s); err != nil {
 		return nil, err
 	}
-	tx := begin()
+	tx := n.begin()
 	tx.add(tx.bridges, bridgePair(s.Bridge), "")
 	if err := tx.commit(); err != nil {
 		return nil, errors.Join(err, removeLink(s.Bridge))
@@ -136,7 +136,7 @@ func (n *Networks) detach(containerID string) error {
 		return nil
 	}
 	a := s.Addresses[containerID]
-	tx := begin()
+	tx := n.begin()
 	tx.remove(tx.addresses, a.AsSlice())
 	tx.remove(tx.itself, twice(a))
 	if err := tx.commit(); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -169,7 +169,7 @@ func (n *Networks) dropIfUnused(network string) error {
 	if err := removeLink(s.Bridge); err != nil {
 		return err
 	}
-	tx := begin()
+	tx := n.begin()
 	tx.remove(tx.bridges, bridgePair(s.Bridge))
 	if err := tx.commit(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

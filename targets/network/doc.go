@@ -40,7 +40,7 @@
 // dray's bridges; dray's own chain, which has the last word on its traffic,
 // still drops what is not allowed. Nothing else outside the table dray and the
 // bridges is touched. A host that still uses iptables-legacy can't be helped
-// that way; Blockers names the command.
+// that way; the log names the command.
 //
 // 2026-11-22: IPv4 only. A port published on an IPv6 address of the host is
 // held, so that nothing else answers there, and refuses connections.

@@ -69,9 +69,8 @@ func (l layout) add(s Service, reserved map[string]Key) {
 
 // readLayout returns what the table holds. What chains do is left out: none
 // equals what it should be.
-func readLayout() (layout, error) {
+func (tx *transaction) readLayout() (layout, error) {
 	l := emptyLayout()
-	tx := begin()
 	chains, err := tx.conn.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
 	if err != nil {
 		return l, fmt.Errorf("reading table %s: %w", tableName, err)

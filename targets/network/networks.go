@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,6 +35,7 @@ type Networks struct {
 
 	mu    sync.Mutex // guards the state, and is held while the kernel follows it
 	state *state
+	conn  *nftables.Conn
 	held  map[hostPort]int // sockets bound to the reserved ports
 }
 
@@ -56,6 +58,9 @@ func Open(c Config) (*Networks, error) {
 		return nil, err
 	}
 	n.state = s
+	if err := n.dial(); err != nil {
+		return nil, fmt.Errorf("opening networks: %w", err)
+	}
 	if err := n.recover(); err != nil {
 		return nil, fmt.Errorf("opening networks: %w", err)
 	}
@@ -86,11 +91,11 @@ func (n *Networks) recover() error {
 			return fmt.Errorf("making bridge of network %s: %w", name, err)
 		}
 	}
-	was, err := readLayout()
+	tx := n.begin()
+	was, err := tx.readLayout()
 	if err != nil {
 		return err
 	}
-	tx := begin()
 	tx.frame(n.state.VIPs)
 	tx.follow(was, layoutOf(n.state))
 	if err := tx.commit(); err != nil {
@@ -105,7 +110,7 @@ func (n *Networks) recover() error {
 			n.log.Warn("a published port could not be held again", "port", key, "service", owner.String(), "error", err)
 		}
 	}
-	if err := openForeignForward(); err != nil {
+	if err := n.openForeignForward(); err != nil {
 		n.log.Warn("the host's own firewall may drop containers' packets", "error", err)
 	}
 	return nil
@@ -133,7 +138,7 @@ func (n *Networks) bridgeNames() map[string]bool {
 func (n *Networks) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var err error
+	err := n.conn.CloseLasting()
 	for port, fd := range n.held {
 		err = errors.Join(err, unix.Close(fd))
 		delete(n.held, port)

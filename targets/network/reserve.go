@@ -45,7 +45,7 @@ func (n *Networks) Reserve(ctx context.Context, network, service string, ports [
 	next := n.state.clone()
 	err := n.claim(next, owner, Service{Ports: ports}.published(), false)
 	if err == nil {
-		tx := begin()
+		tx := n.begin()
 		tx.follow(layoutOf(n.state), layoutOf(next))
 		if err = tx.commit(); err != nil {
 			n.letGoUnused(n.state)

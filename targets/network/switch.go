@@ -130,7 +130,7 @@ func (n *Networks) apply(c Change, keep func(port string, owner Key) bool) ([]st
 	if err != nil {
 		return nil, err
 	}
-	tx := begin()
+	tx := n.begin()
 	tx.follow(layoutOf(n.state), layoutOf(next))
 	if err := tx.commit(); err != nil {
 		n.letGoUnused(n.state)

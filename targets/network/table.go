@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -53,22 +54,35 @@ func newTable() *table {
 // transaction collects messages that take effect together, or not at all.
 type transaction struct {
 	*table
-	conn *nftables.Conn
-	err  error
+	networks *Networks
+	conn     *nftables.Conn
+	err      error
 }
 
-// begin starts a transaction. The netlink socket belongs to the network
-// namespace of the calling thread.
-func begin() *transaction {
-	return &transaction{table: newTable(), conn: &nftables.Conn{}}
+// begin starts a transaction.
+func (n *Networks) begin() *transaction {
+	return &transaction{table: newTable(), networks: n, conn: n.conn}
 }
 
 // commit sends everything in one batch.
 func (tx *transaction) commit() error {
-	if tx.err != nil {
-		return tx.err
+	err := tx.err
+	if err == nil {
+		err = tx.conn.Flush()
 	}
-	return tx.conn.Flush()
+	if err != nil {
+		// Messages that were not sent, or answers that were not read, must not
+		// meet the next transaction.
+		err = errors.Join(err, tx.conn.CloseLasting(), tx.networks.dial())
+	}
+	return err
+}
+
+// dial opens the netlink socket of the transactions. Closing one waits for the
+// kernel to free what was removed by it, some 10 ms: so it stays open.
+func (n *Networks) dial() (err error) {
+	n.conn, err = nftables.New(nftables.AsLasting())
+	return err
 }
 
 func (tx *transaction) check(err error) {

@@ -61,14 +61,21 @@ func newWorld(t testing.TB) *world {
 	w.must(netlink.LinkSetUp(lo))
 	w.addClient(filepath.Join(dir, "client"))
 	w.reopen()
-	t.Cleanup(func() {
-		w.must(w.Close())
-		w.reboot()
-		w.must(removeLink("wire0"))
-		w.must(unix.Close(w.client))
-		w.must(unix.Unmount(filepath.Join(dir, "client"), unix.MNT_DETACH))
-	})
+	t.Cleanup(w.tearDown)
 	return w
+}
+
+// tearDown leaves nothing in the kernel; the second time it does nothing.
+func (w *world) tearDown() {
+	if w.client == 0 {
+		return
+	}
+	w.reboot()
+	w.must(w.Close())
+	w.must(removeLink("wire0"))
+	w.must(unix.Close(w.client))
+	w.must(unix.Unmount(filepath.Join(filepath.Dir(w.config.Dir), "client"), unix.MNT_DETACH))
+	w.client = 0
 }
 
 func (w *world) must(err error) {
@@ -126,7 +133,7 @@ func (w *world) reboot() {
 		}
 		w.must(removeLink(s.Bridge))
 	}
-	tx := begin()
+	tx := w.begin()
 	tx.conn.AddTable(tx.t)
 	tx.conn.DelTable(tx.t)
 	w.must(tx.commit())

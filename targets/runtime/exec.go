@@ -47,7 +47,8 @@ type Exec struct {
 }
 
 // Streams are the caller's ends of a process's standard streams; any may be
-// nil. With a terminal all output goes to Stdout. Stdin is read until it ends,
+// nil. With a terminal all output goes to Stdout; without one Stdout and Stderr
+// are written to at the same time, and must bear it where they are one. Stdin is read until it ends,
 // which may be after the call that got it: the caller closes it then.
 type Streams struct {
 	Stdin          io.Reader
@@ -60,6 +61,7 @@ type execution struct {
 	value    Exec
 	process  process
 	terminal *os.File
+	size     [2]uint16 // rows and columns asked for before there was a terminal
 	done     chan struct{}
 }
 
@@ -180,7 +182,7 @@ func (e *Engine) Exec(ctx context.Context, idOrName string, config ExecConfig, s
 	return value.ExitCode, err
 }
 
-// ExecResize sets the size of an Exec's terminal.
+// ExecResize sets the size of an Exec's terminal, which need not be there yet.
 func (e *Engine) ExecResize(id string, rows, cols uint16) error {
 	x, err := e.findExec(id)
 	if err != nil {
@@ -188,8 +190,12 @@ func (e *Engine) ExecResize(id string, rows, cols uint16) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.terminal == nil {
+	if !x.value.Config.TTY || !x.value.Finished.IsZero() {
 		return fmt.Errorf("resizing exec: %w: it has no terminal", ErrState)
+	}
+	x.size = [2]uint16{rows, cols}
+	if x.terminal == nil {
+		return nil
 	}
 	return setSize(x.terminal, rows, cols)
 }
@@ -239,6 +245,9 @@ func (e *Engine) execStart(ctx context.Context, id string, streams Streams) (<-c
 	x.mu.Lock()
 	x.process, x.terminal = run.process, run.terminal
 	x.value.Pid = run.process.pid
+	if x.terminal != nil && x.size != [2]uint16{} {
+		_ = setSize(x.terminal, x.size[0], x.size[1]) // a short command may have ended
+	}
 	x.mu.Unlock()
 	e.tell(value, "exec_start: "+strings.Join(config.Command, " "))
 	e.group.spawn(func(ctx context.Context) {

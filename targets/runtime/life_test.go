@@ -1,19 +1,377 @@
 package runtime_test
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"dray/pipeline"
+	"dray/targets/logs"
 	"dray/targets/runtime"
 )
 
 func TestRunAndExit(t *testing.T) {
 	h := newHost(t)
 	out, c := h.once(t, sh("one", "echo to out; echo to err >&2; exit 7"))
-	if c.State != runtime.Exited || c.ExitCode != 7 || c.Pid != 0 || c.Finished.IsZero() {
+	if c.State != runtime.Exited || c.ExitCode != 7 || c.Pid != 0 || c.Finished.IsZero() || !c.Wanted {
 		t.Errorf("got %+v", c)
 	}
 	if !strings.Contains(out, "to out\n") || !strings.Contains(out, "to err\n") {
 		t.Errorf("log: %q", out)
+	}
+}
+
+func TestIsolation(t *testing.T) {
+	h := newHost(t)
+	spec := sh("isolated", `
+		echo pid=$$; echo processes=$(ls /proc | grep -c '^[0-9]'); echo hostname=$(hostname)
+		grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp):' /proc/self/status
+		echo 1 > /proc/sys/kernel/hostname && echo proc-sys-writable
+		touch /sys/x && echo sys-writable
+		cat /proc/kcore >/dev/null 2>&1; wc -c < /proc/kcore
+		mount -t tmpfs none /tmp && echo mounted
+		echo interfaces=$(ls /sys/class/net)
+		cat /etc/hostname; grep hello /etc/hosts; ls -d /dev/shm /dev/pts /dev/mqueue
+		ip link set lo down && echo net-admin
+		true`)
+	spec.Hostname = "hello-1"
+	out, c := h.once(t, spec)
+	if c.ExitCode != 0 {
+		t.Errorf("exit code %d", c.ExitCode)
+	}
+	for _, want := range []string{"pid=1\n", "hostname=hello-1\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n", "interfaces=lo\n", "hello-1\n", "127.0.0.1\thello-1"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	for _, bad := range []string{"writable", "mounted", "net-admin"} {
+		if strings.Contains(out, bad) {
+			t.Errorf("%s in\n%s", bad, out)
+		}
+	}
+	const docker = 0xa80425fb
+	_, rest, _ := strings.Cut(out, "CapBnd:\t")
+	line, _, _ := strings.Cut(rest, "\n")
+	bounding, err := strconv.ParseUint(line, 16, 64)
+	if err != nil || bounding&^docker != 0 {
+		t.Errorf("bounding set %q is not within %x", line, docker)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	h := newHost(t)
+	for _, test := range []struct {
+		name, script string
+		code         int
+	}{
+		{"zero", "true", 0}, {"own", "exit 42", 42}, {"segfault", "kill -SEGV $$; sleep 5 & kill -SEGV $!; wait $!", 139},
+	} {
+		if _, c := h.once(t, sh(test.name, test.script)); c.ExitCode != test.code {
+			t.Errorf("%s: exit code %d, want %d", test.name, c.ExitCode, test.code)
+		}
+	}
+}
+
+func TestCommandRules(t *testing.T) {
+	h := newHost(t)
+	spec := sh("image-command", "")
+	spec.Command = nil
+	if out, _ := h.once(t, spec); out != "default\n" {
+		t.Errorf("the image's command gave %q", out)
+	}
+	spec.Name, spec.Entrypoint = "own-entrypoint", []string{"echo", "mine"}
+	if out, _ := h.once(t, spec); out != "mine\n" {
+		t.Errorf("an entrypoint of its own gave %q", out)
+	}
+	missing := sh("missing", "")
+	missing.Command = []string{"nothing-here"}
+	_, err := h.Create(t.Context(), missing)
+	if err == nil || !strings.Contains(err.Error(), "nothing-here") {
+		t.Errorf("a missing command: %v", err)
+	}
+	if _, err := h.Get("missing"); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("a failed creation remains: %v", err)
+	}
+}
+
+func TestUserEnvironmentAndSecrets(t *testing.T) {
+	h := newHost(t)
+	spec := sh("who", `id; pwd; env | grep -E '^(HOME|FROM_IMAGE|BOTH|OWN|DB|PATH)='; ls -ln /run/secrets/db; cat /run/secrets/db; echo; cat /proc/mounts | grep secrets`)
+	spec.User, spec.WorkDir = "app", "/made/here"
+	spec.Env = []string{"OWN=1", "BOTH=spec"}
+	spec.Secrets = []runtime.SecretUse{{Version: "v1", Env: "DB"}, {Version: "v1", File: "/run/secrets/db"}}
+	out, c := h.once(t, spec)
+	for _, want := range []string{
+		"uid=1000(app) gid=1000(app) groups=50(staff)", "/made/here\n", "HOME=/home/app", "FROM_IMAGE=yes",
+		"BOTH=spec", "OWN=1", "DB=s3cret", "-r--------    1 1000     1000", "s3cret\n", "/run/secrets/db tmpfs ro", "PATH=/usr/local/sbin",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	err := filepath.Walk(h.config.Root, func(path string, info os.FileInfo, err error) error {
+		if err != nil || info.IsDir() || strings.Contains(path, "/logs/") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if strings.Contains(string(data), "s3cret") {
+			t.Errorf("a secret's value is in %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := h.Stop(t.Context(), c.ID, nil); err != nil { // waits until the end is cleared up
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(h.config.RunDir, c.ID)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the run folder, with secrets, outlives the process: %v", err)
+	}
+}
+
+func TestReadOnlyTmpfsAndMounts(t *testing.T) {
+	h := newHost(t)
+	data := t.TempDir()
+	spec := sh("mounts", `touch /x && echo root-writable; touch /scratch/x && echo scratch; echo kept > /data/f; touch /fixed/x && echo fixed-writable; true`)
+	spec.ReadOnly = true
+	spec.Tmpfs = []string{"/scratch"}
+	spec.Mounts = []runtime.Mount{{Source: data, Destination: "/data"}, {Source: data, Destination: "/fixed", ReadOnly: true}}
+	out, _ := h.once(t, spec)
+	if strings.Contains(out, "writable") || !strings.Contains(out, "scratch\n") {
+		t.Errorf("got %q", out)
+	}
+	if got, err := os.ReadFile(filepath.Join(data, "f")); err != nil || string(got) != "kept\n" {
+		t.Errorf("the volume has %q, %v", got, err)
+	}
+}
+
+func TestMemoryLimitKills(t *testing.T) {
+	h := newHost(t)
+	spec := sh("hungry", "exec dd if=/dev/zero of=/dev/null bs=200M count=1")
+	spec.Resources = pipeline.Resources{Memory: 32 << 20}
+	_, c := h.once(t, spec)
+	if c.ExitCode != 137 || !c.OOMKilled {
+		t.Errorf("exit code %d, OOM %v; want 137, true", c.ExitCode, c.OOMKilled)
+	}
+	again := sh("modest", "exit 137")
+	if _, c := h.once(t, again); c.OOMKilled {
+		t.Error("a container that was not killed for memory is said to be")
+	}
+}
+
+func TestForkBombStopsAtPids(t *testing.T) {
+	h := newHost(t)
+	spec := sh("bomb", `i=0; while [ $i -lt 100 ]; do sleep 60 & i=$((i+1)); done; wait`)
+	spec.Resources = pipeline.Resources{Pids: 20}
+	c := h.run(t, spec)
+	deadline := time.Now().Add(10 * time.Second)
+	most := uint64(0)
+	for time.Now().Before(deadline) {
+		s, err := h.Stats(c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, s.Pids)
+		if v, _ := h.Get(c.ID); v.State == runtime.Exited {
+			break // the shell gives up where it can't fork
+		}
+		if s.PidsLimit != 20 && s.Pids > 0 || s.Pids > 20 {
+			t.Fatalf("%d pids, limit %d; want at most 20", s.Pids, s.PidsLimit)
+		}
+		if most >= 19 {
+			break
+		}
+	}
+	if most < 15 {
+		t.Errorf("at most %d pids were seen: the bomb did not go off", most)
+	}
+}
+
+func TestStopAsksThenKills(t *testing.T) {
+	h := newHost(t)
+	polite := h.run(t, sh("polite", `trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done`))
+	h.awaitLine(t, polite.ID, "up")
+	if err := h.Stop(t.Context(), "polite", nil); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := h.Get("polite")
+	if c.State != runtime.Exited || c.ExitCode != 3 || c.Wanted || !strings.Contains(h.output(t, c.ID), "bye") {
+		t.Errorf("got %+v", c)
+	}
+
+	deaf := h.run(t, sh("deaf", `trap '' TERM; echo up; while :; do sleep 0.05; done`))
+	h.awaitLine(t, deaf.ID, "up")
+	began, grace := time.Now(), 300*time.Millisecond
+	if err := h.Stop(t.Context(), "deaf", &grace); err != nil {
+		t.Fatal(err)
+	}
+	c, _ = h.Get("deaf")
+	if took := time.Since(began); c.ExitCode != 137 || took < grace || took > 5*time.Second {
+		t.Errorf("exit code %d after %s", c.ExitCode, took)
+	}
+	if c.OOMKilled {
+		t.Error("a container that was killed is said to have been out of memory")
+	}
+}
+
+// awaitLine waits until a container has printed a line.
+func (h *host) awaitLine(t *testing.T, id, line string) {
+	t.Helper()
+	found := errors.New("found")
+	err := h.Logs(t.Context(), id, logs.Query{Follow: true}, func(r logs.Record) error {
+		if string(r.Text) == line {
+			return found
+		}
+		return nil
+	})
+	if !errors.Is(err, found) {
+		t.Fatalf("%q was not printed: %v\n%s", line, err, h.output(t, id))
+	}
+}
+
+func TestSignalsReachTheProcess(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("signals", `trap 'echo got-usr1; exit 0' USR1; echo up; while :; do sleep 0.05; done`))
+	h.awaitLine(t, c.ID, "up")
+	if err := h.Kill(t.Context(), c.ID[:12], "USR1"); err != nil {
+		t.Fatal(err)
+	}
+	h.awaitLine(t, c.ID, "got-usr1")
+	h.wait(t, c.ID)
+	if err := h.Kill(t.Context(), c.ID, "TERM"); !errors.Is(err, runtime.ErrState) {
+		t.Errorf("signalling an ended container: %v", err)
+	}
+	if err := h.Kill(t.Context(), c.ID, "NOSUCH"); err == nil {
+		t.Error("an unknown signal was taken")
+	}
+}
+
+func TestPause(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("pausing", "while :; do sleep 0.02; done"))
+	if err := h.Pause(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ = h.Get(c.ID); c.State != runtime.Paused {
+		t.Errorf("state %s", c.State)
+	}
+	if _, err := h.ExecCreate(c.ID, runtime.ExecConfig{Command: []string{"true"}}); !errors.Is(err, runtime.ErrState) {
+		t.Errorf("exec in a paused container: %v", err)
+	}
+	if err := h.Unpause(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Pause(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Remove(t.Context(), c.ID, true); err != nil { // a frozen one can be removed
+		t.Fatal(err)
+	}
+}
+
+func TestStartAgainKeepsTheFiles(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("again", "echo x >> /tmp/f; wc -l < /tmp/f"))
+	h.wait(t, c.ID)
+	if err := h.Start(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	c = h.wait(t, c.ID)
+	if out := h.output(t, c.ID); out != "1\n2\n" || c.Restarts != 1 {
+		t.Errorf("printed %q, %d restarts", out, c.Restarts)
+	}
+	grace := time.Second
+	if err := h.Stop(t.Context(), c.ID, &grace); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if c = h.wait(t, c.ID); c.Restarts != 0 {
+		t.Errorf("a start by hand counts as a restart")
+	}
+}
+
+func TestRemoveLeavesNothing(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("gone", "sleep 60"))
+	if err := h.Remove(t.Context(), "gone", false); !errors.Is(err, runtime.ErrState) {
+		t.Errorf("removing a running container: %v", err)
+	}
+	pid := c.Pid
+	if err := h.Remove(t.Context(), "gone", true); err != nil {
+		t.Fatal(err)
+	}
+	if alive(pid) {
+		t.Error("its process lives on")
+	}
+	for _, dir := range []string{h.config.Root, h.config.RunDir, filepath.Join(h.images.base, "layers"), filepath.Join(filepath.Dir(h.config.RunDir), "oci")} {
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) != 0 {
+			t.Errorf("%s holds %v (%v)", dir, entries, err)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), c.ID) {
+		t.Errorf("a mount of it remains (%v)", err)
+	}
+	groups, _ := filepath.Glob("/sys/fs/cgroup/*" + h.config.CgroupParent + "/" + c.ID)
+	if len(groups) != 0 {
+		t.Errorf("cgroups remain: %v", groups)
+	}
+}
+
+func TestNames(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("taken", "sleep 60"))
+	if _, err := h.Create(t.Context(), sh("taken", "true")); !errors.Is(err, runtime.ErrExists) {
+		t.Errorf("a second container of that name: %v", err)
+	}
+	if _, err := h.Create(t.Context(), sh("../up", "true")); err == nil {
+		t.Error("a name with a slash was taken")
+	}
+	for _, by := range []string{c.ID, c.ID[:10], "taken", "/taken"} {
+		if got, err := h.Get(by); err != nil || got.ID != c.ID {
+			t.Errorf("by %q: %v", by, err)
+		}
+	}
+	if _, err := h.Get(""); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("by nothing: %v", err)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	h := newHost(t)
+	spec := sh("resized", "sleep 60")
+	spec.Resources = pipeline.Resources{Memory: 64 << 20, CPU: 0.5, Pids: 50}
+	c := h.run(t, spec)
+	if err := h.Update(t.Context(), c.ID, pipeline.Resources{Memory: 128 << 20, Pids: 60}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := h.Stats(c.ID)
+	if err != nil || s.Memory.Limit != 128<<20 || s.PidsLimit != 60 {
+		t.Errorf("memory %d, pids %d, %v", s.Memory.Limit, s.PidsLimit, err)
+	}
+	if c, _ = h.Get(c.ID); c.Spec.Resources.Memory != 128<<20 {
+		t.Errorf("kept as %v", c.Spec.Resources)
+	}
+}
+
+func TestTopAndStats(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("busy", "echo up; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 60"))
+	h.awaitLine(t, c.ID, "up")
+	processes, err := h.Top(c.ID)
+	if err != nil || len(processes) == 0 || processes[0].PID != c.Pid || !strings.HasPrefix(processes[0].Command, "sh -c") {
+		t.Errorf("%+v, %v", processes, err)
+	}
+	s, err := h.Stats(c.ID)
+	if err != nil || s.CPU.Total == 0 || s.Memory.Usage == 0 || s.Pids == 0 || s.System == 0 || s.CPUs == 0 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

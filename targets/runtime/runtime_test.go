@@ -1,7 +1,6 @@
 package runtime_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -248,10 +247,10 @@ func (h *host) once(t *testing.T, spec runtime.Spec) (string, runtime.Container)
 // exec runs a command in a container and returns its output and exit code.
 func (h *host) exec(t *testing.T, id string, config runtime.ExecConfig) (string, int) {
 	t.Helper()
-	var out bytes.Buffer
-	code, err := h.Exec(t.Context(), id, config, runtime.Streams{Stdout: &out, Stderr: &out})
+	out := newScreen()
+	code, err := h.Exec(t.Context(), id, config, runtime.Streams{Stdout: out, Stderr: out})
 	if err != nil {
 		t.Fatalf("exec %q: %v", config.Command, err)
 	}
-	return out.String(), code
+	return out.text, code
 }

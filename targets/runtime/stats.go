@@ -3,7 +3,9 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +14,8 @@ import (
 
 	"dray/pipeline"
 	"dray/targets/runtime/cgroup"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stats is what a container uses at one moment.
@@ -37,26 +41,34 @@ func (e *Engine) Stats(idOrName string) (Stats, error) {
 		return Stats{}, err
 	}
 	value := c.snapshot()
-	s := Stats{Read: time.Now().UTC()}
 	if !value.live() {
-		return s, nil
+		return Stats{Read: time.Now().UTC()}, nil
 	}
-	group, err := cgroup.Of(value.Pid)
+	s, err := readStats(value.Pid)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
+		return Stats{Read: time.Now().UTC()}, nil // it has ended since
+	}
 	if err != nil {
-		return s, fmt.Errorf("container %s: %w", value.Spec.Name, err)
+		return s, fmt.Errorf("reading the statistics of container %s: %w", value.Spec.Name, err)
+	}
+	return s, nil
+}
+
+func readStats(pid int) (Stats, error) {
+	s := Stats{Read: time.Now().UTC()}
+	group, err := cgroup.Of(pid)
+	if err != nil {
+		return s, err
 	}
 	if s.Stats, err = group.Stats(); err != nil {
-		return s, fmt.Errorf("reading the statistics of container %s: %w", value.Spec.Name, err)
+		return s, err
 	}
 	if s.System, s.CPUs, err = systemCPU(); err != nil {
 		return s, err
 	}
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", value.Pid))
-	if err != nil {
-		return s, fmt.Errorf("reading the statistics of container %s: %w", value.Spec.Name, err)
-	}
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", pid))
 	s.Networks = parseNetDev(string(data))
-	return s, nil
+	return s, err
 }
 
 // parseNetDev reads /proc/PID/net/dev; loopback is left out.

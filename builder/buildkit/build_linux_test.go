@@ -5,8 +5,16 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +24,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/docker/cli/cli/config"
 
 	"dray/builder"
 	"dray/pipeline"
@@ -182,7 +191,8 @@ func TestSecretStaysOut(t *testing.T) {
 	const value = "s3cr3t-value-of-the-test"
 	t.Setenv("DRAY_TEST_TOKEN", value)
 	req := project(t, map[string]string{
-		"Dockerfile": `FROM busybox
+		"Dockerfile": `# syntax=docker/dockerfile:1
+FROM busybox
 RUN --mount=type=secret,id=token,required=true grep -q s3cr3t /run/secrets/token && cat /run/secrets/token
 RUN --mount=type=secret,id=file,required=true wc -c < /run/secrets/file > /size
 `,
@@ -263,7 +273,7 @@ func TestRunOptions(t *testing.T) {
 	l := useLab(t)
 	req := project(t, map[string]string{
 		"Dockerfile": `FROM busybox
-RUN ip -o link | wc -l > /links; grep example.test /etc/hosts > /hosts; grep " /dev/shm " /proc/mounts > /shm; grep "open files" /proc/self/limits > /files
+RUN grep Seccomp: /proc/self/status > /seccomp; ip -o link | wc -l > /links; grep example.test /etc/hosts > /hosts; grep " /dev/shm " /proc/mounts > /shm; grep "open files" /proc/self/limits > /files
 `,
 	})
 	req.Target.Network = "none"
@@ -271,7 +281,7 @@ RUN ip -o link | wc -l > /links; grep example.test /etc/hosts > /hosts; grep " /
 	req.Target.ShmSize = 1 << 20
 	req.Target.Ulimits = []string{"nofile=77:88"}
 	files, _ := open(t, l.mustBuild(req)).files()
-	for name, want := range map[string]string{"links": "1\n", "hosts": "10.1.2.3", "shm": "size=1024k", "files": "77 "} {
+	for name, want := range map[string]string{"links": "1\n", "hosts": "10.1.2.3", "shm": "size=1024k", "files": "77 ", "seccomp": "2\n"} {
 		if !strings.Contains(files[name], want) {
 			t.Errorf("%s: %q has no %q", name, files[name], want)
 		}
@@ -384,10 +394,96 @@ func TestPins(t *testing.T) {
 	if pinned.Digest != free.Digest {
 		t.Errorf("pinned to the same: %s, want %s", pinned.Digest, free.Digest)
 	}
+	now, err := l.client().Resolve(t.Context(), []string{"busybox", "docker.io/library/busybox:latest"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ref, digest := range now {
+		if digest != free.Bases[0].Digest {
+			t.Errorf("%s resolves to %s, the build used %s", ref, digest, free.Bases[0].Digest)
+		}
+	}
+	if _, err := l.client().Resolve(t.Context(), []string{"busybox:none"}, ""); err == nil || !strings.Contains(err.Error(), "busybox:none") {
+		t.Errorf("resolving what does not exist: %v", err)
+	}
 	req.Pins["busybox"] = "sha256:" + strings.Repeat("0", 64)
 	if _, err := l.client().Build(t.Context(), req, event.Discard); err == nil {
 		t.Error("a pin to an image that does not exist was ignored")
 	}
+}
+
+// TestSSH forwards an agent of this test to a step.
+func TestSSH(t *testing.T) {
+	l := useLab(t)
+	socket := filepath.Join(t.TempDir(), "agent")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	req := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN --mount=type=ssh,required=true [ -S \"$SSH_AUTH_SOCK\" ] && echo yes > /agent\n"})
+	req.Target.SSH = []pipeline.BuildSSH{{ID: "default", Paths: []string{socket}}}
+	files, _ := open(t, l.mustBuild(req)).files()
+	if files["agent"] != "yes\n" || len(files) != 2 {
+		t.Errorf("files: %v", slices.Sorted(maps.Keys(files)))
+	}
+
+	req.Target.SSH[0].Paths = []string{filepath.Join(t.TempDir(), "none")}
+	var f *builder.Failure
+	if _, err := l.client().Build(t.Context(), req, event.Discard); !errors.As(err, &f) || f.At.Line != 3 {
+		t.Errorf("no agent: %v", err)
+	}
+}
+
+// TestCacheFolder moves a build's cache to another builder through a folder.
+func TestCacheFolder(t *testing.T) {
+	req := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN date +%N > /when\n"})
+	dir := filepath.Join(t.TempDir(), "cache")
+	var built []string
+	for range 2 {
+		l := newLab(t)
+		req.Target.CacheTo = []pipeline.CacheEntry{{Type: "local", Attrs: map[string]string{"dest": dir, "mode": "max"}}}
+		req.Target.CacheFrom = []pipeline.CacheEntry{{Type: "local", Attrs: map[string]string{"src": dir}}}
+		files, _ := open(t, l.mustBuild(req)).files()
+		built = append(built, files["when"])
+	}
+	if built[0] == "" || built[0] != built[1] {
+		t.Errorf("the step ran twice: %q", built)
+	}
+}
+
+// TestCredentials builds from a registry that wants a password.
+func TestCredentials(t *testing.T) {
+	l := useLab(t)
+	target, err := url.Parse(l.mirror.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "u" || password != "p" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer guarded.Close()
+	host := strings.TrimPrefix(guarded.URL, "http://")
+	req := project(t, map[string]string{"Dockerfile": "FROM " + host + "/library/busybox\nCOPY Dockerfile /\n"})
+
+	dir := t.TempDir()
+	config.SetDir(dir)
+	_, err = l.client().Build(t.Context(), req, event.Discard)
+	var f *builder.Failure
+	if !errors.As(err, &f) || !strings.Contains(f.Next, "log in") {
+		t.Errorf("without credentials: %v", err)
+	}
+	login := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, base64.StdEncoding.EncodeToString([]byte("u:p")))
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(login), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.mustBuild(req)
 }
 
 // TestReproducible builds the same files on two builders that share nothing,

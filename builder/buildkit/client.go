@@ -60,7 +60,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the builder at %s: %w", o.Address, err)
 	}
-	return newClient(conn, o, false)
+	return newClient(ctx, conn, o, false)
 }
 
 // Ensure connects to the embedded builder, which it starts when it does not
@@ -70,11 +70,11 @@ func Ensure(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(conn, o, true)
+	return newClient(ctx, conn, o, true)
 }
 
-func newClient(conn *client.Client, o Options, embedded bool) (*Client, error) {
-	images, err := openImages(o.Images)
+func newClient(ctx context.Context, conn *client.Client, o Options, embedded bool) (*Client, error) {
+	images, err := openImages(ctx, o.Images)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -105,7 +105,7 @@ func handshake(ctx context.Context, address string) (*client.Client, error) {
 // openImages opens the image store. BuildKit and containerd log through one
 // global logger, to stderr; on this side nothing that they say below an error
 // is for the person who builds.
-func openImages(dir string) (content.Store, error) {
+func openImages(ctx context.Context, dir string) (content.Store, error) {
 	if err := log.SetLevel("error"); err != nil {
 		return nil, err
 	}
@@ -117,6 +117,9 @@ func openImages(dir string) (content.Store, error) {
 	}
 	store, err := local.NewStore(dir)
 	if err != nil {
+		return nil, fmt.Errorf("opening the image store: %w", err)
+	}
+	if err := removeOldIngests(ctx, store); err != nil {
 		return nil, fmt.Errorf("opening the image store: %w", err)
 	}
 	return store, nil

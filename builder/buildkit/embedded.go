@@ -85,6 +85,7 @@ func (o Embedded) socketDir() string {
 	return filepath.Join(os.TempDir(), "dray-"+strconv.Itoa(os.Getuid())+"-"+hex.EncodeToString(sum[:])[:12])
 }
 
+func (o Embedded) cacheDir() string     { return filepath.Join(o.Dir, "cache") }
 func (o Embedded) lockFile() string     { return filepath.Join(o.Dir, "lock") }
 func (o Embedded) identityFile() string { return filepath.Join(o.Dir, "server.json") }
 

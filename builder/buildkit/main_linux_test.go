@@ -120,6 +120,7 @@ func embeddedOptions(t testing.TB, dir, images string, mirror *httptest.Server) 
 			Idle:         pipeline.Duration(time.Minute),
 			Mirrors:      map[string][]string{"docker.io": {mirror.URL}},
 			CgroupParent: "/dray-build-test",
+			Runtime:      os.Getenv("DRAY_TEST_RUNTIME"), // found by itself when empty
 		},
 	}
 }

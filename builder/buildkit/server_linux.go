@@ -31,6 +31,7 @@ import (
 	"github.com/moby/buildkit/util/tracing/detect"
 	"github.com/moby/buildkit/worker"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -69,7 +70,7 @@ func Serve(ctx context.Context, o Embedded, log *slog.Logger, ready func()) (err
 		return fmt.Errorf("listening for builds: %w", err)
 	}
 	closers.add(listener.Close)
-	controller, err := newController(ctx, o, &closers)
+	controller, err := openController(ctx, o, log, &closers)
 	if err != nil {
 		return fmt.Errorf("starting the builder: %w", err)
 	}
@@ -120,6 +121,30 @@ func serve(ctx context.Context, o Embedded, listener *idleListener, controller *
 	return group.Wait()
 }
 
+// openController starts BuildKit. When a power cut has left its cache in a
+// state that can't be read, the cache is begun anew: everything in it can be
+// built again.
+func openController(ctx context.Context, o Embedded, log *slog.Logger, closers *undo) (*control.Controller, error) {
+	var mine undo
+	controller, err := newController(ctx, o, &mine)
+	if isCorrupt(err) {
+		log.Warn("the build cache is damaged and is begun anew", "cause", err)
+		if err := errors.Join(mine.run(), os.RemoveAll(o.cacheDir())); err != nil {
+			return nil, err
+		}
+		controller, err = newController(ctx, o, &mine)
+	}
+	if err != nil {
+		return nil, errors.Join(err, mine.run())
+	}
+	closers.add(mine.run)
+	return controller, nil
+}
+
+func isCorrupt(err error) bool {
+	return errors.Is(err, bbolterrors.ErrInvalid) || errors.Is(err, bbolterrors.ErrChecksum) || errors.Is(err, bbolterrors.ErrVersionMismatch)
+}
+
 // newController wires BuildKit: one worker, the Dockerfile frontend built in,
 // frontends from images, and the caches that a target may name.
 func newController(ctx context.Context, o Embedded, closers *undo) (*control.Controller, error) {
@@ -129,7 +154,7 @@ func newController(ctx context.Context, o Embedded, closers *undo) (*control.Con
 	if detect.Recorder == nil {
 		detect.Recorder = detect.NewTraceRecorder()
 	}
-	root := filepath.Join(o.Dir, "cache")
+	root := o.cacheDir()
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}

@@ -158,6 +158,23 @@ func TestAfterKill(t *testing.T) {
 	}
 }
 
+func TestDamagedCache(t *testing.T) {
+	l := newLab(t)
+	req := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo again > /f\n"})
+	before := l.mustBuild(req)
+	l.stop()
+	for _, name := range []string{"overlayfs/containerdmeta.db", "overlayfs/metadata_v2.db", "cache.db", "history.db"} {
+		path := filepath.Join(l.options.Embedded.cacheDir(), name)
+		if err := os.WriteFile(path, []byte(strings.Repeat("damaged ", 4096)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if after := l.mustBuild(req); after.Digest != before.Digest {
+			t.Errorf("%s: digest %s, want %s", name, after.Digest, before.Digest)
+		}
+		l.stop()
+	}
+}
+
 func TestStartFails(t *testing.T) {
 	l := newLab(t)
 	l.options.Embedded.Mirrors = map[string][]string{"docker.io": {"http://mirror.example"}}

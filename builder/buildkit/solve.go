@@ -54,6 +54,9 @@ func (c *Client) solveOpt(req builder.Request, src *source, secrets *secretStore
 	if len(req.Built) > 0 {
 		opt.OCIStores = map[string]content.Store{imageStoreID: c.images}
 	}
+	if line := builtin(src.path); c.embedded && line != "" {
+		opt.FrontendAttrs["cmdline"] = line // makes the frontend believe that it was chosen by this line
+	}
 	if req.Target.Network == "host" {
 		opt.AllowedEntitlements = []string{"network.host"}
 	}

@@ -21,6 +21,7 @@ type source struct {
 	attrs      map[string]string // frontend options that name the contexts
 	filename   string            // of the Dockerfile in its mount
 	dockerfile string            // as the user would type it, for messages
+	path       string            // the same, absolute; empty when the builder fetches it
 	sharedKey  string            // the same for builds of the same folder
 	temp       string            // folder to remove
 }
@@ -120,6 +121,7 @@ func (s *source) openDockerfile(req builder.Request) error {
 			Next: "write it, or set dockerfile in target \"" + t.Name + "\"",
 		}
 	}
+	s.path = full
 	return s.mount(req, localDockerfile, filepath.Dir(full))
 }
 
@@ -132,7 +134,8 @@ func (s *source) openInline(req builder.Request) error {
 	if at := req.Target.At.String(); at != "" {
 		s.dockerfile = "dockerfile-inline of " + at
 	}
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(req.Target.DockerfileInline), 0o600); err != nil {
+	s.path = filepath.Join(dir, "Dockerfile")
+	if err := os.WriteFile(s.path, []byte(req.Target.DockerfileInline), 0o600); err != nil {
 		return err
 	}
 	return s.mount(req, localDockerfile, dir)

@@ -2,14 +2,20 @@ package buildkit
 
 import (
 	"context"
+	"crypto/rand"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+// oldIngest is the age at which nobody writes to a half written blob any more.
+const oldIngest = 24 * time.Hour
 
 // outputStore is the image store as the builder sees it while it exports. It
 // counts what arrives; blobs that are there are refused by the store below
@@ -20,13 +26,37 @@ type outputStore struct {
 	moved   func(bytes int64)
 }
 
-// Writer opens one blob for writing.
+// Writer opens one blob for writing, under a name of its own: two processes
+// that wrote the same blob into one file could leave a hole in it.
 func (s *outputStore) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	w, err := s.Store.Writer(ctx, opts...)
+	var o content.WriterOpts
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return nil, err
+		}
+	}
+	w, err := s.Store.Writer(ctx, append(opts, content.WithRef(o.Ref+" "+rand.Text()))...)
 	if err != nil {
 		return nil, err
 	}
 	return &outputWriter{Writer: w, store: s}, nil
+}
+
+// removeOldIngests removes what a build that was killed left half written.
+func removeOldIngests(ctx context.Context, store content.Store) error {
+	half, err := store.ListStatuses(ctx)
+	if err != nil {
+		return err
+	}
+	for _, st := range half {
+		if time.Since(st.UpdatedAt) < oldIngest {
+			continue
+		}
+		if err := store.Abort(ctx, st.Ref); err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 type outputWriter struct {

@@ -58,6 +58,9 @@ func newWorker(ctx context.Context, root string, o Embedded, closers *undo) (*ba
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
+	if err := removeLeftovers(ctx, executorDir(root), o.Runtime); err != nil {
+		return nil, fmt.Errorf("cleaning up after a builder that was killed: %w", err)
+	}
 	storage, err := openStorage(ctx, root, name, closers)
 	if err != nil {
 		return nil, fmt.Errorf("opening the build cache in %s: %w", root, err)
@@ -70,9 +73,6 @@ func newWorker(ctx context.Context, root string, o Embedded, closers *undo) (*ba
 		pb.NetMode_UNSET: network.NewHostProvider(),
 		pb.NetMode_HOST:  network.NewHostProvider(),
 		pb.NetMode_NONE:  network.NewNoneProvider(),
-	}
-	if err := removeLeftovers(ctx, executorDir(root), o.Runtime); err != nil {
-		return nil, fmt.Errorf("cleaning up after a builder that was killed: %w", err)
 	}
 	run, err := newExecutor(root, o, monitor, providers)
 	if err != nil {

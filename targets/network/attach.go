@@ -40,7 +40,7 @@ func (n *Networks) Attach(ctx context.Context, network, containerID string) (End
 	g.Go(func() error { return n.finish(context.WithoutCancel(ctx)) })
 	g.Go(func() error { return connect(e, s.Bridge, containerID) })
 	if err := g.Wait(); err != nil {
-		return fail(errors.Join(err, n.Detach(context.WithoutCancel(ctx), network, containerID)))
+		return fail(errors.Join(err, n.Detach(context.WithoutCancel(ctx), containerID)))
 	}
 	return e, nil
 }
@@ -114,7 +114,7 @@ func bridgeName(network string) string {
 // Detach takes a container's namespace and address away. A container that is
 // not attached is no error. The network goes with its last container unless it
 // has services.
-func (n *Networks) Detach(ctx context.Context, network, containerID string) error {
+func (n *Networks) Detach(ctx context.Context, containerID string) error {
 	n.mu.Lock()
 	err := n.detach(containerID)
 	n.mu.Unlock()

@@ -34,8 +34,8 @@ func TestAttach(t *testing.T) {
 		}
 		return err
 	}))
-	w.must(w.Detach(context.Background(), "shop-prod", "aaaa"))
-	w.must(w.Detach(context.Background(), "shop-prod", "aaaa"))
+	w.must(w.Detach(context.Background(), "aaaa"))
+	w.must(w.Detach(context.Background(), "aaaa"))
 	if _, err := netlink.LinkByName(bridgeName("shop-prod")); !missingLink(err) {
 		t.Errorf("bridge of an empty network: %v", err)
 	}

@@ -65,7 +65,7 @@ func TestAddressesRest(t *testing.T) {
 	w := newWorld(t)
 	w.attach("n", "keep")
 	a := w.attach("n", "a")
-	w.must(w.Detach(t.Context(), "n", "a"))
+	w.must(w.Detach(t.Context(), "a"))
 	if b := w.attach("n", "b"); b.Address == a.Address {
 		t.Errorf("%v was given again at once", b.Address)
 	}
@@ -116,7 +116,7 @@ func BenchmarkAttach(b *testing.B) {
 		id := fmt.Sprint(i)
 		w.attach("n", id)
 		b.StopTimer()
-		w.must(w.Detach(b.Context(), "n", id))
+		w.must(w.Detach(b.Context(), id))
 		b.StartTimer()
 	}
 }

@@ -1,0 +1,77 @@
+# make help lists the targets. Everything that a target needs it makes, or
+# says how to install.
+
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+LDFLAGS   := -s -w -X dray/targets/api.BuildVersion=$(VERSION)
+OCI_TAGS  := seccomp netgo osusergo
+LAB       := bin/lab --name demo
+GOLANGCI_VERSION := v2.15.0
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+
+.DEFAULT_GOAL := help
+.PHONY: help build deps demo demo-down test test-unit test-race test-real lint bench chaos clean FORCE
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: bin/dray bin/drayd bin/dray-oci ## the three programs, in bin/
+
+bin/dray: FORCE
+	$(GO) build -ldflags "$(LDFLAGS)" -o $@ ./cmd/dray
+
+bin/drayd: FORCE
+	$(GO) build -ldflags "$(LDFLAGS)" -o $@ ./cmd/drayd
+
+# Static, with cgo: libcontainer's first steps in a namespace are C.
+bin/dray-oci: FORCE
+	CGO_ENABLED=1 $(GO) build -tags "$(OCI_TAGS)" \
+	  -ldflags "-s -w -linkmode external -extldflags -static" -o $@ ./cmd/dray-oci
+
+bin/lab: FORCE
+	$(GO) build -o $@ ./testenv/cmd/lab
+
+FORCE:
+
+deps: ## install what building and testing need (Debian, Ubuntu)
+	@./.ci/deps
+
+demo: deps ## the main job, for real, on this machine alone
+	@$(MAKE) --no-print-directory -s build bin/lab
+	@./examples/demo.sh up
+
+demo-down: ## remove every trace of the demo
+	@$(MAKE) --no-print-directory -s bin/lab
+	@./examples/demo.sh down
+
+test: deps test-unit test-real ## everything that CI runs, lint apart
+
+# Packages that don't link BuildKit run with the race detector.
+RACE := ./pipeline/... ./deploy/... ./targets/... ./builder/registry/...
+REAL := ./builder ./builder/buildkit/... ./cmd/... ./testenv/...
+
+test-unit: ## packages by themselves, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 15m $(RACE)
+
+test-real: build ## the builder, the hosts and the whole road
+	$(GO) test -shuffle=on -timeout 25m -p 1 $(REAL)
+
+lint: deps bin/tools/golangci-lint ## formatting, vet, import direction
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	bin/tools/golangci-lint run ./...
+	GOOS=darwin $(GO) vet ./cmd/dray
+	GOOS=windows $(GO) vet ./cmd/dray
+	shellcheck .ci/run .ci/deps examples/*.sh examples/*/*.sh
+
+bin/tools/golangci-lint:
+	GOBIN=$(CURDIR)/bin/tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+bench: deps build bin/lab ## the table of figures, measured here
+	$(GO) run ./testenv/cmd/bench
+
+chaos: deps build ## deployments under random faults; SEED=n repeats one
+	$(GO) test -run TestChaos -count 1 -timeout 60m ./testenv/... -args -chaos -seed "$(SEED)"
+
+clean: ## what was built
+	rm -rf bin dist

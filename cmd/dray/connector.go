@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"net"
+	"sync"
+
+	"dray/deploy"
+	"dray/deploy/bundle"
+	"dray/deploy/ssh"
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+// connector opens one session a host and keeps it for the whole run: a host
+// that is in several environments, or is asked twice, is dialled once.
+type connector struct {
+	project *project
+	relay   *relay // what hosts may pull from this machine
+
+	mu       sync.Mutex
+	sessions map[string]*pending
+}
+
+// pending is a session, or one on its way.
+type pending struct {
+	ready   chan struct{}
+	session *ssh.Session
+	close   func()
+	err     error
+}
+
+func newConnector(p *project) *connector {
+	return &connector{project: p, relay: newRelay(p), sessions: map[string]*pending{}}
+}
+
+// Connect returns the host, connected.
+func (c *connector) Connect(ctx context.Context, host pipeline.Host, sink event.Sink) (*deploy.Host, error) {
+	session, err := c.session(ctx, host, sink)
+	if err != nil {
+		return nil, err
+	}
+	return &deploy.Host{
+		Name:   host.Name,
+		Client: api.NewClient(session.DialAgent, c.project.app.actor()),
+		Peer:   session.PeerSocket(),
+		Done:   session.Done(),
+		Close:  func() error { return nil }, // the session lives as long as the run
+	}, nil
+}
+
+func (c *connector) session(ctx context.Context, host pipeline.Host, sink event.Sink) (*ssh.Session, error) {
+	c.mu.Lock()
+	p := c.sessions[host.Name]
+	if p == nil {
+		p = &pending{ready: make(chan struct{})}
+		c.sessions[host.Name] = p
+		c.mu.Unlock()
+		p.session, p.close, p.err = c.dial(ctx, host, sink)
+		close(p.ready)
+		if p.err != nil {
+			c.mu.Lock()
+			delete(c.sessions, host.Name)
+			c.mu.Unlock()
+		}
+		return p.session, p.err
+	}
+	c.mu.Unlock()
+	select {
+	case <-p.ready:
+		return p.session, p.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// dial connects to a host, brings drayd there if it must, and offers this
+// machine's images to it.
+func (c *connector) dial(ctx context.Context, host pipeline.Host, sink event.Sink) (*ssh.Session, func(), error) {
+	sink.Emit(event.Event{Type: event.HostState, State: event.Connecting})
+	transport, err := c.transport(ctx, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	session, err := ssh.Connect(ctx, transport, bundle.Find, ssh.ConnectOptions{}, sink)
+	if err != nil {
+		transport.Close()
+		return nil, nil, err
+	}
+	sink.Emit(event.Event{Type: event.HostState, State: event.Connected})
+	session.ServePeer(c.relay.handler())
+	return session, func() { session.Close() }, nil
+}
+
+func (c *connector) transport(ctx context.Context, host pipeline.Host) (ssh.Transport, error) {
+	if host.Address == pipeline.LocalHost {
+		return ssh.Local(host.Name), nil
+	}
+	return ssh.Dial(ctx, c.options(host))
+}
+
+func (c *connector) options(host pipeline.Host) ssh.Options {
+	return ssh.Options{
+		Name: host.Name, Address: host.Address, Jump: host.Jump,
+		Config: c.project.app.settings.SSHConfig, Trusted: c.project.trustedKeys(host.Name), Passphrase: askPassphrase,
+	}
+}
+
+// engineOf returns the Engine API of a connected host.
+func (c *connector) engineOf(ctx context.Context, host *deploy.Host) *engine {
+	return &engine{host: host.Name, client: host.Client, dial: func(ctx context.Context) (net.Conn, error) {
+		c.mu.Lock()
+		p := c.sessions[host.Name]
+		c.mu.Unlock()
+		return p.session.DialAgent(ctx)
+	}}
+}
+
+func (c *connector) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var group sync.WaitGroup
+	for _, p := range c.sessions {
+		group.Go(func() {
+			<-p.ready
+			if p.err == nil {
+				p.close()
+			}
+		})
+	}
+	group.Wait()
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/viper"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+// app is what all verbs share.
+type app struct {
+	viper    *viper.Viper
+	settings *settings
+	view     view
+	out      io.Writer // results
+	errOut   io.Writer // failures
+
+	file     string   // --file
+	vars     []string // --var
+	varFiles []string // --var-file
+	verb     string   // "dray ship", for leases and history
+}
+
+// Main runs the command line and returns its exit code.
+func Main() int {
+	ctx, stop := interruptible()
+	defer stop()
+	a := &app{viper: viper.New(), out: os.Stdout, errOut: os.Stderr, view: discardView{}}
+	root := newRoot(a)
+	err := root.ExecuteContext(ctx)
+	a.view.Close()
+	if err == nil {
+		return exitDone
+	}
+	failure, code := explain(err)
+	if cause := context.Cause(ctx); cause == errInterrupted && code == exitFailed { //nolint:errorlint // the cause is set by us
+		code = exitInterrupted
+	}
+	a.fail(failure, code)
+	return code
+}
+
+// interruptible gives a context that the first Ctrl-C cancels: what is under
+// way ends in a safe state. The second ends the program at once.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-signals; !ok {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "\ninterrupted: leaving a safe state; once more to stop now")
+		cancel(errInterrupted)
+		if _, ok := <-signals; ok {
+			os.Exit(exitInterrupted)
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel(nil)
+	}
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dray",
+		Short: "Build an image once and carry the same bytes from dev to test to prod",
+		Long: `dray reads dray.hcl, which says how images are built, where they are pushed and
+how each environment runs them. It builds with BuildKit, reaches hosts over
+SSH, and brings a release onto all hosts of an environment, or onto none.
+
+Exit codes: 0 done; 1 failed, nothing changed; 2 (plan) there is a difference;
+3 failed and reverted; 4 failed and not fully reverted; 5 refused;
+130 interrupted.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return a.start(cmd)
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.file, "file", "", "the project's file (default dray.hcl, with *.dray.hcl beside it)")
+	flags.StringArrayVar(&a.vars, "var", nil, "set a variable: NAME=VALUE")
+	flags.StringArrayVar(&a.varFiles, "var-file", nil, "set variables from a file")
+	addSettingFlags(root, a.viper)
+	root.AddGroup(
+		&cobra.Group{ID: "file", Title: "The file:"},
+		&cobra.Group{ID: "ship", Title: "From source to prod:"},
+		&cobra.Group{ID: "look", Title: "Look and operate:"},
+		&cobra.Group{ID: "more", Title: "Hosts and tools:"},
+	)
+	addVerbs(root, a)
+	return root
+}
+
+// addVerbs adds the verbs in the order in which help shows them.
+func addVerbs(root *cobra.Command, a *app) {
+	groups := []struct {
+		id    string
+		verbs []*cobra.Command
+	}{
+		{"file", []*cobra.Command{initCommand(a), validateCommand(a), fmtCommand(a), configCommand(a)}},
+		{"ship", []*cobra.Command{
+			buildCommand(a), pushCommand(a), planCommand(a), deployCommand(a), promoteCommand(a), shipCommand(a),
+			rollbackCommand(a), approveCommand(a), recoverCommand(a), downCommand(a),
+		}},
+		{"look", []*cobra.Command{
+			statusCommand(a), psCommand(a), logsCommand(a), execCommand(a), statsCommand(a), historyCommand(a), taskCommand(a),
+		}},
+		{"more", []*cobra.Command{
+			hostCommand(a), lockCommand(a), unlockCommand(a), pruneCommand(a), builderCommand(a), registryCommand(a), versionCommand(a),
+		}},
+	}
+	for _, g := range groups {
+		for _, c := range g.verbs {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
+}
+
+// start reads the settings and opens the view, before any verb runs.
+func (a *app) start(cmd *cobra.Command) error {
+	s, err := readSettings(a.viper)
+	if err != nil {
+		return err
+	}
+	a.settings = s
+	a.verb = cmd.CommandPath()
+	out, errOut := os.Stdout, os.Stderr
+	a.view = newView(out, errOut, s.JSON, s.Quiet)
+	return nil
+}
+
+// fail shows why the program ends.
+func (a *app) fail(failure event.Event, code int) {
+	if a.settings != nil && a.settings.JSON {
+		failure.Time = time.Now()
+		failure.Code = code
+		_ = json.NewEncoder(a.out).Encode(failure) // there is nobody left to tell
+		return
+	}
+	color := isTerminal(os.Stderr) && os.Getenv("NO_COLOR") == ""
+	printFailure(a.errOut, failure, color)
+}
+
+// result prints a value as JSON with --json, or lets show print it.
+func (a *app) result(value any, show func(w io.Writer) error) error {
+	a.view.Close()
+	a.view = discardView{}
+	if !a.settings.JSON {
+		return show(a.out)
+	}
+	return json.NewEncoder(a.out).Encode(value)
+}
+
+// finish says what is true now.
+func (a *app) finish(e event.Event) {
+	a.view.Close()
+	a.view = discardView{}
+	if a.settings.JSON {
+		e.Version, e.Time, e.Type = event.Version, time.Now(), event.RunFinished
+		_ = json.NewEncoder(a.out).Encode(e) // a reader that went away is not this run's fault
+		return
+	}
+	fmt.Fprintln(a.out, e.Text)
+	if e.Next != "" {
+		fmt.Fprintln(a.out, "Next: "+e.Next)
+	}
+}
+
+// actor says who types.
+func (a *app) actor() pipeline.Actor {
+	name := os.Getenv("USER")
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	machine, _ := os.Hostname() // an unknown name stays empty
+	return pipeline.Actor{User: name, Machine: machine, Command: a.verb}
+}
+
+func versionCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Show the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := map[string]any{"version": api.BuildVersion, "api": api.Version}
+			return a.result(v, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "dray %s (host API %d)\n", api.BuildVersion, api.Version)
+				return err
+			})
+		},
+	}
+}

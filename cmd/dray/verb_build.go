@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dray/pipeline/run"
+)
+
+func buildCommand(a *app) *cobra.Command {
+	var noCache, push, verify bool
+	cmd := &cobra.Command{
+		Use:   "build [TARGET…]",
+		Short: "Build images into the image store of this user",
+		Long: `build builds the named targets, or all, and prints their digests. The same
+commit gives the same digest; --verify builds twice, the second time without
+the cache, and compares.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			p.begin("build")
+			began := time.Now()
+			runner := p.runner()
+			runner.Builder = &targetBuilder{project: p, noCache: noCache}
+			built, err := runner.Build(cmd.Context(), args...)
+			if err != nil {
+				return err
+			}
+			if verify {
+				if err := verifyBuild(cmd, p, built, args); err != nil {
+					return err
+				}
+			}
+			if push {
+				if err := runner.Push(cmd.Context(), built); err != nil {
+					return err
+				}
+			}
+			return a.printBuilt(built, began)
+		},
+	}
+	cmd.Flags().BoolVar(&noCache, "no-cache", false, "run every step again")
+	cmd.Flags().BoolVar(&push, "push", false, "push to the project's registry, too")
+	cmd.Flags().BoolVar(&verify, "verify", false, "build once more without the cache, and compare digests")
+	return cmd
+}
+
+func pushCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "push [TARGET…]",
+		Short: "Build, then push to the project's registry",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			if p.project.Registry == nil {
+				return &exitError{code: exitFailed, failure: failure(
+					"this project declares no registry, so there is nowhere to push to",
+					`add registry { address = "registry.example.com/`+p.project.Name+`" } to the file, or just deploy: hosts get images over SSH`)}
+			}
+			p.begin("push to " + p.project.Registry.Address)
+			began := time.Now()
+			runner := p.runner()
+			built, err := runner.Build(cmd.Context(), args...)
+			if err != nil {
+				return err
+			}
+			if err := runner.Push(cmd.Context(), built); err != nil {
+				return err
+			}
+			return a.printBuilt(built, began)
+		},
+	}
+}
+
+// verifyBuild builds again without the cache and compares.
+func verifyBuild(cmd *cobra.Command, p *project, first run.Built, names []string) error {
+	again := p.runner()
+	again.Builder = &targetBuilder{project: p, noCache: true}
+	second, err := again.Build(cmd.Context(), names...)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(first)) {
+		if first[name].Digest != second[name].Digest {
+			return &exitError{code: exitFailed, failure: failure(
+				fmt.Sprintf("target %s is not reproducible: %s, then %s", name, first[name].Digest, second[name].Digest),
+				"look for times, random names or downloads in its RUN steps")}
+		}
+	}
+	return nil
+}
+
+func (a *app) printBuilt(built run.Built, began time.Time) error {
+	return a.result(built, func(w io.Writer) error {
+		for _, name := range slices.Sorted(maps.Keys(built)) {
+			if _, err := fmt.Fprintf(w, "%s %s  %s  %.1fs\n", built[name].Name, built[name].Digest, byteCount(built[name].Size), time.Since(began).Seconds()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

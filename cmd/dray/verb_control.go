@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dray/deploy"
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+// onFleet connects to an environment and lets do work on it.
+func (a *app) onFleet(ctx context.Context, name string, do func(*project, *pipeline.Environment, *deploy.Fleet) error) error {
+	p, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	env, err := p.environment(name)
+	if err != nil {
+		return err
+	}
+	fleet, err := p.fleet(ctx, env, a.view)
+	if err != nil {
+		return err
+	}
+	defer fleet.Close()
+	return do(p, env, fleet)
+}
+
+func recoverCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "recover ENV",
+		Short: "Finish what a deployment that died left in doubt",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onFleet(cmd.Context(), args[0], func(_ *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				r, err := fleet.Recover(cmd.Context(), a.actor())
+				if err != nil {
+					return err
+				}
+				if len(r.Behind) > 0 {
+					return &exitError{code: exitNotReverted, failure: event.Event{
+						Type: event.Failure, Text: fmt.Sprintf("%s runs another release than the rest of %s", strings.Join(r.Behind, ", "), env.Name),
+						Next: "dray deploy " + env.Name + ", or dray rollback " + env.Name,
+					}}
+				}
+				text := fmt.Sprintf("Nothing is in doubt: %s runs %s on all hosts.", env.Name, releaseName(r.Release))
+				if r.Finished > 0 {
+					text = fmt.Sprintf("Finished on %d hosts: %s runs %s on all hosts.", r.Finished, env.Name, releaseName(r.Release))
+				}
+				a.finish(event.Event{Text: text, Environment: env.Name, Release: r.Release})
+				return nil
+			})
+		},
+	}
+}
+
+func downCommand(a *app) *cobra.Command {
+	var volumes, yes bool
+	cmd := &cobra.Command{
+		Use:   "down ENV",
+		Short: "Remove an environment from its hosts; volumes stay",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if volumes && !yes && !confirm("This deletes the data in the volumes of "+args[0]+", for good. Type its name to go on: ", args[0]) {
+				return &exitError{code: exitRefused, failure: failure("volumes are deleted only with a yes", "dray down --volumes --yes "+args[0])}
+			}
+			return a.onFleet(cmd.Context(), args[0], func(_ *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				results, err := fleet.Down(cmd.Context(), a.actor(), volumes)
+				if err != nil {
+					return err
+				}
+				containers, kept := 0, []string{}
+				for host, r := range results {
+					containers += len(r.Containers)
+					for _, v := range r.Kept {
+						kept = append(kept, host+":"+v)
+					}
+				}
+				text := fmt.Sprintf("%s is gone from %s: %d containers removed.", env.Name, enumerate(fleet.Names()), containers)
+				if len(kept) > 0 {
+					text += " Kept volumes: " + strings.Join(kept, ", ") + "."
+				}
+				a.finish(event.Event{Text: text, Environment: env.Name})
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&volumes, "volumes", false, "delete the volumes' data, too")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// confirm asks at the terminal for a word; without a terminal the answer is
+// no.
+func confirm(question, word string) bool {
+	if !isTerminal(os.Stdin) || !isTerminal(os.Stderr) {
+		return false
+	}
+	fmt.Fprint(os.Stderr, question)
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	return err == nil && strings.TrimSpace(line) == word
+}
+
+// approver says yes by flag, or asks at the terminal; nil when neither can be.
+func (a *app) approver(flag bool) func(string, pipeline.Release) (bool, error) {
+	switch {
+	case flag:
+		return func(string, pipeline.Release) (bool, error) { return true, nil }
+	case !isTerminal(os.Stdin) || !isTerminal(os.Stderr) || a.settings.JSON:
+		return nil
+	}
+	return func(env string, r pipeline.Release) (bool, error) {
+		a.view.Close()
+		a.view = discardView{}
+		return confirm(fmt.Sprintf("Release %d waits to enter %s. Type the environment's name to approve it: ", r.Number, env), env), nil
+	}
+}
+
+func approveCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "approve ENV RELEASE",
+		Short: "Say yes to a release entering an environment",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			number, err := strconv.Atoi(args[1])
+			if err != nil || number < 1 {
+				return fmt.Errorf("release %q: give its number", args[1])
+			}
+			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				for _, h := range fleet.Hosts() {
+					if _, err := h.Client.Environment(p.project.Name, env.Name).Approve(cmd.Context(), api.Approve{Release: number}); err != nil {
+						return &deploy.HostError{Host: h.Name, Err: err}
+					}
+				}
+				a.finish(event.Event{Text: fmt.Sprintf("%s approved release %d for %s.", a.actor().User, number, env.Name), Release: number, Next: "dray promote " + env.Name})
+				return nil
+			})
+		},
+	}
+}
+
+func lockCommand(a *app) *cobra.Command {
+	var reason string
+	var length time.Duration
+	cmd := &cobra.Command{
+		Use:   "lock ENV --reason TEXT",
+		Short: "Keep deployments out of an environment",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				for _, h := range fleet.Hosts() {
+					freeze := api.SetFreeze{Reason: reason, For: pipeline.Duration(length)}
+					if _, err := h.Client.Environment(p.project.Name, env.Name).Freeze(cmd.Context(), freeze); err != nil {
+						return &deploy.HostError{Host: h.Name, Err: err}
+					}
+				}
+				until := "until dray unlock " + env.Name
+				if length > 0 {
+					until = "until " + time.Now().Add(length).Format("2006-01-02 15:04:05")
+				}
+				a.finish(event.Event{Text: fmt.Sprintf("%s takes no deployment %s: %s.", env.Name, until, reason), Environment: env.Name})
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; everybody who is refused sees it")
+	cmd.Flags().DurationVar(&length, "for", 0, "end by itself after this long")
+	_ = cmd.MarkFlagRequired("reason") // the flag exists
+	return cmd
+}
+
+func unlockCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "unlock ENV",
+		Short: "Let deployments in again",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				for _, h := range fleet.Hosts() {
+					err := h.Client.Environment(p.project.Name, env.Name).Unfreeze(cmd.Context())
+					var refused *api.Error
+					if err != nil && !(errors.As(err, &refused) && refused.Code == api.CodeNotFound) {
+						return &deploy.HostError{Host: h.Name, Err: err}
+					}
+				}
+				a.finish(event.Event{Text: env.Name + " takes deployments again.", Environment: env.Name})
+				return nil
+			})
+		},
+	}
+}
+
+func pruneCommand(a *app) *cobra.Command {
+	var dry bool
+	cmd := &cobra.Command{
+		Use:   "prune ENV",
+		Short: "Drop what no release on the hosts needs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onFleet(cmd.Context(), args[0], func(_ *project, _ *pipeline.Environment, fleet *deploy.Fleet) error {
+				results := map[string]*api.PruneResult{}
+				for _, h := range fleet.Hosts() {
+					r, err := h.Client.Prune(cmd.Context(), api.Prune{DryRun: dry})
+					if err != nil {
+						return &deploy.HostError{Host: h.Name, Err: err}
+					}
+					results[h.Name] = r
+				}
+				return a.result(results, func(w io.Writer) error {
+					for _, name := range fleet.Names() {
+						r := results[name]
+						fmt.Fprintf(w, "%s: %s in %d blobs and %d snapshots\n", name, byteCount(r.Bytes), r.Blobs, r.Snapshots)
+					}
+					return nil
+				})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would go")
+	return cmd
+}

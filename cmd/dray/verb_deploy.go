@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dray/pipeline/event"
+	"dray/pipeline/run"
+)
+
+// rollout are the flags of the verbs that bring a release somewhere.
+type rollout struct {
+	skip    []string
+	approve bool
+}
+
+func (r *rollout) flags(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&r.skip, "skip-host", nil, "leave a host out; history says so")
+	cmd.Flags().BoolVar(&r.approve, "approve", false, "approve what asks for approval, as the one who runs this")
+}
+
+// walk opens the project, lets do walk its stages, and says how it ended.
+func (r *rollout) walk(a *app, cmd *cobra.Command, words []string, do func(*run.Runner) (event.Event, error)) error {
+	p, err := a.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	p.begin(words...)
+	runner := p.runner()
+	runner.Deployer = &deployer{project: p, skip: r.skip, lockWait: a.settings.LockWait}
+	runner.Approve = a.approver(r.approve)
+	began := time.Now()
+	end, err := do(runner)
+	if err != nil {
+		return err
+	}
+	end.Took = time.Since(began).Seconds()
+	end.Text += fmt.Sprintf(" %s.", seconds(end.Took))
+	a.finish(end)
+	return nil
+}
+
+func deployCommand(a *app) *cobra.Command {
+	var r rollout
+	cmd := &cobra.Command{
+		Use:   "deploy ENV",
+		Short: "Build, and bring the release to an environment",
+		Long: `deploy builds what the environment runs and brings it to all of its hosts, or to
+none. An environment behind a promotion gate takes only what its gate lets in.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.walk(a, cmd, []string{"deploy " + args[0]}, func(runner *run.Runner) (event.Event, error) {
+				done, err := runner.Deploy(cmd.Context(), args[0])
+				return conclusion(err, done), err
+			})
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+func promoteCommand(a *app) *cobra.Command {
+	var r rollout
+	cmd := &cobra.Command{
+		Use:   "promote [FROM] TO",
+		Short: "Bring what one environment runs to the next: the same digests",
+		Args:  cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			from, to := "", args[len(args)-1]
+			if len(args) == 2 {
+				from = args[0]
+			}
+			return r.walk(a, cmd, []string{"promote " + join(from, "→", to)}, func(runner *run.Runner) (event.Event, error) {
+				done, err := runner.Promote(cmd.Context(), from, to)
+				return conclusion(err, done), err
+			})
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+func shipCommand(a *app) *cobra.Command {
+	var r rollout
+	cmd := &cobra.Command{
+		Use:   "ship",
+		Short: "Build once, then every environment in order, up to the first gate",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return r.walk(a, cmd, []string{"ship"}, func(runner *run.Runner) (event.Event, error) {
+				done, gate, err := runner.Ship(cmd.Context())
+				end := conclusion(err, done...)
+				if gate != nil {
+					end.Text += fmt.Sprintf("\n%s waits:\n  - %s\n", gate.Environment, strings.Join(gate.Reasons, "\n  - "))
+					end.Next = gate.Next
+				}
+				return end, err
+			})
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+func rollbackCommand(a *app) *cobra.Command {
+	var r rollout
+	cmd := &cobra.Command{
+		Use:   "rollback ENV [RELEASE]",
+		Short: "Go back to the last stable release, or to a named one",
+		Long: `rollback brings an older release back, with its images, configuration and
+secrets, from what the hosts have kept: nothing is built and no registry is
+asked.`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			number := 0
+			if len(args) == 2 {
+				n, err := strconv.Atoi(args[1])
+				if err != nil || n < 1 {
+					return fmt.Errorf("release %q: give its number, as dray history %s shows it", args[1], args[0])
+				}
+				number = n
+			}
+			return r.walk(a, cmd, []string{"rollback " + args[0]}, func(runner *run.Runner) (event.Event, error) {
+				done, err := runner.Rollback(cmd.Context(), args[0], number)
+				return conclusion(err, done), err
+			})
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+// conclusion says what runs where now.
+func conclusion(err error, done ...*run.Deployed) event.Event {
+	if err != nil || len(done) == 0 {
+		return event.Event{}
+	}
+	var lines []string
+	unchanged := true
+	for _, d := range done {
+		unchanged = unchanged && d.Unchanged
+	}
+	last := done[len(done)-1]
+	same := !slices.ContainsFunc(done, func(d *run.Deployed) bool {
+		return d.Release.Number != last.Release.Number || imagesText(d) != imagesText(last)
+	})
+	if same {
+		var names []string
+		for _, d := range done {
+			names = append(names, d.Release.Environment)
+		}
+		lines = append(lines, sentence(names, last))
+	} else {
+		for _, d := range done {
+			lines = append(lines, sentence([]string{d.Release.Environment}, d))
+		}
+	}
+	text := strings.Join(lines, "\n")
+	if unchanged {
+		text += " Nothing to do."
+	}
+	return event.Event{Text: text, Release: last.Release.Number, Digest: firstDigest(last)}
+}
+
+func sentence(envs []string, d *run.Deployed) string {
+	verb := " runs "
+	if len(envs) > 1 {
+		verb = " run "
+	}
+	return enumerate(envs) + verb + imagesText(d) + fmt.Sprintf(" (release %d).", d.Release.Number)
+}
+
+// imagesText names each service with its image, shortened.
+func imagesText(d *run.Deployed) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(d.Release.Images)) {
+		if !strings.HasPrefix(key, "task.") {
+			parts = append(parts, key+" "+shortDigest(d.Release.Images[key].Digest))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func firstDigest(d *run.Deployed) string {
+	for _, key := range slices.Sorted(maps.Keys(d.Release.Images)) {
+		return d.Release.Images[key].Digest
+	}
+	return ""
+}
+
+// enumerate joins names as a sentence does: "dev, test and prod".
+func enumerate(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// failure is a failure in words, with the next step.
+func failure(text, next string) event.Event {
+	return event.Event{Version: event.Version, Type: event.Failure, Time: time.Now(), Text: text, Next: next, Conclusion: "Nothing was changed.", Code: exitFailed}
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func execCommand(a *app) *cobra.Command {
+	var interactive, tty bool
+	var env []string
+	var workdir, user string
+	cmd := &cobra.Command{
+		Use:   "exec ENV SERVICE[/INDEX] [flags] -- COMMAND [ARG…]",
+		Short: "Run a command in a running container",
+		Long: `exec runs a command in a running container of a service: the first one, or the
+one named by its index. Its exit code becomes dray's.`,
+		Example: "  dray exec prod web -- ls /\n  dray exec -it prod web/2 -- sh",
+		Args:    cobra.MinimumNArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			options := container.ExecCreateRequest{
+				AttachStdout: true, AttachStderr: true, AttachStdin: interactive, Tty: tty,
+				Cmd: args[2:], Env: env, WorkingDir: workdir, User: user,
+			}
+			return a.exec(cmd.Context(), args[0], args[1], options)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&interactive, "interactive", "i", false, "pass stdin on")
+	flags.BoolVarP(&tty, "tty", "t", false, "give the command a terminal")
+	flags.StringArrayVarP(&env, "env", "e", nil, "set a variable: NAME=VALUE")
+	flags.StringVarP(&workdir, "workdir", "w", "", "folder to start in")
+	flags.StringVarP(&user, "user", "u", "", "user to be")
+	flags.SetInterspersed(true)
+	return cmd
+}
+
+func (a *app) exec(ctx context.Context, env, service string, options container.ExecCreateRequest) error {
+	p, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	c, err := p.findRunning(ctx, env, service)
+	if err != nil {
+		return err
+	}
+	a.view.Close()
+	a.view = discardView{}
+	var created container.ExecCreateResponse
+	if err := c.engine.post(ctx, "/containers/"+c.ID+"/exec", options, &created); err != nil {
+		return err
+	}
+	if err := c.engine.execStream(ctx, created.ID, options); err != nil {
+		return err
+	}
+	var state container.ExecInspectResponse
+	if err := c.engine.get(ctx, "/exec/"+created.ID+"/json", &state); err != nil {
+		return err
+	}
+	if state.ExitCode != nil && *state.ExitCode != 0 {
+		return &exitError{code: *state.ExitCode}
+	}
+	return nil
+}
+
+// execStream joins the command's streams with this process's, until the
+// command ends.
+func (e *engine) execStream(ctx context.Context, id string, options container.ExecCreateRequest) error {
+	conn, r, err := e.takeOver(ctx, "/exec/"+id+"/start", container.ExecStartRequest{Tty: options.Tty})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if options.Tty && term.IsTerminal(int(os.Stdin.Fd())) {
+		old, err := term.MakeRaw(int(os.Stdin.Fd()))
+		if err != nil {
+			return fmt.Errorf("setting up the terminal: %w", err)
+		}
+		defer func() { _ = term.Restore(int(os.Stdin.Fd()), old) }() // best effort at the end
+		e.followSize(ctx, id)
+	}
+	if options.AttachStdin {
+		go func() {
+			_, _ = io.Copy(conn, os.Stdin) // the command may end before its input does
+			if half, ok := conn.(interface{ CloseWrite() error }); ok {
+				_ = half.CloseWrite()
+			}
+		}()
+	}
+	if options.Tty {
+		_, err = io.Copy(os.Stdout, r)
+	} else {
+		_, err = stdcopy.StdCopy(os.Stdout, os.Stderr, r)
+	}
+	return err
+}
+
+// followSize gives the command the terminal's size, now and when it changes.
+func (e *engine) followSize(ctx context.Context, id string) {
+	send := func() {
+		width, height, err := term.GetSize(int(os.Stdout.Fd()))
+		if err != nil {
+			return
+		}
+		q := url.Values{"w": {strconv.Itoa(width)}, "h": {strconv.Itoa(height)}}
+		_ = e.post(ctx, "/exec/"+id+"/resize?"+q.Encode(), nil, nil) // a wrong size is no reason to end
+	}
+	go func() {
+		send()
+		for range sizeChanges(ctx) {
+			send()
+		}
+	}()
+}

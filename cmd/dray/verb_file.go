@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"dray/pipeline/config"
+)
+
+func initCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "init",
+		Short: "Write a first dray.hcl here",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := os.Stat("dray.hcl"); err == nil {
+				return &exitError{code: exitFailed, failure: failure("dray.hcl exists here already", "dray validate")}
+			}
+			dir, err := os.Getwd()
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile("dray.hcl", fmt.Appendf(nil, firstFile, projectName(filepath.Base(dir))), 0o644); err != nil {
+				return fmt.Errorf("writing dray.hcl: %w", err)
+			}
+			return a.result(map[string]string{"file": "dray.hcl"}, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, "Wrote dray.hcl. Put your host's address in it, then: dray validate, dray host check, dray deploy dev")
+				return err
+			})
+		},
+	}
+}
+
+// projectName makes a folder's name fit for a project.
+func projectName(dir string) string {
+	var b []byte
+	for _, c := range []byte(dir) {
+		switch {
+		case c >= 'A' && c <= 'Z':
+			b = append(b, c+'a'-'A')
+		case c >= 'a' && c <= 'z', len(b) > 0 && (c >= '0' && c <= '9' || c == '-'):
+			b = append(b, c)
+		}
+	}
+	if b = bytes.TrimRight(b, "-"); len(b) == 0 {
+		return "app"
+	}
+	return string(b[:min(len(b), 40)])
+}
+
+const firstFile = `project = %q
+
+target "web" {
+  context = "." # where the Dockerfile is
+}
+
+service "web" {
+  image = target.web
+  port "http" {
+    to      = 8080 # in the container
+    publish = 80   # on the host
+  }
+  check {
+    type = "http"
+    port = "http"
+    path = "/"
+  }
+}
+
+host "h1" { address = "ssh://root@h1.example.com" }
+
+environment "dev" { hosts = [host.h1] }
+`
+
+func validateCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate",
+		Short: "Check the file; every fault at once",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, _, err := a.load(cmd.Context())
+			if err != nil {
+				return err
+			}
+			p := loaded.Project
+			summary := map[string]any{
+				"valid": true, "files": loaded.Files, "targets": len(p.Targets), "services": len(p.Services),
+				"hosts": len(p.Hosts), "environments": len(p.Environments),
+			}
+			return a.result(summary, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%s is valid: %d targets, %d services, %d hosts, %d environments.\n",
+					loaded.Files[0], len(p.Targets), len(p.Services), len(p.Hosts), len(p.Environments))
+				return err
+			})
+		},
+	}
+}
+
+func configCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "config",
+		Short: "Show what the file says, resolved, as JSON",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, _, err := a.load(cmd.Context())
+			if err != nil {
+				return err
+			}
+			encoder := json.NewEncoder(a.out)
+			encoder.SetEscapeHTML(false)
+			if !a.settings.JSON {
+				encoder.SetIndent("", "  ")
+			}
+			return encoder.Encode(loaded.Project)
+		},
+	}
+}
+
+func fmtCommand(a *app) *cobra.Command {
+	var check bool
+	cmd := &cobra.Command{
+		Use:   "fmt [FILE…]",
+		Short: "Put files into the usual form",
+		Long:  "fmt rewrites the named files, or dray.hcl and *.dray.hcl here. \"-\" is stdin to stdout.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = ownFiles()
+			}
+			changed := []string{}
+			for _, name := range args {
+				different, err := a.format(name, check)
+				if err != nil {
+					return err
+				}
+				if different {
+					changed = append(changed, name)
+				}
+			}
+			if slices.Equal(args, []string{"-"}) {
+				return nil
+			}
+			err := a.result(changed, func(w io.Writer) error {
+				for _, name := range changed {
+					fmt.Fprintln(w, name)
+				}
+				return nil
+			})
+			if err == nil && check && len(changed) > 0 {
+				return &exitError{code: exitFailed, failure: failure(fmt.Sprintf("%d files are not in the usual form", len(changed)), "dray fmt")}
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "change nothing; fail if something would change")
+	return cmd
+}
+
+func ownFiles() []string {
+	files, _ := filepath.Glob("*.dray.hcl") // the pattern is sound
+	if _, err := os.Stat("dray.hcl"); err == nil {
+		files = append([]string{"dray.hcl"}, files...)
+	}
+	return files
+}
+
+// format rewrites one file and tells whether it changed.
+func (a *app) format(name string, check bool) (bool, error) {
+	var src []byte
+	var err error
+	if name == "-" {
+		src, err = io.ReadAll(os.Stdin)
+	} else {
+		src, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return false, fmt.Errorf("formatting: %w", err)
+	}
+	formatted, diags := config.Format(name, src)
+	if diags.HasErrors() {
+		a.showDiagnostics(diags)
+		return false, &exitError{code: exitFailed}
+	}
+	if name == "-" {
+		_, err := a.out.Write(formatted)
+		return false, err
+	}
+	if bytes.Equal(src, formatted) || check {
+		return !bytes.Equal(src, formatted), nil
+	}
+	return true, replaceFile(name, formatted)
+}
+
+// replaceFile writes a file anew, whole or not at all, with its old mode.
+func replaceFile(name string, content []byte) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".dray-fmt-*")
+	if err != nil {
+		return fmt.Errorf("formatting %s: %w", name, err)
+	}
+	defer os.Remove(f.Name()) // after the rename there is nothing left to remove
+	_, err = f.Write(content)
+	for _, step := range []func() error{func() error { return f.Chmod(info.Mode()) }, f.Sync, f.Close} {
+		if err == nil {
+			err = step()
+		}
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return fmt.Errorf("formatting %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dray/deploy"
+	"dray/pipeline"
+	"dray/targets/api"
+)
+
+// historyLine is one deployment, with the hosts that tell of it.
+type historyLine struct {
+	api.Record
+	Hosts []string `json:"hosts"`
+}
+
+func historyCommand(a *app) *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "history ENV",
+		Short: "Who brought what to an environment, when, and how it ended",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				var lines []historyLine
+				for _, h := range fleet.Hosts() {
+					records, err := h.Client.Environment(p.project.Name, env.Name).History(cmd.Context(), limit)
+					if err != nil {
+						return &deploy.HostError{Host: h.Name, Err: err}
+					}
+					lines = mergeHistory(lines, h.Name, records)
+				}
+				return a.result(lines, func(w io.Writer) error { return printHistory(w, lines) })
+			})
+		},
+	}
+	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "newest deployments to show")
+	return cmd
+}
+
+// mergeHistory joins the records of one deployment from several hosts that
+// tell the same.
+func mergeHistory(lines []historyLine, host string, records []api.Record) []historyLine {
+	for _, r := range records {
+		i := slices.IndexFunc(lines, func(l historyLine) bool {
+			return l.Deployment == r.Deployment && l.Result == r.Result
+		})
+		if i >= 0 {
+			lines[i].Hosts = append(lines[i].Hosts, host)
+			continue
+		}
+		lines = append(lines, historyLine{Record: r, Hosts: []string{host}})
+	}
+	slices.SortStableFunc(lines, func(a, b historyLine) int { return b.Started.Compare(a.Started) })
+	return lines
+}
+
+func printHistory(w io.Writer, lines []historyLine) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
+	fmt.Fprintln(tw, "WHEN\tRELEASE\tWHAT\tRESULT\tTOOK\tWHO\tHOSTS\tSOURCE\tNOTE")
+	for _, l := range lines {
+		release := fmt.Sprint(l.Release)
+		if l.From != 0 && l.From != l.Release {
+			release = fmt.Sprintf("%d → %d", l.From, l.Release)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Started.Local().Format(time.DateTime), release, l.Kind, l.Result,
+			seconds(l.Ended.Sub(l.Started).Seconds()), l.Actor.User+"@"+l.Actor.Machine, strings.Join(l.Hosts, ","), sourceNote(l.Source), historyNote(l.Record))
+	}
+	return tw.Flush()
+}
+
+func sourceNote(s pipeline.Source) string {
+	text := s.Commit[:min(7, len(s.Commit))]
+	if s.Dirty {
+		text += "+"
+	}
+	return orWord(text, "-")
+}
+
+func historyNote(r api.Record) string {
+	note := r.Reason
+	if r.Approval != nil {
+		note = join(note, "approved by "+r.Approval.By.User)
+	}
+	if len(r.Skipped) > 0 {
+		note = join(note, "without "+strings.Join(r.Skipped, ", "))
+	}
+	return note
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"dray/deploy/ssh"
+	"dray/pipeline"
+	"dray/pipeline/config"
+	"dray/targets/api"
+)
+
+func hostCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "host", Short: "Trust, prepare and check hosts"}
+	cmd.AddCommand(hostTrustCommand(a), hostSetupCommand(a), hostCheckCommand(a))
+	return cmd
+}
+
+func hostTrustCommand(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "trust HOST…",
+		Short: "Confirm hosts' keys and write them to dray.lock.hcl",
+		Long: `trust asks hosts for their keys and shows the fingerprints. Compare them with
+the hosts' consoles (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub). What is
+confirmed goes into dray.lock.hcl, which belongs into the repository.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			for _, name := range args {
+				if err := p.trust(cmd.Context(), name, yes); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func (p *project) trust(ctx context.Context, name string, yes bool) error {
+	host, err := p.host(name)
+	if err != nil {
+		return err
+	}
+	keys, err := ssh.ScanHostKeys(ctx, p.connector.options(*host))
+	if err != nil {
+		return err
+	}
+	key := keys[0]
+	fmt.Fprintf(p.app.errOut, "%s (%s) shows %s %s\n", name, key.Address, key.Type(), key.Fingerprint())
+	if !yes && !confirm("Is that the host's key? Type its name to trust it: ", name) {
+		return &exitError{code: exitRefused, failure: failure("the key of "+name+" was not confirmed", "dray host trust "+name)}
+	}
+	if err := p.lock.SetHostKey(name, key.Text()); err != nil {
+		return err
+	}
+	if err := p.lock.Write(); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.app.out, "%s is trusted: its key is in %s.\n", name, filepath.Base(p.lock.Path()))
+	return nil
+}
+
+func (p *project) host(name string) (*pipeline.Host, error) {
+	if h := p.project.Hosts[name]; h != nil {
+		return h, nil
+	}
+	return nil, fmt.Errorf("no host %q; declared: %s", name, strings.Join(sortedNames(p.project.Hosts), ", "))
+}
+
+// hostReport is what host check says of one host.
+type hostReport struct {
+	Name  string    `json:"name"`
+	Error string    `json:"error,omitempty"`
+	Next  string    `json:"next,omitempty"`
+	Host  *api.Host `json:"host,omitempty"`
+}
+
+func hostSetupCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "setup [HOST…]",
+		Short: "Bring dray's agent to hosts; deploying does it too",
+		RunE:  func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args) },
+	}
+}
+
+func hostCheckCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [HOST…]",
+		Short: "See whether hosts can be reached and used",
+		RunE:  func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args) },
+	}
+}
+
+// checkHosts connects to hosts side by side and says what each is.
+func (a *app) checkHosts(ctx context.Context, names []string) error {
+	p, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if len(names) == 0 {
+		names = sortedNames(p.project.Hosts)
+	}
+	reports := make([]hostReport, len(names))
+	var group sync.WaitGroup
+	for i, name := range names {
+		host, err := p.host(name)
+		if err != nil {
+			return err
+		}
+		group.Go(func() { reports[i] = p.checkHost(ctx, host) })
+	}
+	group.Wait()
+	if err := a.result(reports, func(w io.Writer) error { return printHosts(w, reports) }); err != nil {
+		return err
+	}
+	for _, r := range reports {
+		if r.Error != "" {
+			return &exitError{code: exitFailed, failure: failure("not every host can be used", r.Next)}
+		}
+	}
+	return nil
+}
+
+func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport {
+	r := hostReport{Name: host.Name}
+	connected, err := p.connector.Connect(ctx, *host, p.app.view)
+	if err == nil {
+		r.Host, err = connected.Client.Host(ctx)
+	}
+	if err != nil {
+		e, _ := explain(err)
+		r.Error, r.Next = e.Text, e.Next
+	}
+	return r
+}
+
+func printHosts(w io.Writer, reports []hostReport) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
+	fmt.Fprintln(tw, "HOST\tSYSTEM\tKERNEL\tARCH\tCPUS\tMEMORY FREE\tDISK FREE\tCGROUPS\tSTARTS AT BOOT\tDRAYD")
+	for _, r := range reports {
+		if h := r.Host; h != nil {
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%s\t%s\tv%d %s\t%t\t%s\n", r.Name, h.OS, h.Kernel, h.Arch, h.CPUs,
+				byteCount(h.MemoryFree), byteCount(h.DiskFree), h.CgroupVersion, strings.Join(h.Limits, ","), h.StartsAtBoot, h.Version)
+		}
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, r := range reports {
+		if r.Error != "" {
+			fmt.Fprintf(w, "✗ %s\n", strings.ReplaceAll(r.Error, "\n", "\n  "))
+		}
+	}
+	return nil
+}
+
+// askPassphrase asks for the passphrase of a key at the terminal.
+func askPassphrase(keyFile string) ([]byte, error) {
+	if !isTerminal(os.Stdin) || !isTerminal(os.Stderr) {
+		return nil, errors.New("it has a passphrase and there is no terminal to ask for it; add it to the agent: ssh-add " + keyFile)
+	}
+	fmt.Fprintf(os.Stderr, "Passphrase of %s: ", keyFile)
+	defer fmt.Fprintln(os.Stderr)
+	return term.ReadPassword(int(os.Stdin.Fd()))
+}
+
+// showDiagnostics prints what is wrong with the file.
+func (a *app) showDiagnostics(diags config.Diagnostics) {
+	if a.settings.JSON {
+		_ = diags.RenderJSON(a.out) // there is nobody left to tell
+		return
+	}
+	width, _, err := term.GetSize(int(os.Stderr.Fd()))
+	if err != nil {
+		width = 100
+	}
+	_ = diags.Render(a.errOut, width, isTerminal(os.Stderr) && os.Getenv("NO_COLOR") == "") // as above
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+func logsCommand(a *app) *cobra.Command {
+	var follow, times bool
+	var tail, since, until string
+	var release int
+	cmd := &cobra.Command{
+		Use:   "logs ENV [SERVICE[/INDEX]]",
+		Short: "Show what containers wrote",
+		Args:  cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			query := url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {tail}}
+			setBool(query, "follow", follow)
+			setBool(query, "timestamps", times)
+			if since != "" {
+				query.Set("since", since)
+			}
+			if until != "" {
+				query.Set("until", until)
+			}
+			service := ""
+			if len(args) == 2 {
+				service = args[1]
+			}
+			return a.logs(cmd.Context(), args[0], service, release, query)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes")
+	flags.StringVarP(&tail, "tail", "n", "100", "last lines of each container, or \"all\"")
+	flags.BoolVarP(&times, "timestamps", "t", false, "show when each line was written")
+	flags.StringVar(&since, "since", "", "only from then on (a time, or 10m)")
+	flags.StringVar(&until, "until", "", "only up to then")
+	flags.IntVar(&release, "release", 0, "of that release, instead of what runs")
+	return cmd
+}
+
+func setBool(q url.Values, name string, value bool) {
+	if value {
+		q.Set(name, "1")
+	}
+}
+
+func (a *app) logs(ctx context.Context, env, service string, release int, query url.Values) error {
+	p, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	containers, err := p.find(ctx, env, service)
+	if err != nil {
+		return err
+	}
+	containers = chooseLogs(containers, release)
+	if len(containers) == 0 {
+		return p.nothing(env, service)
+	}
+	a.view.Close()
+	a.view = discardView{}
+	var mu sync.Mutex
+	var group errgroup.Group
+	for _, c := range containers {
+		prefix := ""
+		if len(containers) > 1 {
+			prefix = fmt.Sprintf("%s %s | ", c.engine.host, c.instance())
+		}
+		group.Go(func() error {
+			out := &prefixWriter{mu: &mu, out: os.Stdout, prefix: prefix}
+			errOut := &prefixWriter{mu: &mu, out: os.Stderr, prefix: prefix}
+			err := c.engine.logs(ctx, c.ID, query, false, out, errOut)
+			return errors.Join(err, out.flush(), errOut.flush())
+		})
+	}
+	return group.Wait()
+}
+
+// chooseLogs keeps the containers of one release: the named one, or the newest
+// of each instance.
+func chooseLogs(containers []listed, release int) []listed {
+	newest := map[string]int{}
+	of := func(c *listed) int {
+		n, _ := strconv.Atoi(c.Labels["dray.release"]) // a container without a number counts as 0
+		return n
+	}
+	for i := range containers {
+		c := &containers[i]
+		if c.State == "running" || newest[c.engine.host+c.instance()] == 0 {
+			newest[c.engine.host+c.instance()] = max(newest[c.engine.host+c.instance()], of(c))
+		}
+	}
+	var out []listed
+	for i := range containers {
+		c := &containers[i]
+		if release == of(c) || (release == 0 && of(c) == newest[c.engine.host+c.instance()]) {
+			out = append(out, *c)
+		}
+	}
+	return out
+}
+
+// prefixWriter writes whole lines, each behind a prefix, one writer at a time.
+type prefixWriter struct {
+	mu     *sync.Mutex
+	out    io.Writer
+	prefix string
+	rest   []byte
+}
+
+func (w *prefixWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
+		if !ok {
+			return len(p), nil
+		}
+		if err := w.line(line); err != nil {
+			return 0, err
+		}
+		w.rest = rest
+	}
+}
+
+func (w *prefixWriter) line(line []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err := fmt.Fprintf(w.out, "%s%s\n", w.prefix, line)
+	return err
+}
+
+func (w *prefixWriter) flush() error {
+	if len(w.rest) == 0 {
+		return nil
+	}
+	defer func() { w.rest = nil }()
+	return w.line(w.rest)
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"dray/deploy"
+	"dray/pipeline/event"
+)
+
+func psCommand(a *app) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "ps [ENV]",
+		Short: "List the containers on the hosts",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			envs, err := p.chosen(args)
+			if err != nil {
+				return err
+			}
+			views := p.look(cmd.Context(), envs)
+			var hosts []hostView
+			for _, v := range views {
+				hosts = append(hosts, v.Hosts...)
+			}
+			return a.result(hosts, func(w io.Writer) error { return printPs(w, hosts, all) })
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "those kept for rollback, too")
+	return cmd
+}
+
+func printPs(w io.Writer, hosts []hostView, all bool) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
+	fmt.Fprintln(tw, "ENV\tHOST\tINSTANCE\tRELEASE\tSTATE\tHEALTH\tSERVING\tRESTARTS\tADDRESS\tIMAGE")
+	for _, h := range hosts {
+		if h.Error != "" {
+			fmt.Fprintf(tw, "%s\t%s\t(%s)\n", h.Environment, h.Host, h.Error)
+			continue
+		}
+		for _, i := range h.State.Instances {
+			if !all && i.State != "running" && (h.State.Current == nil || i.Release != h.State.Current.Number) {
+				continue
+			}
+			serving := "-"
+			if i.Serving {
+				serving = "yes"
+			}
+			state := i.State
+			if i.State == "running" {
+				state += " " + since(i.Started)
+			}
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\t%s\n", h.Environment, h.Host, i.Instance, i.Release,
+				state, i.Health, serving, i.Restarts, orWord(i.Address, "-"), shortDigest(i.Image))
+		}
+	}
+	return tw.Flush()
+}
+
+// find lists the containers of an environment, of one service ("web") or of
+// one instance ("web/2"), over all hosts.
+func (p *project) find(ctx context.Context, envName, service string) ([]listed, error) {
+	env, err := p.environment(envName)
+	if err != nil {
+		return nil, err
+	}
+	labels := []string{"dray.project=" + p.project.Name, "dray.environment=" + env.Name}
+	name, index, exact := strings.Cut(service, "/")
+	if service != "" {
+		if env.Services[name] == nil {
+			return nil, fmt.Errorf("no service %q in %s; declared: %s", name, env.Name, strings.Join(sortedNames(env.Services), ", "))
+		}
+		labels = append(labels, "dray.service="+name)
+	}
+	if _, err := strconv.Atoi(index); exact && err != nil {
+		return nil, fmt.Errorf("instance %q: write it as %s/1", service, name)
+	} else if exact {
+		labels = append(labels, "dray.instance="+service)
+	}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	var found []listed
+	var errs []error
+	for _, hostName := range env.Hosts {
+		group.Go(func() {
+			got, err := p.findOn(ctx, hostName, labels)
+			mu.Lock()
+			defer mu.Unlock()
+			found = append(found, got...)
+			if err != nil {
+				errs = append(errs, &deploy.HostError{Host: hostName, Err: err})
+			}
+		})
+	}
+	group.Wait()
+	slices.SortFunc(found, func(a, b listed) int {
+		return strings.Compare(a.instance()+a.engine.host, b.instance()+b.engine.host)
+	})
+	return found, errors.Join(errs...)
+}
+
+func (p *project) findOn(ctx context.Context, hostName string, labels []string) ([]listed, error) {
+	host, err := p.connector.Connect(ctx, *p.project.Hosts[hostName], event.Discard)
+	if err != nil {
+		return nil, err
+	}
+	return p.connector.engineOf(ctx, host).list(ctx, labels...)
+}
+
+// findRunning is the first running container that find gives.
+func (p *project) findRunning(ctx context.Context, env, service string) (*listed, error) {
+	found, err := p.find(ctx, env, service)
+	if i := slices.IndexFunc(found, func(c listed) bool { return c.State == "running" }); i >= 0 {
+		return &found[i], nil // another host's failure does not matter here
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, p.nothing(env, service)
+}
+
+func (p *project) nothing(env, service string) error {
+	return &exitError{code: exitFailed, failure: failure(
+		join("nothing of", orWord(service, p.project.Name), "runs in", env), "dray status "+env)}
+}

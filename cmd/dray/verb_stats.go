@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+// usage is what one container uses.
+type usage struct {
+	Host     string  `json:"host"`
+	Instance string  `json:"instance"`
+	CPU      float64 `json:"cpu"`    // percent of one core
+	Memory   uint64  `json:"memory"` // bytes
+	Limit    uint64  `json:"limit"`  // bytes
+	Pids     uint64  `json:"pids"`
+	Received uint64  `json:"received"` // bytes since the start
+	Sent     uint64  `json:"sent"`
+}
+
+func statsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "stats ENV [SERVICE]",
+		Short: "What containers use: CPU, memory, processes, network",
+		Args:  cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			service := ""
+			if len(args) == 2 {
+				service = args[1]
+			}
+			found, err := p.find(cmd.Context(), args[0], service)
+			if err != nil {
+				return err
+			}
+			var running []listed
+			for _, c := range found {
+				if c.State == "running" {
+					running = append(running, c)
+				}
+			}
+			usages := make([]usage, len(running))
+			group, ctx := errgroup.WithContext(cmd.Context())
+			for i, c := range running {
+				group.Go(func() error {
+					var s container.StatsResponse
+					if err := c.engine.get(ctx, "/containers/"+c.ID+"/stats?stream=0", &s); err != nil {
+						return err
+					}
+					usages[i] = usageOf(&c, &s)
+					return nil
+				})
+			}
+			if err := group.Wait(); err != nil {
+				return err
+			}
+			return a.result(usages, func(w io.Writer) error { return printStats(w, usages) })
+		},
+	}
+}
+
+func usageOf(c *listed, s *container.StatsResponse) usage {
+	u := usage{Host: c.engine.host, Instance: c.instance(), Memory: s.MemoryStats.Usage, Limit: s.MemoryStats.Limit, Pids: s.PidsStats.Current}
+	passed := s.Read.Sub(s.PreRead).Seconds()
+	if used := float64(s.CPUStats.CPUUsage.TotalUsage) - float64(s.PreCPUStats.CPUUsage.TotalUsage); passed > 0 && used > 0 {
+		u.CPU = used / 1e9 / passed * 100
+	}
+	for _, n := range s.Networks {
+		u.Received += n.RxBytes
+		u.Sent += n.TxBytes
+	}
+	return u
+}
+
+func printStats(w io.Writer, usages []usage) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
+	fmt.Fprintln(tw, "HOST\tINSTANCE\tCPU\tMEMORY\tLIMIT\tPIDS\tRECEIVED\tSENT")
+	for _, u := range usages {
+		limit := "-"
+		if u.Limit > 0 && u.Limit < 1<<50 {
+			limit = byteCount(int64(u.Limit))
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%.1f%%\t%s\t%s\t%d\t%s\t%s\n", u.Host, u.Instance, u.CPU,
+			byteCount(int64(u.Memory)), limit, u.Pids, byteCount(int64(u.Received)), byteCount(int64(u.Sent)))
+	}
+	return tw.Flush()
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dray/deploy"
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+func taskCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "task", Short: "Run a task by hand, or see how it went"}
+	cmd.AddCommand(taskRunCommand(a), taskListCommand(a))
+	return cmd
+}
+
+func taskRunCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "run ENV NAME [-- COMMAND…]",
+		Short:   "Run a task of the current release; its exit code becomes dray's",
+		Example: "  dray task run prod migrate\n  dray task run prod migrate -- bin/migrate --dry-run",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				h := fleet.Hosts()[0]
+				show := event.Func(func(e event.Event) {
+					if e.Type == event.Output && !a.settings.JSON {
+						fmt.Fprintln(a.out, e.Text)
+						return
+					}
+					a.view.Emit(e)
+				})
+				run, err := h.Client.Environment(p.project.Name, env.Name).RunTask(cmd.Context(), args[1], api.RunTask{Actor: a.actor(), Command: args[2:]}, show)
+				if err != nil {
+					return &deploy.HostError{Host: h.Name, Err: err}
+				}
+				if run.TimedOut || run.ExitCode != 0 {
+					return &exitError{code: max(run.ExitCode, 1), failure: failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, orWord(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), "")}
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func taskListCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list ENV",
+		Short: "The tasks of an environment, with their last runs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				tasks, err := fleet.Hosts()[0].Client.Environment(p.project.Name, env.Name).Tasks(cmd.Context(), 5)
+				if err != nil {
+					return err
+				}
+				return a.result(tasks, func(w io.Writer) error {
+					tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
+					fmt.Fprintln(tw, "TASK\tNEXT\tLAST RUN\tBY\tRESULT\tTOOK")
+					for _, t := range tasks {
+						printTask(tw, t)
+					}
+					return tw.Flush()
+				})
+			})
+		},
+	}
+}
+
+func printTask(w io.Writer, t api.TaskStatus) {
+	next := "-"
+	if !t.Next.IsZero() {
+		next = t.Next.Local().Format(time.DateTime)
+	}
+	if len(t.Runs) == 0 {
+		fmt.Fprintf(w, "%s\t%s\tnever\n", t.Name, next)
+	}
+	for _, r := range t.Runs {
+		result := "ok"
+		switch {
+		case r.Ended.IsZero():
+			result = "running"
+		case r.TimedOut:
+			result = "timed out"
+		case r.ExitCode != 0:
+			result = fmt.Sprintf("exit code %d", r.ExitCode)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, next, r.Started.Local().Format(time.DateTime), r.Trigger, result, seconds(r.Ended.Sub(r.Started).Seconds()))
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dray/pipeline/event"
+)
+
+// row is one stage on the terminal: a build, a push, or a rollout with a line
+// for each of its hosts.
+type row struct {
+	key      string
+	name     string // build, push, verify, or the environment
+	subject  string
+	began    time.Time
+	progress meter
+	steps    int
+	cached   int
+	now      string // what it does
+	hosts    []*hostRow
+	ended    *event.Event
+}
+
+// hostRow is one host of a rollout.
+type hostRow struct {
+	name      string
+	state     string
+	progress  meter
+	received  int64
+	instances []instanceState
+}
+
+type instanceState struct{ name, state, note string }
+
+func newRow(key string, e event.Event) *row {
+	name, subject := e.Stage, rowSubject(e)
+	if e.Environment != "" && e.Stage != "verify" && e.Stage != "task" {
+		name, subject = e.Environment, ""
+	}
+	return &row{key: key, name: name, subject: subject, began: e.Time}
+}
+
+// take keeps what an event tells.
+func (r *row) take(e event.Event) {
+	if e.Host != "" {
+		r.host(e.Host).take(e)
+		return
+	}
+	switch e.Type {
+	case event.Progress:
+		r.progress.set(e)
+		r.now = e.Text
+	case event.StepFinished:
+		r.steps++
+		if e.Cached {
+			r.cached++
+		}
+		r.now = e.Text
+	case event.Output:
+		r.now = e.Text
+	}
+}
+
+func (r *row) end(e event.Event) { r.ended = &e }
+
+func (r *row) host(name string) *hostRow {
+	for _, h := range r.hosts {
+		if h.name == name {
+			return h
+		}
+	}
+	h := &hostRow{name: name}
+	r.hosts = append(r.hosts, h)
+	slices.SortFunc(r.hosts, func(a, b *hostRow) int { return strings.Compare(a.name, b.name) })
+	return h
+}
+
+func (h *hostRow) take(e event.Event) {
+	switch e.Type {
+	case event.HostState:
+		h.state = e.State
+		if e.State == event.Prepared {
+			h.received = e.Done
+			h.progress = meter{}
+		}
+	case event.Progress:
+		h.progress.set(e)
+	case event.InstanceState:
+		for i := range h.instances {
+			if h.instances[i].name == e.Instance {
+				h.instances[i].state, h.instances[i].note = e.State, e.Text
+				return
+			}
+		}
+		h.instances = append(h.instances, instanceState{e.Instance, e.State, e.Text})
+		slices.SortFunc(h.instances, func(a, b instanceState) int { return strings.Compare(a.name, b.name) })
+	}
+}
+
+// text draws the row as it is at now, each line with its newline.
+func (r *row) text(v *terminalView, now time.Time) string {
+	clock := now.Sub(r.began).Seconds()
+	if r.ended != nil {
+		clock = r.ended.Took
+	}
+	if len(r.hosts) > 0 {
+		return r.rollout(v, clock)
+	}
+	line := fmt.Sprintf("%-6s %-8s ", v.paint(bold, fmt.Sprintf("%-6s", r.name)), r.subject)
+	switch {
+	case r.ended != nil && r.ended.Error != "":
+		return line + v.paint(red, "✗ failed") + "  " + seconds(clock) + "\n"
+	case r.ended != nil:
+		return line + v.paint(green, "✓ ") + join(r.summary(), shortDigest(r.ended.Digest)) + "  " + seconds(clock) + "\n"
+	}
+	return line + join(r.progress.bar(), r.progress.amount(), seconds(clock), v.paint(dim, r.now)) + "\n"
+}
+
+func (r *row) summary() string {
+	if r.steps == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d steps, %d cached", r.steps, r.cached)
+}
+
+// rollout draws a line for each host.
+func (r *row) rollout(v *terminalView, clock float64) string {
+	var b strings.Builder
+	name := r.name
+	for i, h := range r.hosts {
+		end := ""
+		if i == len(r.hosts)-1 {
+			end = seconds(clock)
+		}
+		fmt.Fprintf(&b, "%s %-8s %s\n", v.paint(bold, fmt.Sprintf("%-6s", name)), h.name, join(h.text(v), end))
+		name = ""
+	}
+	return b.String()
+}
+
+func (h *hostRow) text(v *terminalView) string {
+	var parts []string
+	if len(h.instances) == 0 || h.progress.total > 0 {
+		parts = append(parts, v.paint(dim, h.state), h.progress.bar(), h.progress.amount())
+	}
+	for _, i := range h.instances {
+		parts = append(parts, i.name+" "+v.instance(i))
+	}
+	if h.received > 0 {
+		parts = append(parts, v.paint(dim, byteCount(h.received)+" sent"))
+	}
+	return join(parts...)
+}
+
+func (v *terminalView) instance(i instanceState) string {
+	switch i.state {
+	case event.Healthy, event.Switched, event.Staged, event.Stopped, event.Draining:
+		return v.paint(green, "✓ "+i.state)
+	case event.Unhealthy, event.Failed:
+		return v.paint(red, "✗ "+i.state)
+	case event.Reverted:
+		return v.paint(yellow, "↩ "+i.state)
+	}
+	return "▸ " + join(i.state, i.note)
+}
+
+// meter measures something that moves.
+type meter struct {
+	done, total int64
+	unit        string
+	began       time.Time
+	from        int64 // amount at began
+}
+
+func (m *meter) set(e event.Event) {
+	if m.began.IsZero() || e.Done < m.done {
+		m.began, m.from = e.Time, e.Done
+	}
+	m.done, m.total, m.unit = e.Done, e.Total, e.Unit
+}
+
+const barWidth = 16
+
+func (m *meter) bar() string {
+	if m.total <= 0 {
+		return ""
+	}
+	filled := int(min(m.done, m.total) * barWidth / m.total)
+	return "[" + strings.Repeat("█", filled) + strings.Repeat("·", barWidth-filled) + "]"
+}
+
+// amount says how much of how much, how fast, and how long it takes yet.
+func (m *meter) amount() string {
+	if m.total <= 0 {
+		return ""
+	}
+	if m.unit != "bytes" {
+		return fmt.Sprintf("%d/%d", m.done, m.total)
+	}
+	text := byteCount(m.done) + " of " + byteCount(m.total)
+	passed := time.Since(m.began).Seconds()
+	if rate := float64(m.done-m.from) / max(passed, 0.001); passed > 0.3 && rate > 1 {
+		text += fmt.Sprintf(", %s/s, %s left", byteCount(int64(rate)), seconds(float64(m.total-m.done)/rate))
+	}
+	return text
+}

@@ -1,0 +1,63 @@
+#!/bin/sh
+# The main job, for real: four hosts on this machine, one image, three
+# environments. "demo.sh up" and "demo.sh down"; make demo and make demo-down
+# call it.
+set -eu
+cd "$(dirname "$0")/.."
+root=$PWD
+PATH=$root/bin:$PATH
+export DRAY_DATA_DIR="$root/.cache/demo"
+lab() { "$root/bin/lab" --name demo "$@"; }
+
+case ${1:-up} in
+down)
+  dray builder stop >/dev/null 2>&1 || true
+  lab down
+  rm -rf "$DRAY_DATA_DIR"
+  echo "The demo is gone."
+  exit
+  ;;
+up) ;;
+*)
+  echo "usage: demo.sh up|down" >&2
+  exit 2
+  ;;
+esac
+
+if [ "$(id -u)" != 0 ]; then
+  echo "The demo makes hosts out of namespaces, which takes root: sudo make demo" >&2
+  exit 1
+fi
+lab up --hosts d1,t1,p1,p2
+lab env >"$root/.cache/demo.env"
+# shellcheck disable=SC1091 # made a line ago
+. "$root/.cache/demo.env"
+export DRAY_MIRRORS="docker.io=$DRAY_LAB_MIRROR"
+
+cd "$root/examples/web"
+dray ship
+echo
+dray status
+echo
+for host in d1 t1 p1 p2; do
+  address=$(sed -n "s|^# $host	.*@\([^:]*\).*|\1|p" "$root/.cache/demo.env")
+  printf '%s  http://%s/version  ' "$host" "$address"
+  curl -fsS --max-time 5 "http://$address/version"
+done
+
+cat <<TEXT
+
+The lab is up. Try, in examples/web, after
+  export PATH=$root/bin:\$PATH DRAY_DATA_DIR=$DRAY_DATA_DIR DRAY_MIRRORS=$DRAY_MIRRORS
+  . $root/.cache/demo.env
+these:
+  dray deploy dev --var version=2.0    a change, in dev only
+  dray status                          what runs where, what waits
+  dray promote dev test                the same digest, to test
+  dray promote prod                    and to prod, without a lost request
+  dray rollback prod                   back again
+  dray logs prod web -f                what the containers write
+  dray exec -it dev web -- sh          look inside one
+  dray ps; dray stats prod; dray history prod
+make demo-down removes every trace.
+TEXT

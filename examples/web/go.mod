@@ -1,0 +1,3 @@
+module example/web
+
+go 1.26

@@ -1,6 +1,7 @@
-// Package secret holds secret values and finds them: in the environment, in
-// files, from a command. A Value never prints itself; Redactor keeps values
-// out of text that other programs wrote.
+// Package secret holds secret values and finds them on the deployer's machine:
+// in files beside the project, in the environment, from a command (Source). A
+// Value never prints itself; Version names one without telling it; Redactor
+// keeps values out of text that other programs wrote.
 package secret
 
 import "log/slog"

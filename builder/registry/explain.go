@@ -34,7 +34,7 @@ func explain(host string, err error) error {
 		return err
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Errorf("%s does not speak HTTPS: %w (allow plain HTTP with insecure = true in the registry block): %w", host, errPlain, err)
+		return fmt.Errorf("%s does not speak HTTPS, and images and credentials travel in the clear to this machine only: %w: %w", host, errPlain, err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, errPlain) {
 		return err
@@ -67,7 +67,7 @@ type guarded struct {
 
 func (g *guarded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme == "http" && !g.insecure && !isLoopback(r.URL.Hostname()) {
-		return nil, fmt.Errorf("%s does not speak HTTPS: %w (allow it with insecure = true in the registry block)", r.URL.Host, errPlain)
+		return nil, fmt.Errorf("%s does not speak HTTPS: %w", r.URL.Host, errPlain)
 	}
 	return g.base.RoundTrip(r)
 }

@@ -58,6 +58,9 @@ func (s *Store) GC(ctx context.Context, keep time.Duration) (freed int64, err er
 
 func (s *Store) abortStale(ctx context.Context, before time.Time) error {
 	statuses, err := s.content.ListStatuses(ctx)
+	if errdefs.IsNotFound(err) {
+		return nil // one ended while they were listed; the next run sees the others
+	}
 	if err != nil {
 		return fmt.Errorf("listing unfinished writes: %w", err)
 	}

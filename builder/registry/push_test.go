@@ -172,7 +172,7 @@ func TestPlainHTTPNeedsLeave(t *testing.T) {
 		}
 		return registry.Push(t.Context(), near.Source(), img.Index.Digest, ref, registry.PushOptions{Keychain: noLogin, Insecure: insecure}, event.Discard)
 	}
-	if err := push(false); err == nil || !strings.Contains(err.Error(), "insecure = true") {
+	if err := push(false); err == nil || !strings.Contains(err.Error(), "in the clear") {
 		t.Errorf("without leave: %v", err)
 	}
 	if err := push(true); err != nil {

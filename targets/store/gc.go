@@ -144,8 +144,8 @@ func (s *Store) sweepContent(ctx context.Context, live map[string]bool) (freed i
 		freed += size
 	}
 	statuses, err := s.content.ListStatuses(ctx)
-	if err != nil {
-		return freed, err
+	if err := ignoreMissing(err); err != nil {
+		return freed, err // a download that ends while they are listed is reported missing: the next run sees the others
 	}
 	for _, st := range statuses {
 		if live[strings.TrimPrefix(st.Ref, "pull-")] || time.Since(st.UpdatedAt) < resumable {

@@ -5,16 +5,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
-	"maps"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +16,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/docker/cli/cli/config"
 
 	"dray/builder"
 	"dray/pipeline"
@@ -303,73 +294,6 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-func TestFailures(t *testing.T) {
-	l := useLab(t)
-	at := pipeline.Pos{File: "Dockerfile", Line: 0, Column: 1}
-	line := func(n int) pipeline.Pos { p := at; p.Line = n; return p }
-	for _, tc := range []struct {
-		name   string
-		docker string
-		change func(*builder.Request)
-		at     pipeline.Pos
-		reason string
-		step   string
-		output []string
-		exit   int
-		fault  string
-	}{
-		{
-			name: "no Dockerfile", change: func(r *builder.Request) { r.Target.Dockerfile = "Dockerfil" },
-			at: pipeline.Pos{File: "dray.hcl", Line: 3}, reason: "no Dockerfile at Dockerfil: no such file or directory",
-		},
-		{
-			name: "no context", change: func(r *builder.Request) { r.Target.Context = "nowhere" },
-			at: pipeline.Pos{File: "dray.hcl", Line: 3}, reason: "no context folder nowhere: no such file or directory",
-		},
-		{
-			name: "unknown instruction", docker: "FROM busybox\n\nCOPPY a b\n",
-			at: line(3), reason: "unknown instruction: COPPY (did you mean COPY?)", fault: "COPPY a b",
-		},
-		{
-			name: "failing step", docker: "FROM busybox\nRUN echo one; \\\n    echo two >&2; sh -c 'exit 7'\n",
-			at: line(2), reason: "the command failed with exit code 7", exit: 7, output: []string{"one", "two"}, step: "[2/2] RUN echo one;     echo two >&2; sh -c 'exit 7'",
-			fault: "RUN echo one; \\",
-		},
-		{
-			name: "missing file", docker: "FROM scratch\nCOPY nothing /\n",
-			at: line(2), reason: `"/nothing": not found`, fault: "COPY nothing /",
-		},
-		{
-			name: "unknown base", docker: "FROM nosuchimage:1\n",
-			at: line(1), reason: "nosuchimage", fault: "FROM nosuchimage:1",
-		},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			req := project(t, map[string]string{"Dockerfile": tc.docker})
-			if tc.change != nil {
-				tc.change(&req)
-			}
-			_, err := l.client().Build(t.Context(), req, event.Discard)
-			var f *builder.Failure
-			if !errors.As(err, &f) {
-				t.Fatalf("%T: %v", err, err)
-			}
-			t.Logf("%v\n%s", f, f.Detail())
-			if f.At != tc.at || !strings.Contains(f.Reason, tc.reason) || f.ExitCode != tc.exit || f.Step != tc.step && tc.step != "" {
-				t.Errorf("at %+v, reason %q, exit %d, step %q", f.At, f.Reason, f.ExitCode, f.Step)
-			}
-			slices.Sort(f.Output)
-			if !slices.Equal(f.Output, tc.output) {
-				t.Errorf("output %q, want %q", f.Output, tc.output)
-			}
-			i := slices.IndexFunc(f.Source, func(s builder.SourceLine) bool { return s.Fault })
-			if tc.fault != "" && (i < 0 || f.Source[i].Text != tc.fault) {
-				t.Errorf("source %+v, want %q marked", f.Source, tc.fault)
-			}
-		})
-	}
-}
-
 func TestCancelled(t *testing.T) {
 	l := useLab(t)
 	req := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo started && sleep 60\n"})
@@ -410,80 +334,6 @@ func TestPins(t *testing.T) {
 	if _, err := l.client().Build(t.Context(), req, event.Discard); err == nil {
 		t.Error("a pin to an image that does not exist was ignored")
 	}
-}
-
-// TestSSH forwards an agent of this test to a step.
-func TestSSH(t *testing.T) {
-	l := useLab(t)
-	socket := filepath.Join(t.TempDir(), "agent")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	req := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN --mount=type=ssh,required=true [ -S \"$SSH_AUTH_SOCK\" ] && echo yes > /agent\n"})
-	req.Target.SSH = []pipeline.BuildSSH{{ID: "default", Paths: []string{socket}}}
-	files, _ := open(t, l.mustBuild(req)).files()
-	if files["agent"] != "yes\n" || len(files) != 2 {
-		t.Errorf("files: %v", slices.Sorted(maps.Keys(files)))
-	}
-
-	req.Target.SSH[0].Paths = []string{filepath.Join(t.TempDir(), "none")}
-	var f *builder.Failure
-	if _, err := l.client().Build(t.Context(), req, event.Discard); !errors.As(err, &f) || f.At.Line != 3 {
-		t.Errorf("no agent: %v", err)
-	}
-}
-
-// TestCacheFolder moves a build's cache to another builder through a folder.
-func TestCacheFolder(t *testing.T) {
-	req := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN date +%N > /when\n"})
-	dir := filepath.Join(t.TempDir(), "cache")
-	var built []string
-	for range 2 {
-		l := newLab(t)
-		req.Target.CacheTo = []pipeline.CacheEntry{{Type: "local", Attrs: map[string]string{"dest": dir, "mode": "max"}}}
-		req.Target.CacheFrom = []pipeline.CacheEntry{{Type: "local", Attrs: map[string]string{"src": dir}}}
-		files, _ := open(t, l.mustBuild(req)).files()
-		built = append(built, files["when"])
-	}
-	if built[0] == "" || built[0] != built[1] {
-		t.Errorf("the step ran twice: %q", built)
-	}
-}
-
-// TestCredentials builds from a registry that wants a password.
-func TestCredentials(t *testing.T) {
-	l := useLab(t)
-	target, err := url.Parse(l.mirror.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, password, _ := r.BasicAuth(); user != "u" || password != "p" {
-			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	defer guarded.Close()
-	host := strings.TrimPrefix(guarded.URL, "http://")
-	req := project(t, map[string]string{"Dockerfile": "FROM " + host + "/library/busybox\nCOPY Dockerfile /\n"})
-
-	dir := t.TempDir()
-	config.SetDir(dir)
-	_, err = l.client().Build(t.Context(), req, event.Discard)
-	var f *builder.Failure
-	if !errors.As(err, &f) || !strings.Contains(f.Next, "log in") {
-		t.Errorf("without credentials: %v", err)
-	}
-	login := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, base64.StdEncoding.EncodeToString([]byte("u:p")))
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(login), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l.mustBuild(req)
 }
 
 // TestReproducible builds the same files on two builders that share nothing,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"time"
 
@@ -24,8 +25,16 @@ import (
 // Options says which builder to use and where images go.
 type Options struct {
 	Address  string   // tcp://, unix://, ssh://, docker-container://; the embedded builder when empty
+	TLS      *TLS     // for tcp://
 	Images   string   // absolute folder of the image store
 	Embedded Embedded // how the embedded builder runs
+}
+
+// TLS names the files that secure a connection to tcp://, in PEM.
+type TLS struct {
+	CA         string // of the builder; the system's when empty
+	ServerName string // in the builder's certificate; the address's host when empty
+	Cert, Key  string // of this client, both or none
 }
 
 // Client is a connection to a builder. It is safe for concurrent use; the
@@ -56,7 +65,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 func Dial(ctx context.Context, o Options) (*Client, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer within %s", dialTimeout))
 	defer cancel()
-	conn, err := handshake(ctx, o.Address)
+	conn, err := handshake(ctx, o.Address, o.TLS.options(o.Address)...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the builder at %s: %w", o.Address, err)
 	}
@@ -87,9 +96,27 @@ func newClient(ctx context.Context, conn *client.Client, o Options, embedded boo
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
+func (t *TLS) options(address string) []client.ClientOpt {
+	if t == nil {
+		return nil
+	}
+	name := t.ServerName
+	if u, err := url.Parse(address); name == "" && err == nil {
+		name = u.Hostname()
+	}
+	opts := []client.ClientOpt{client.WithServerConfigSystem(name)}
+	if t.CA != "" {
+		opts = []client.ClientOpt{client.WithServerConfig(name, t.CA)}
+	}
+	if t.Cert != "" || t.Key != "" {
+		opts = append(opts, client.WithCredentials(t.Cert, t.Key))
+	}
+	return opts
+}
+
 // handshake connects and waits for one answer.
-func handshake(ctx context.Context, address string) (*client.Client, error) {
-	conn, err := client.New(ctx, address)
+func handshake(ctx context.Context, address string, opts ...client.ClientOpt) (*client.Client, error) {
+	conn, err := client.New(ctx, address, opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ import (
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // BuildKit's messages need its own codec
 	"github.com/moby/buildkit/util/tracing/detect"
 	"github.com/moby/buildkit/worker"
+	"github.com/moby/buildkit/worker/base"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sync/errgroup"
@@ -190,15 +191,9 @@ func newController(ctx context.Context, o Embedded, closers *undo) (*control.Con
 			"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
 			"gateway.v0":    fromImage,
 		},
-		ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{
-			"registry": registryremotecache.ResolveCacheExporterFunc(sessions, w.RegistryHosts),
-			"local":    localremotecache.ResolveCacheExporterFunc(sessions),
-			"inline":   inlineremotecache.ResolveCacheExporterFunc(),
-		},
-		ResolveCacheImporterFuncs: map[string]remotecache.ResolveCacheImporterFunc{
-			"registry": registryremotecache.ResolveCacheImporterFunc(sessions, w.ContentStore(), w.RegistryHosts),
-			"local":    localremotecache.ResolveCacheImporterFunc(sessions),
-		},
+		ResolveCacheExporterFuncs: cacheExporters(sessions, w),
+		ResolveCacheImporterFuncs: cacheImporters(sessions, w),
+
 		CacheManager:   solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
 		Entitlements:   []string{"network.host"}, // a step's network is the machine's already
 		TraceCollector: detect.Recorder,
@@ -215,6 +210,23 @@ func newController(ctx context.Context, o Embedded, closers *undo) (*control.Con
 	}
 	closers.add(controller.Close)
 	return controller, nil
+}
+
+// cacheExporters are the types that a target's cache-to may name.
+func cacheExporters(sessions *session.Manager, w *base.Worker) map[string]remotecache.ResolveCacheExporterFunc {
+	return map[string]remotecache.ResolveCacheExporterFunc{
+		"registry": registryremotecache.ResolveCacheExporterFunc(sessions, w.RegistryHosts),
+		"local":    localremotecache.ResolveCacheExporterFunc(sessions),
+		"inline":   inlineremotecache.ResolveCacheExporterFunc(),
+	}
+}
+
+// cacheImporters are the types that a target's cache-from may name.
+func cacheImporters(sessions *session.Manager, w *base.Worker) map[string]remotecache.ResolveCacheImporterFunc {
+	return map[string]remotecache.ResolveCacheImporterFunc{
+		"registry": registryremotecache.ResolveCacheImporterFunc(sessions, w.ContentStore(), w.RegistryHosts),
+		"local":    localremotecache.ResolveCacheImporterFunc(sessions),
+	}
 }
 
 // lock elects this process as the folder's one server, or returns ErrBusy.
@@ -253,8 +265,12 @@ func listenUnix(path string) (net.Listener, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if info, err := os.Lstat(dir); err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s must be a folder that only this user can enter", dir)
+	var info unix.Stat_t
+	if err := unix.Lstat(dir, &info); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	if info.Mode&unix.S_IFMT != unix.S_IFDIR || info.Mode&0o077 != 0 || int(info.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("%s must be a folder of this user that nobody else can enter", dir)
 	}
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return nil, err

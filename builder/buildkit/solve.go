@@ -40,6 +40,7 @@ func (c *Client) solveOpt(req builder.Request, src *source, secrets *secretStore
 	}
 	opt := client.SolveOpt{
 		Frontend:      "dockerfile.v0",
+		Internal:      c.embedded, // not kept in a history, which would take as long as a build without work
 		FrontendAttrs: attrs,
 		LocalMounts:   src.mounts,
 		SharedKey:     src.sharedKey,

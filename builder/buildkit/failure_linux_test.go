@@ -1,0 +1,79 @@
+package buildkit
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"dray/builder"
+	"dray/pipeline"
+	"dray/pipeline/event"
+)
+
+func TestFailures(t *testing.T) {
+	l := useLab(t)
+	at := pipeline.Pos{File: "Dockerfile", Line: 0, Column: 1}
+	line := func(n int) pipeline.Pos { p := at; p.Line = n; return p }
+	for _, tc := range []struct {
+		name   string
+		docker string
+		change func(*builder.Request)
+		at     pipeline.Pos
+		reason string
+		step   string
+		output []string
+		exit   int
+		fault  string
+	}{
+		{
+			name: "no Dockerfile", change: func(r *builder.Request) { r.Target.Dockerfile = "Dockerfil" },
+			at: pipeline.Pos{File: "dray.hcl", Line: 3}, reason: "no Dockerfile at Dockerfil: no such file or directory",
+		},
+		{
+			name: "no context", change: func(r *builder.Request) { r.Target.Context = "nowhere" },
+			at: pipeline.Pos{File: "dray.hcl", Line: 3}, reason: "no context folder nowhere: no such file or directory",
+		},
+		{
+			name: "unknown instruction", docker: "FROM busybox\n\nCOPPY a b\n",
+			at: line(3), reason: "unknown instruction: COPPY (did you mean COPY?)", fault: "COPPY a b",
+		},
+		{
+			name: "failing step", docker: "FROM busybox\nRUN echo one; \\\n    echo two >&2; sh -c 'exit 7'\n",
+			at: line(2), reason: "the command failed with exit code 7", exit: 7, output: []string{"one", "two"}, step: "[2/2] RUN echo one;     echo two >&2; sh -c 'exit 7'",
+			fault: "RUN echo one; \\",
+		},
+		{
+			name: "missing file", docker: "FROM scratch\nCOPY nothing /\n",
+			at: line(2), reason: `"/nothing": not found`, fault: "COPY nothing /",
+		},
+		{
+			name: "unknown base", docker: "FROM nosuchimage:1\n",
+			at: line(1), reason: "nosuchimage", fault: "FROM nosuchimage:1",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			req := project(t, map[string]string{"Dockerfile": tc.docker})
+			if tc.change != nil {
+				tc.change(&req)
+			}
+			_, err := l.client().Build(t.Context(), req, event.Discard)
+			var f *builder.Failure
+			if !errors.As(err, &f) {
+				t.Fatalf("%T: %v", err, err)
+			}
+			t.Logf("%v\n%s", f, f.Detail())
+			if f.At != tc.at || !strings.Contains(f.Reason, tc.reason) || f.ExitCode != tc.exit || f.Step != tc.step && tc.step != "" {
+				t.Errorf("at %+v, reason %q, exit %d, step %q", f.At, f.Reason, f.ExitCode, f.Step)
+			}
+			slices.Sort(f.Output)
+			if !slices.Equal(f.Output, tc.output) {
+				t.Errorf("output %q, want %q", f.Output, tc.output)
+			}
+			i := slices.IndexFunc(f.Source, func(s builder.SourceLine) bool { return s.Fault })
+			if tc.fault != "" && (i < 0 || f.Source[i].Text != tc.fault) {
+				t.Errorf("source %+v, want %q marked", f.Source, tc.fault)
+			}
+		})
+	}
+}

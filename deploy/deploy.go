@@ -182,7 +182,6 @@ func (d *deployment) prepare(ctx context.Context) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.prepared[h.Name] = result
-		d.emit(h.Name, event.Event{Type: event.HostState, State: event.Prepared, Done: result.Received, Unit: "bytes"})
 		return nil
 	})
 }

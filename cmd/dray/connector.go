@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 
 	"dray/deploy"
@@ -27,6 +28,7 @@ type connector struct {
 type pending struct {
 	ready   chan struct{}
 	session *ssh.Session
+	address string // of the host, as this machine reaches it
 	close   func()
 	err     error
 }
@@ -57,7 +59,7 @@ func (c *connector) session(ctx context.Context, host pipeline.Host, sink event.
 		p = &pending{ready: make(chan struct{})}
 		c.sessions[host.Name] = p
 		c.mu.Unlock()
-		p.session, p.close, p.err = c.dial(ctx, host, sink)
+		p.err = c.dial(ctx, host, sink, p)
 		close(p.ready)
 		if p.err != nil {
 			c.mu.Lock()
@@ -77,27 +79,47 @@ func (c *connector) session(ctx context.Context, host pipeline.Host, sink event.
 
 // dial connects to a host, brings drayd there if it must, and offers this
 // machine's images to it.
-func (c *connector) dial(ctx context.Context, host pipeline.Host, sink event.Sink) (*ssh.Session, func(), error) {
+func (c *connector) dial(ctx context.Context, host pipeline.Host, sink event.Sink, p *pending) error {
 	sink.Emit(event.Event{Type: event.HostState, State: event.Connecting})
-	transport, err := c.transport(ctx, host)
+	transport, address, err := c.transport(ctx, host)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	session, err := ssh.Connect(ctx, transport, bundle.Find, ssh.ConnectOptions{}, sink)
 	if err != nil {
 		transport.Close()
-		return nil, nil, err
+		return err
 	}
 	sink.Emit(event.Event{Type: event.HostState, State: event.Connected})
 	session.ServePeer(c.relay.handler())
-	return session, func() { session.Close() }, nil
+	p.session, p.address, p.close = session, address, func() { session.Close() }
+	return nil
 }
 
-func (c *connector) transport(ctx context.Context, host pipeline.Host) (ssh.Transport, error) {
+// transport reaches a host, and says under which address.
+func (c *connector) transport(ctx context.Context, host pipeline.Host) (ssh.Transport, string, error) {
 	if host.Address == pipeline.LocalHost {
-		return ssh.Local(host.Name), nil
+		return ssh.Local(host.Name), "127.0.0.1", nil
 	}
-	return ssh.Dial(ctx, c.options(host))
+	conn, err := ssh.Dial(ctx, c.options(host))
+	if err != nil {
+		return nil, "", err
+	}
+	_, address, _ := strings.Cut(conn.Address(), "@")
+	if name, _, err := net.SplitHostPort(address); err == nil {
+		address = name
+	}
+	return conn, address, nil
+}
+
+// address is how this machine reaches a connected host.
+func (c *connector) address(name string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.sessions[name]; p != nil {
+		return p.address
+	}
+	return name
 }
 
 func (c *connector) options(host pipeline.Host) ssh.Options {

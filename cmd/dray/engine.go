@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -112,11 +113,11 @@ func (e *engine) do(ctx context.Context, method, path string, body any) (*http.R
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e.host, err)
+		return nil, err
 	}
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()
-		return nil, fmt.Errorf("%s: %s", e.host, engineMessage(resp.Body))
+		return nil, errors.New(engineMessage(resp.Body))
 	}
 	return resp, nil
 }

@@ -67,6 +67,9 @@ func (a *app) open(ctx context.Context) (*project, error) {
 	if p.images, err = registry.Open(filepath.Join(a.settings.DataDir, "images")); err != nil {
 		return nil, fmt.Errorf("opening the image store: %w", err)
 	}
+	if p.lock, err = a.readLock(loaded.Dir); err != nil {
+		return nil, err
+	}
 	p.connector = newConnector(p)
 	return p, nil
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/log"
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
 
@@ -35,6 +36,7 @@ type app struct {
 
 // Main runs the command line and returns its exit code.
 func Main() int {
+	_ = log.SetLevel("error") // containerd's libraries warn of what is no fault here; the level exists
 	ctx, stop := interruptible()
 	defer stop()
 	a := &app{viper: viper.New(), out: os.Stdout, errOut: os.Stderr, view: discardView{}}
@@ -192,6 +194,9 @@ func (a *app) actor() pipeline.Actor {
 	machine, _ := os.Hostname() // an unknown name stays empty
 	return pipeline.Actor{User: name, Machine: machine, Command: a.verb}
 }
+
+// environ is this process's environment.
+func (a *app) environ() []string { return os.Environ() }
 
 func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{

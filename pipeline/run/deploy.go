@@ -212,7 +212,7 @@ func (r *Runner) shipTo(ctx context.Context, env *pipeline.Environment, built Bu
 
 // bring makes the release and deploys it. Number 0 is the environment's next.
 func (r *Runner) bring(ctx context.Context, env *pipeline.Environment, open Environment, d Deployment, images map[string]pipeline.ReleaseImage, number int) (*Deployed, error) {
-	release, values, err := r.release(env, images)
+	release, values, err := r.release(ctx, env, images)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func targetsOf(envs ...*pipeline.Environment) []string {
 
 // release makes the release that env would run with these images: by service,
 // or "task.NAME".
-func (r *Runner) release(env *pipeline.Environment, images map[string]pipeline.ReleaseImage) (pipeline.Release, map[string]string, error) {
+func (r *Runner) release(ctx context.Context, env *pipeline.Environment, images map[string]pipeline.ReleaseImage) (pipeline.Release, map[string]string, error) {
 	out := pipeline.Release{
 		Project: r.Project.Name, Environment: env.Name, Created: r.Now().UTC(), By: r.Actor, Source: r.Source,
 		Images: images, Retain: env.Retain, ConfirmIn: env.ConfirmWithin,
@@ -47,7 +47,7 @@ func (r *Runner) release(env *pipeline.Environment, images map[string]pipeline.R
 		return out, nil, nil
 	}
 	slices.Sort(names)
-	versions, values, err := r.Secrets(env.Name, slices.Compact(names))
+	versions, values, err := r.Secrets(ctx, env.Name, slices.Compact(names))
 	if err != nil {
 		return out, nil, err
 	}

@@ -80,7 +80,7 @@ type Deployed struct {
 
 // Secrets finds the secrets of an environment: name → version and version →
 // value.
-type Secrets func(env string, names []string) (versions, values map[string]string, err error)
+type Secrets func(ctx context.Context, env string, names []string) (versions, values map[string]string, err error)
 
 // Runner walks a project's stages.
 type Runner struct {

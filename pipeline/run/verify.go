@@ -85,7 +85,7 @@ func (r *Runner) verifyEnv(env *pipeline.Environment, addresses map[string]strin
 			}
 			for _, p := range s.Ports {
 				if p.Publish != 0 && p.Protocol == "tcp" {
-					urls = append(urls, "http://"+net.JoinHostPort(addresses[host], strconv.Itoa(p.Publish)))
+					urls = append(urls, publishedURL(addresses[host], p.Publish))
 				}
 			}
 		}
@@ -100,6 +100,14 @@ func (r *Runner) verifyEnv(env *pipeline.Environment, addresses map[string]strin
 		"DRAY_RELEASE=" + strconv.Itoa(release.Number), "DRAY_DIGEST=" + digest,
 		"DRAY_HOSTS=" + strings.Join(env.Hosts, " "), "DRAY_URLS=" + strings.Join(urls, " "),
 	}
+}
+
+// publishedURL leaves the port out where it is HTTP's own.
+func publishedURL(address string, port int) string {
+	if port == 80 {
+		return "http://" + strings.TrimSuffix(net.JoinHostPort(address, ""), ":")
+	}
+	return "http://" + net.JoinHostPort(address, strconv.Itoa(port))
 }
 
 // lines turns what a command writes into events, a line each, and keeps the

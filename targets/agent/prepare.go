@@ -43,7 +43,7 @@ func (a *Agent) prepare(ctx context.Context, e *environment, p *api.Prepare, sin
 			return nil, a.failPrepare(ctx, w, err)
 		}
 	}
-	w.sink.Emit(event.Event{Type: event.HostState, State: event.Prepared})
+	w.sink.Emit(event.Event{Type: event.HostState, State: event.Prepared, Done: w.Received, Unit: "bytes"})
 	return &api.PrepareResult{Instances: a.statuses(w), Received: w.Received, Already: a.already(w)}, nil
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -14,15 +15,21 @@ import (
 // Limit shows only the content of src that can be reached from roots
 // (manifests or indexes), themselves included. Everything else is not found.
 func Limit(src Source, roots ...digest.Digest) Source {
-	return &limited{src: src, roots: roots}
+	return LimitTo(src, func() []digest.Digest { return roots })
+}
+
+// LimitTo is Limit with roots that are asked for at each call. What a root
+// reaches is remembered for as long as it is a root.
+func LimitTo(src Source, roots func() []digest.Digest) Source {
+	return &limited{src: src, roots: roots, reach: map[digest.Digest]map[digest.Digest]bool{}}
 }
 
 type limited struct {
 	src   Source
-	roots []digest.Digest
+	roots func() []digest.Digest
 
-	mu      sync.Mutex
-	allowed map[digest.Digest]bool // nil until the first call that walked all roots
+	mu    sync.Mutex
+	reach map[digest.Digest]map[digest.Digest]bool // by root
 }
 
 func (l *limited) String() string { return l.src.String() }
@@ -41,26 +48,41 @@ func (l *limited) Fetch(ctx context.Context, desc ocispec.Descriptor, offset int
 	return l.src.Fetch(ctx, desc, offset)
 }
 
+// check finds d among what the roots reach. Roots are content by digest, so
+// what one reaches never changes; a root that can't be read now shows nothing
+// and is tried again by the next call.
 func (l *limited) check(ctx context.Context, d digest.Digest) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.allowed == nil {
-		allowed := map[digest.Digest]bool{}
-		for _, root := range l.roots {
-			err := Walk(ctx, l.src, root, func(desc ocispec.Descriptor, _ *Manifest) error {
-				allowed[desc.Digest] = true
-				return nil
-			})
-			if err != nil {
-				return fmt.Errorf("listing the content of %s: %w", root, err)
-			}
+	reach := map[digest.Digest]map[digest.Digest]bool{}
+	defer func() { l.reach = reach }()
+	var failed []error
+	for _, root := range l.roots() {
+		seen, err := l.reach[root], error(nil)
+		if seen == nil {
+			seen, err = l.walk(ctx, root)
 		}
-		l.allowed = allowed
+		if err != nil {
+			failed = append(failed, fmt.Errorf("listing the content of %s: %w", root, err))
+			continue
+		}
+		reach[root] = seen
 	}
-	if !l.allowed[d] {
-		return fmt.Errorf("%s is not part of what is served here: %w", d, errdefs.ErrNotFound)
+	for _, seen := range reach {
+		if seen[d] {
+			return nil
+		}
 	}
-	return nil
+	return errors.Join(append(failed, fmt.Errorf("%s is not part of what is served here: %w", d, errdefs.ErrNotFound))...)
+}
+
+func (l *limited) walk(ctx context.Context, root digest.Digest) (map[digest.Digest]bool, error) {
+	seen := map[digest.Digest]bool{}
+	err := Walk(ctx, l.src, root, func(desc ocispec.Descriptor, _ *Manifest) error {
+		seen[desc.Digest] = true
+		return nil
+	})
+	return seen, err
 }
 
 // maxDepth bounds indexes within indexes.

@@ -2,7 +2,11 @@ package store_test
 
 import (
 	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -177,4 +181,91 @@ func TestOneProcessAtATime(t *testing.T) {
 		again.Close()
 		t.Error("the store was opened twice")
 	}
+}
+
+// TestKilledInMidPull runs a pull in a process of its own and kills it while
+// layers arrive, several times. Each time the store must open, tell the truth,
+// and in the end have the image without fetching what it had.
+func TestKilledInMidPull(t *testing.T) {
+	if socket := os.Getenv("STORE_TEST_SOCKET"); socket != "" {
+		s, err := store.Open(os.Getenv("STORE_TEST_DIR"), store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := digest.Digest(os.Getenv("STORE_TEST_DIGEST"))
+		_, err = s.Pull(t.Context(), store.PullRequest{Digest: d, Sources: []registry.Source{registry.Peer(socket)}}, event.Discard)
+		t.Fatal("the pull was not interrupted: ", err)
+	}
+	o := newOrigin(t)
+	small, big := makeTar(t, file("small", noise(1000))), makeTar(t, file("big", noise(3<<20)))
+	d := o.image(small, big)
+	reached := make(chan struct{}, 100)
+	socket := o.listen(stoppingAt(1<<20, reached))
+	var c traffic
+	counted := o.listen(c.wrap)
+	dir := t.TempDir()
+	for range 2 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledInMidPull$")
+		cmd.Env = append(os.Environ(), "STORE_TEST_DIR="+dir, "STORE_TEST_SOCKET="+socket, "STORE_TEST_DIGEST="+d.Digest.String())
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-reached
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("the process ended by itself")
+		}
+		s, err := store.Open(dir, store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantHas(t, s, map[digest.Digest]bool{d.Digest: false})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	img := pull(t, s, d, []registry.Source{registry.Peer(counted)})
+	wantFiles(t, mounted(t, s, "c", img), map[string]string{"small": noise(1000), "big": noise(3 << 20)})
+	if n := c.bytes.Load(); n > 2<<20 {
+		t.Errorf("%d bytes travelled again of 3 MiB, of which at least 1 MiB was here", n)
+	}
+}
+
+// stoppingAt sends n bytes of each blob that is larger, says so, and then
+// nothing until the reader leaves.
+func stoppingAt(n int64, reached chan<- struct{}) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/blobs/") && r.Method == http.MethodGet {
+				w = &stopWriter{w, n, r, reached}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+type stopWriter struct {
+	http.ResponseWriter
+	left    int64
+	r       *http.Request
+	reached chan<- struct{}
+}
+
+func (w *stopWriter) Write(b []byte) (int, error) {
+	if int64(len(b)) > w.left {
+		w.ResponseWriter.Write(b[:w.left])      //nolint:errcheck // the reader is about to be killed
+		w.ResponseWriter.(http.Flusher).Flush() // so that the reader has them when it is
+		w.reached <- struct{}{}
+		<-w.r.Context().Done()
+		return 0, w.r.Context().Err()
+	}
+	w.left -= int64(len(b))
+	return w.ResponseWriter.Write(b)
 }

@@ -24,7 +24,7 @@ func (c *Client) Build(ctx context.Context, req builder.Request, sink event.Sink
 	}
 	defer src.close()
 	secrets := &secretStore{request: req}
-	progress := newProgress(req.Target.Name, secrets.redact, sink)
+	progress := newProgress(req.Target.Name, src.dockerfile, secrets.redact, sink)
 	out := &outputStore{Store: c.images, moved: progress.exported}
 	opt, err := c.solveOpt(req, src, secrets, out)
 	if err != nil {

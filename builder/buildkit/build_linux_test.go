@@ -346,6 +346,10 @@ COPY a/ ./a/
 RUN mkdir -p out/sub && date +%N > /tmp/never-copied && seq 1 2000 > out/sub/numbers && cp -r a out/ && rm -r /tmp/never-copied && touch out/empty
 FROM busybox
 COPY --from=build /work/deep/out /srv
+COPY --link a/ /linked/
+COPY <<EOT /heredoc
+text
+EOT
 RUN rm /bin/wc && echo x >> /etc/added
 `,
 		"a/one": "1", "a/b/two": "2",
@@ -361,7 +365,11 @@ RUN rm /bin/wc && echo x >> /etc/added
 				t.Fatal(err)
 			}
 		}
-		digests = append(digests, l.mustBuild(req).Digest)
+		res := l.mustBuild(req)
+		if files, latest := open(t, res).files(); latest.After(builder.LayerTime) || files["linked/one"] != "1" {
+			t.Errorf("%s: a file is of %s, after %s", snapshotter, latest, builder.LayerTime)
+		}
+		digests = append(digests, res.Digest)
 		req.NoCache = true
 		digests = append(digests, l.mustBuild(req).Digest)
 	}

@@ -77,3 +77,18 @@ func TestFailures(t *testing.T) {
 		})
 	}
 }
+
+// TestWarning expects what the Dockerfile's checker finds with its place.
+func TestWarning(t *testing.T) {
+	l := useLab(t)
+	req := project(t, map[string]string{"sub/Dockerfile": "FROM scratch as lower\nCOPY Dockerfile /\n"})
+	req.Target.Context = "sub"
+	var rec recorder
+	if _, err := l.client().Build(t.Context(), req, &rec); err != nil {
+		t.Fatal(err)
+	}
+	warnings := rec.of(event.Warning)
+	if len(warnings) != 1 || !strings.HasPrefix(warnings[0].Text, "sub/Dockerfile:1: FromAsCasing") {
+		t.Errorf("warnings: %+v", warnings)
+	}
+}

@@ -31,9 +31,10 @@ const (
 //     layer that is pulled, the image that is stored.
 //   - Output, Subject TARGET: a line that a step printed.
 type progress struct {
-	target string
-	redact func(string) string
-	sink   event.Sink
+	target     string
+	dockerfile string // as the user would type it
+	redact     func(string) string
+	sink       event.Sink
 
 	mu     sync.Mutex
 	steps  map[digest.Digest]*step
@@ -53,9 +54,9 @@ type step struct {
 	lines    []string  // the last ones
 }
 
-func newProgress(target string, redact func(string) string, sink event.Sink) *progress {
+func newProgress(target, dockerfile string, redact func(string) string, sink event.Sink) *progress {
 	return &progress{
-		target: target, redact: redact,
+		target: target, dockerfile: dockerfile, redact: redact,
 		sink:  event.With(sink, func(e *event.Event) { e.Stage = stage }),
 		steps: map[digest.Digest]*step{}, last: map[string]time.Time{}, from: map[builder.Base]bool{},
 	}
@@ -106,7 +107,7 @@ func (p *progress) warning(w *client.VertexWarning) {
 	text := string(w.Short)
 	if w.SourceInfo != nil && len(w.Range) > 0 {
 		first, _ := span(w.Range)
-		text = fmt.Sprintf("%s:%d: %s", w.SourceInfo.Filename, first, text)
+		text = fmt.Sprintf("%s:%d: %s", p.dockerfile, first, text)
 	}
 	p.sink.Emit(event.Event{Type: event.Warning, Subject: p.target, Text: text, Detail: w.URL})
 }

@@ -27,7 +27,7 @@ func TestProgressLines(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got []string
-			p := newProgress("app", func(s string) string { return s }, event.Func(func(e event.Event) {
+			p := newProgress("app", "Dockerfile", func(s string) string { return s }, event.Func(func(e event.Event) {
 				if e.Type == event.Output {
 					got = append(got, e.Text)
 				}

@@ -77,11 +77,12 @@ func makeCgroups(lab string) error {
 
 // makeGroup makes one group that processes can join: a new v1 cpuset has no
 // processors until it is told (cpuset(7)), and a v2 group has the controllers
-// that its parent gives.
+// that its parent gives. The machine's own top group is made to give them only
+// where there is no v1 hierarchy, which has them otherwise.
 func makeGroup(h hierarchy, group string) error {
 	dir := h.path(group)
-	if h.v2 {
-		if err := inside.Delegate(filepath.Dir(dir)); err != nil {
+	if parent := filepath.Dir(dir); h.v2 && (h.name == "" || parent != h.path("")) {
+		if err := inside.Delegate(parent); err != nil {
 			return fmt.Errorf("delegating controllers: %w", err)
 		}
 	}

@@ -1,6 +1,8 @@
 package inside
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,6 +38,11 @@ func furnish(c *Config) error {
 			return err
 		}
 	}
+	if c.Init == InitSystemd {
+		if err := enableUnits(); err != nil {
+			return fmt.Errorf("enabling units: %w", err)
+		}
+	}
 	if err := addUser(c.Etc); err != nil {
 		return fmt.Errorf("adding the user %s: %w", c.Etc.User, err)
 	}
@@ -65,6 +72,7 @@ type file struct {
 func files(c *Config) []file {
 	return []file{
 		{"/etc/hostname", 0o644, c.Name + "\n", 0},
+		{"/etc/machine-id", 0o444, machineID(c.Etc.HostKey), 0},
 		{"/etc/hosts", 0o644, hostsFile(c), 0},
 		{"/etc/resolv.conf", 0o644, "# a lab host resolves by /etc/hosts alone\n", 0},
 		{"/etc/inittab", 0o644, inittab, 0},
@@ -75,6 +83,24 @@ func files(c *Config) []file {
 		{"/root/.ssh/authorized_keys", 0o600, c.Etc.AuthorizeKey, 0},
 		{"/home/" + c.Etc.User + "/.ssh/authorized_keys", 0o600, c.Etc.AuthorizeKey, userID},
 	}
+}
+
+// machineID gives each host an id of its own (machine-id(5)), the same for good.
+func machineID(hostKey string) string {
+	sum := sha256.Sum256([]byte("machine-id " + hostKey))
+	return hex.EncodeToString(sum[:16]) + "\n"
+}
+
+// enableUnits makes systemd start the SSH server and nothing that the machine
+// has beside it.
+func enableUnits() error {
+	const units = "/etc/systemd/system/"
+	if err := os.MkdirAll(units+"multi-user.target.wants", 0o755); err != nil {
+		return err
+	}
+	return errors.Join(
+		os.Symlink("/lib/systemd/system/multi-user.target", units+"default.target"),
+		os.Symlink("/lib/systemd/system/ssh.service", units+"multi-user.target.wants/ssh.service"))
 }
 
 func hostsFile(c *Config) string {

@@ -22,7 +22,11 @@ func root(c *Config) string { return filepath.Join(c.Dir, "root") }
 var shown = []string{"bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr", "var"}
 
 // hidden are folders below the shown ones that are empty in a new host.
-var hidden = []string{"etc/rc2.d", "etc/ssh", "var/cache", "var/log", "var/spool", "var/tmp", "var/backups"}
+var hidden = []string{
+	"etc/rc0.d", "etc/rc1.d", "etc/rc2.d", "etc/rc3.d", "etc/rc4.d", "etc/rc5.d", "etc/rc6.d", "etc/rcS.d",
+	"etc/systemd/system", "etc/ssh",
+	"var/cache", "var/log", "var/spool", "var/tmp", "var/backups",
+}
 
 func mountRoot(c *Config) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {

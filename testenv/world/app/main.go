@@ -1,0 +1,111 @@
+// Command app is the server that tests deploy. It answers HTTP on :8080 (/up,
+// /version, /eat to use memory, /fork to start processes, /slow) and echoes
+// UDP on :7000. MODE makes it misbehave: "unhealthy" fails /up, "exit" ends at
+// once, "deaf" listens on another port, "sick" becomes unhealthy after /sick.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	mode, version := os.Getenv("MODE"), os.Getenv("VERSION")
+	if mode == "exit" {
+		log.Fatal("exiting, as told")
+	}
+	address := ":8080"
+	if mode == "deaf" {
+		address = ":8181"
+	}
+	log.Printf("app %s listens on %s", version, address)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	go echo()
+	server := &http.Server{Addr: address, Handler: handler(mode, version)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		<-ctx.Done()
+		bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = server.Shutdown(bounded)
+	}()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
+	<-ended
+}
+
+func handler(mode, version string) http.Handler {
+	var sick atomic.Bool
+	var hoard [][]byte
+	mux := http.NewServeMux()
+	mux.HandleFunc("/up", func(w http.ResponseWriter, _ *http.Request) {
+		if mode == "unhealthy" || sick.Load() {
+			log.Print("telling that I am not well")
+			http.Error(w, "not well", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintln(w, "up")
+	})
+	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) {
+		name, _ := os.Hostname()
+		fmt.Fprintf(w, "%s %s\n", version, name)
+	})
+	mux.HandleFunc("/sick", func(http.ResponseWriter, *http.Request) { sick.Store(true) })
+	mux.HandleFunc("/well", func(http.ResponseWriter, *http.Request) { sick.Store(false) })
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, _ *http.Request) {
+		for range 20 {
+			fmt.Fprintln(w, "tick")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	mux.HandleFunc("/eat", func(http.ResponseWriter, *http.Request) {
+		for range 256 {
+			b := make([]byte, 1<<20)
+			for i := range b {
+				b[i] = 1
+			}
+			hoard = append(hoard, b)
+		}
+	})
+	mux.HandleFunc("/fork", func(w http.ResponseWriter, _ *http.Request) {
+		started := 0
+		for range 500 {
+			if exec.Command("/proc/self/exe").Start() != nil {
+				break
+			}
+			started++
+		}
+		fmt.Fprintln(w, started)
+	})
+	return mux
+}
+
+func echo() {
+	conn, err := net.ListenPacket("udp", ":7000")
+	if err != nil {
+		return // a second copy in the same container, started by /fork
+	}
+	b := make([]byte, 2048)
+	for {
+		n, from, err := conn.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		_, _ = conn.WriteTo(b[:n], from)
+	}
+}

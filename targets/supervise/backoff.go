@@ -1,0 +1,48 @@
+package supervise
+
+import (
+	"time"
+
+	"dray/pipeline"
+	"dray/targets/runtime"
+)
+
+// Bounds of the delay before a restart.
+const (
+	firstDelay = 500 * time.Millisecond // where the container's Spec has none
+	lastDelay  = time.Minute
+)
+
+// backoff counts the restarts of a container that keeps ending.
+type backoff struct {
+	delay time.Duration // before the last restart
+	tries int           // restarts since it last ran well
+}
+
+// next returns how long to wait before an ended container is started again;
+// ok is false where its policy leaves it ended. The delay doubles from one
+// restart to the next, up to a minute. A container that ran for ten times its
+// delay, or for a minute, begins anew.
+func (b *backoff) next(c runtime.Container) (wait time.Duration, ok bool) {
+	policy := c.Spec.Restart
+	if policy.Policy == pipeline.RestartNever || policy.Policy == "" ||
+		policy.Policy == pipeline.RestartOnFailure && c.ExitCode == 0 && c.Error == "" {
+		return 0, false
+	}
+	if ran := c.Finished.Sub(c.Started); b.tries > 0 && ran >= min(10*b.delay, lastDelay) {
+		*b = backoff{}
+	}
+	if policy.Attempts > 0 && b.tries >= policy.Attempts {
+		return 0, false
+	}
+	b.tries++
+	if b.tries > 1 {
+		b.delay = min(2*b.delay, lastDelay)
+		return b.delay, true
+	}
+	b.delay = policy.Delay.D()
+	if b.delay <= 0 {
+		b.delay = firstDelay
+	}
+	return b.delay, true
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"dray/targets/api"
@@ -72,8 +73,14 @@ func programArch(path string) string {
 	return ""
 }
 
+// making lets the hosts of an environment, which all ask at once, wait for one
+// making of the bundle.
+var making sync.Mutex
+
 // cached returns the kept bundle of dir if it is still that of the programs.
 func cached(arch, dir string) (*Bundle, error) {
+	making.Lock()
+	defer making.Unlock()
 	key, err := cacheKey(arch, dir)
 	if err != nil {
 		return nil, err

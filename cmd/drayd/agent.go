@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"dray/targets/agent"
 	"dray/targets/agent/assembly"
+	"dray/targets/connect"
 )
 
 const (
@@ -72,6 +74,16 @@ func beside(name string) string {
 	return filepath.Join(filepath.Dir(self), name)
 }
 
+// bundle returns the digest of the bundle that this program was installed
+// from: that of its manifest; "" where it was not installed.
+func bundle() string {
+	manifest, err := os.ReadFile(beside("manifest.json"))
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(manifest))
+}
+
 // serve runs the agent and its socket until ctx ends.
 func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
 	host, err := assembly.Open(ctx, assembly.Config{State: at.state, Run: at.run, OCI: at.oci, Log: log})
@@ -79,7 +91,10 @@ func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
-	a, err := agent.New(agent.Config{State: at.state, Log: log, Parts: host.Parts(), AfterCommit: crashAfter()})
+	a, err := agent.New(agent.Config{
+		State: at.state, Log: log, Parts: host.Parts(),
+		Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot, AfterCommit: crashAfter(),
+	})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ type Config struct {
 	// Bundle is the digest of the installed bundle; "" where the binary was
 	// not installed.
 	Bundle string
+	// StartsAtBoot tells whether the agent starts with the host; nil is no.
+	StartsAtBoot func() bool
 	// AfterCommit is told the name of every change of the journal once it is
 	// on disk; tests end the agent there. Nil does nothing.
 	AfterCommit func(point string)
@@ -27,9 +29,12 @@ type Config struct {
 
 // Agent brings one host to the releases that it is told to run.
 type Agent struct {
-	state   string
-	log     *slog.Logger
-	parts   Parts
+	state string
+	log   *slog.Logger
+	parts Parts
+
+	startsAtBoot func() bool
+
 	bundle  string
 	db      *database
 	id      string
@@ -57,7 +62,7 @@ func New(c Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		state: c.State, log: c.Log, parts: c.Parts, bundle: c.Bundle, db: db,
+		state: c.State, log: c.Log, parts: c.Parts, startsAtBoot: c.StartsAtBoot, bundle: c.Bundle, db: db,
 		started: time.Now(), events: newHub(),
 		jobs:         make(chan func(context.Context)),
 		queue:        newQueue(),

@@ -1,3 +1,71 @@
 // Package agent is the daemon of a host: it takes releases through /dray/v1/,
-// journals what it is about to do, and brings the host there and back.
+// journals what it is about to do, and brings the host there, or back.
+//
+// The way through it: New opens the state, Handler serves the calls, Run
+// brings the host to what the journal says and works until its context ends.
+// A call on an environment waits for its turn (environment.take), holds the
+// newest lease (Agent.begin), changes the state (Agent.amend, Agent.change),
+// and only then has an effect through one of the Parts.
+//
+// # A deployment on this host
+//
+//	            POST deployments                steps               confirm
+//	 (none) ──► preparing ──► prepared ──► committing ──► committed ──► confirmed
+//	               │             │             │              │
+//	               └─────────────┤             └──────┬───────┘
+//	                             │ revert,            │ revert, or: the lease ended
+//	                             │ or lease ended     ▼
+//	                             ▼                reverting ──► reverted
+//	                         discarded
+//
+//	preparing   image, ports, network, secrets, volumes, containers are made; nothing serves from them
+//	prepared    all of that is there
+//	committing  steps: start, switch, retire, stop
+//	committed   every instance placed here runs and serves; nothing else serves
+//	confirmed   its release is the current one; what it replaced is kept, stopped
+//	reverting   old containers start, are healthy, serve; then the new ones drain, stop and go
+//
+// # What survives a crash
+//
+// The state is one bbolt file; a commit is an fsync. Every state above is on
+// disk before its effects begin, every effect may be repeated, and what an
+// effect made can be found without the state: containers carry the deployment
+// that made them as a label. After a start:
+//
+//	preparing, prepared    wait for the holder while its lease lasts, then are discarded
+//	committing, committed  wait for the holder while its lease lasts, then go back
+//	reverting              goes on
+//	confirmed              old containers that still run are retired, what is not kept is dropped
+//
+// So a deployment ends with its holder: at the end of a lease (releasing it
+// counts), or ConfirmIn after its last renewal, whichever comes first, what is
+// not confirmed goes back. A lease lives on the monotonic clock; after a
+// restart of the agent the wall clock bounds it, for at most one TTL.
+//
+// A client that goes away during a call ends nothing: the call runs on the
+// agent's own context to its end, or until the lease ends. Repeating it waits
+// for its turn, finds what is done, and gives the same answer.
+//
+// # Which container runs for an instance
+//
+// A container carries a fingerprint of all that it depends on (fingerprint).
+// Prepare takes the container that runs, if its fingerprint is that of the new
+// release; otherwise one that an earlier release left stopped; otherwise it
+// makes one. That is why a deployment replaces only what has changed, why a
+// rollback needs neither registry nor build, and why a release may share
+// containers with the one before.
+//
+// # Decisions
+//
+// 2026-11-22: retiring (draining and stopping old containers) runs beside
+// other steps and does not keep a release from being confirmed; what is left
+// is finished afterwards. An idle connection would otherwise hold up every
+// rollout for the whole drain time.
+//
+// 2026-11-22: a container that can't answer leaves the rotation only while
+// another one of its service can. An empty rotation helps nobody.
+//
+// Not here: what the parts do (targets/store, runtime, network, supervise,
+// volume), how they are put together (assembly), and the Docker Engine API
+// (engineapi).
 package agent

@@ -22,8 +22,11 @@ func (a *Agent) host() api.Host {
 	h := api.Host{
 		ID: a.id, Version: api.BuildVersion, Bundle: a.bundle, API: api.Version,
 		OS: prettyName(), Arch: runtime.GOARCH, CPUs: runtime.NumCPU(),
-		StartsAtBoot: startsAtBoot(), PublicKey: a.key.Public().(ed25519.PublicKey),
-		Started: a.started.Round(0), Now: time.Now().Round(0),
+		PublicKey: a.key.Public().(ed25519.PublicKey),
+		Started:   a.started.Round(0), Now: time.Now().Round(0),
+	}
+	if a.startsAtBoot != nil {
+		h.StartsAtBoot = a.startsAtBoot()
 	}
 	h.Hostname, _ = os.Hostname()
 	h.Kernel = kernelRelease()
@@ -108,20 +111,4 @@ func disk(dir string) (total, free int64) {
 		return 0, 0
 	}
 	return int64(fs.Blocks) * fs.Bsize, int64(fs.Bavail) * fs.Bsize
-}
-
-// bootFiles are what an installation leaves where the host's init starts the
-// agent.
-var bootFiles = []string{
-	"/etc/systemd/system/multi-user.target.wants/dray.service",
-	"/etc/systemd/system/multi-user.target.wants/drayd.service",
-	"/etc/runlevels/default/dray",
-	"/etc/rc2.d/S01dray",
-}
-
-func startsAtBoot() bool {
-	return slices.ContainsFunc(bootFiles, func(path string) bool {
-		_, err := os.Lstat(path)
-		return err == nil
-	})
 }

@@ -167,19 +167,17 @@ func deadline(ctx context.Context, d time.Duration) (context.Context, context.Ca
 func (a *Agent) unhealthy(w *work, p placed, id string, found error) error {
 	fault := &api.Error{
 		Code: api.CodeUnhealthy, Instance: p.instance, Service: p.service.Name,
-		Detail: found.Error(), Logs: a.parts.Logs.Last(id, lastLines),
+		Logs: a.parts.Logs.Last(id, lastLines),
 	}
 	if p.service.Check != nil {
 		fault.Port = p.service.Check.Port
 	}
+	reason := found.Error()
 	var typed *api.Error
 	if errors.As(found, &typed) {
-		fault.Detail = typed.Message
-		if typed.Detail != "" {
-			fault.Detail += "; " + typed.Detail
-		}
+		reason, fault.Detail = typed.Message, typed.Detail
 	}
-	fault.Message = fmt.Sprintf("%s of %s did not become healthy on %s: %s", p.instance, releaseWord(w.Release), w.Host, fault.Detail)
+	fault.Message = fmt.Sprintf("%s of %s did not become healthy on %s: %s", p.instance, releaseWord(w.Release), w.Host, reason)
 	return fault
 }
 

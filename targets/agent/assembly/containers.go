@@ -137,4 +137,3 @@ func keepFile(from, to string) error {
 	_, err = io.Copy(target, source)
 	return errors.Join(err, target.Close())
 }
-

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"os"
@@ -85,10 +86,10 @@ func (r *recorder) of(kind event.Type) []event.Event {
 }
 
 func TestBuildFromScratch(t *testing.T) {
-	l := useLab(t)
+	l, unique := useLab(t), rand.Text()
 	req := project(t, map[string]string{
 		"Dockerfile":    "FROM scratch\nARG WHAT=none\nCOPY . /data/\nLABEL what=$WHAT\nCMD [\"/hello\"]\n",
-		"hello":         "world " + t.Name() + "\n",
+		"hello":         "world " + unique + "\n",
 		"skipped.log":   "not for the image",
 		".dockerignore": "*.log\nDockerfile\n.dockerignore\n",
 	})
@@ -104,7 +105,7 @@ func TestBuildFromScratch(t *testing.T) {
 	}
 	img := open(t, res)
 	files, latest := img.files()
-	if len(files) != 1 || files["data/hello"] != "world TestBuildFromScratch\n" {
+	if len(files) != 1 || files["data/hello"] != "world "+unique+"\n" {
 		t.Errorf("files: %q", files)
 	}
 	if latest.After(builder.LayerTime) {
@@ -138,7 +139,7 @@ func TestBuildFromScratch(t *testing.T) {
 }
 
 func TestRunAndStages(t *testing.T) {
-	l := useLab(t)
+	l, unique := useLab(t), rand.Text()
 	req := project(t, map[string]string{
 		"Dockerfile": `FROM busybox AS build
 WORKDIR /src
@@ -149,7 +150,7 @@ RUN false
 FROM scratch AS final
 COPY --from=build /out /
 `,
-		"word": "hello " + t.Name(),
+		"word": unique,
 	})
 	req.Target.Stage = "final"
 	var rec recorder
@@ -158,7 +159,7 @@ COPY --from=build /out /
 		t.Fatal(err, detail(err))
 	}
 	files, _ := open(t, res).files()
-	if got := files["out"]; got != "hello TestRunAndStages from pid 1\n" {
+	if got := files["out"]; got != unique+" from pid 1\n" {
 		t.Errorf("out: %q", got)
 	}
 	if len(res.Bases) != 1 || res.Bases[0].Reference != "docker.io/library/busybox:latest" {
@@ -190,6 +191,7 @@ RUN --mount=type=secret,id=file,required=true wc -c < /run/secrets/file > /size
 		"secret.txt": "12345",
 	})
 	req.Target.Secrets = []pipeline.BuildSecret{{ID: "token", Env: "DRAY_TEST_TOKEN"}, {ID: "file", Src: "secret.txt"}}
+	req.NoCache = true
 	var rec recorder
 	res, err := l.client().Build(t.Context(), req, &rec)
 	if err != nil {
@@ -210,7 +212,6 @@ RUN --mount=type=secret,id=file,required=true wc -c < /run/secrets/file > /size
 	}
 
 	req.Target.Secrets = nil
-	req.NoCache = true
 	_, err = l.client().Build(t.Context(), req, event.Discard)
 	if err == nil || !strings.Contains(err.Error(), "token") {
 		t.Errorf("a secret that is not declared: %v", err)

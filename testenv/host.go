@@ -131,7 +131,12 @@ func (h *Host) spawn(give, take *ends) error {
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
 		Setsid:     true,
 	}
-	if err := cmd.Start(); err != nil {
+	start := cmd.Start
+	if !h.lab.state.Keep {
+		cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
+		start = func() error { return onLastingThread(cmd.Start) }
+	}
+	if err := start(); err != nil {
 		return fmt.Errorf("making the host's namespaces: %w", err)
 	}
 	h.command = cmd
@@ -161,6 +166,9 @@ func (h *Host) configure(groups []inside.Cgroup) ([]byte, error) {
 			User: User, AuthorizeKey: string(public), HostKey: string(key),
 			Hosts: map[string]string{}, Forwarding: h.Name == h.lab.state.Bastion,
 		},
+	}
+	if gate := h.lab.find(h.lab.state.Bastion); gate != nil && gate != h && h.lab.state.Behind {
+		c.Etc.OnlyFrom = gate.Addr
 	}
 	for _, other := range h.lab.hosts {
 		c.Etc.Hosts[other.Name] = other.Addr

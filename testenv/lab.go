@@ -70,10 +70,15 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	l, err := Load(o.Dir, o.Name)
+	lock, err := Lock(o.Dir, o.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return create(ctx, o, true)
 	}
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	l, err := Load(o.Dir, o.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +122,9 @@ func create(ctx context.Context, o Options, keep bool) (_ *Lab, err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the lab's folder: %w", err)
 	}
-	s := &state{Name: o.Name, Keep: keep, Subnet: -1, DiskSize: o.DiskSize, Init: o.Init, Bastion: o.Bastion}
+	s := &state{Name: o.Name, Keep: keep, Subnet: -1, DiskSize: o.DiskSize, Init: o.Init, Bastion: o.Bastion, Behind: o.Behind}
 	l := newLab(dir, s, o.Logger)
-	if l.lock, err = lockFolder(dir); err != nil {
+	if l.lock, err = newLock(dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	defer func() {
@@ -132,6 +137,9 @@ func create(ctx context.Context, o Options, keep bool) (_ *Lab, err error) {
 	}
 	if s.Subnet, err = makeBridge(dir); err != nil {
 		return nil, fmt.Errorf("making the bridge: %w", err)
+	}
+	if err := l.save(); err != nil {
+		return nil, err
 	}
 	if err := makeCgroups(s.Name); err != nil {
 		return nil, fmt.Errorf("making the lab's cgroups: %w", err)
@@ -152,11 +160,6 @@ func create(ctx context.Context, o Options, keep bool) (_ *Lab, err error) {
 
 // complete brings a lab that is there to what o asks for.
 func (l *Lab) complete(ctx context.Context, o Options) error {
-	lock, err := lockFolder(l.Dir)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
 	if err := keepBridge(l.Dir, l.state.Subnet); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package testenv_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -101,7 +102,7 @@ func TestCgroupsAreTheHostsOwn(t *testing.T) {
 }
 
 func TestSSHIsHardened(t *testing.T) {
-	lab := testenv.New(t, testenv.Options{Bastion: "gate"})
+	lab := testenv.New(t, testenv.Options{})
 	ctx := t.Context()
 	if got := must(t)(ssh(ctx, lab, "d1", "id -un; sudo -n id -un; hostname")); got != "deploy\nroot\nd1" {
 		t.Errorf("a login gives %q", got)
@@ -118,9 +119,67 @@ func TestSSHIsHardened(t *testing.T) {
 	if out, err := ssh(ctx, lab, "-W", "127.0.0.1:22", "d1"); err == nil || !strings.Contains(out, "administratively prohibited") {
 		t.Errorf("forwarding is not refused: %v %s", err, out)
 	}
+}
+
+func TestBehindABastion(t *testing.T) {
+	lab := testenv.New(t, testenv.Options{Bastion: "gate", Behind: true})
+	ctx := t.Context()
 	if got := must(t)(ssh(ctx, lab, "d1.jump", "hostname")); got != "d1" {
 		t.Errorf("through the bastion one reaches %q", got)
 	}
+	if out, err := ssh(ctx, lab, "d1", "hostname"); err == nil {
+		t.Errorf("the host is reached past the bastion: %s", out)
+	}
+}
+
+// TestOwnerKilled kills a process that has a lab, and finds nothing of it
+// after the next sweep; its hosts are dead before.
+func TestOwnerKilled(t *testing.T) {
+	if dir := os.Getenv("LAB_TO_ABANDON"); dir != "" {
+		lab := testenv.New(t, testenv.Options{Name: "orphan", Dir: dir})
+		fmt.Println("pid", lab.Host("d1").PID(), "at", lab.Gateway())
+		select {} // until it is killed
+	}
+	dir := t.TempDir()
+	owner := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestOwnerKilled$")
+	owner.Env = append(os.Environ(), "LAB_TO_ABANDON="+dir)
+	out, err := owner.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	var gateway string
+	if _, err := fmt.Fscanf(out, "pid %d at %s\n", &pid, &gateway); err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = owner.Wait() // killed
+	wait(t, func() bool { return !lives(pid) })
+	if _, err := testenv.Load(dir, "orphan"); err != nil {
+		t.Fatalf("the lab is gone before it was swept: %v", err)
+	}
+	testenv.New(t, testenv.Options{}) // sweeps, and finds it by its bridge
+	if _, err := os.Stat(filepath.Join(dir, "orphan")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is left: %v", err)
+	}
+	left, err := filepath.Glob("/sys/fs/cgroup/*/dray-lab-orphan")
+	if err != nil || len(left) > 0 {
+		t.Errorf("groups are left: %v %v", left, err)
+	}
+	links := must(t)(output(exec.CommandContext(t.Context(), "ip", "-d", "link")))
+	if strings.Contains(links, dir) {
+		t.Errorf("the bridge is left:\n%s", links)
+	}
+}
+
+func lives(pid int) bool {
+	state, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return err == nil && !strings.Contains(string(state), ") Z ")
 }
 
 func TestReboot(t *testing.T) {
@@ -161,7 +220,10 @@ func TestCutAndRestore(t *testing.T) {
 	if err := h.Restore(); err != nil {
 		t.Fatal(err)
 	}
-	must(t)(ssh(ctx, lab, "d1", "true"))
+	wait(t, func() bool {
+		_, err := ssh(ctx, lab, "d1", "true")
+		return err == nil
+	})
 }
 
 func TestFullDisk(t *testing.T) {
@@ -256,7 +318,7 @@ func checkClose(t *testing.T, lab *testenv.Lab) {
 		t.Fatal(err)
 	}
 	for _, pid := range pids {
-		if state, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat")); err == nil && !strings.Contains(string(state), ") Z ") {
+		if lives(pid) {
 			t.Errorf("process %d lives", pid)
 		}
 	}

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,6 +32,7 @@ type Options struct {
 	// Bastion names one further host, whose sshd forwards: a jump host. For
 	// each host H the lab's ssh_config then has an H.jump that goes through it.
 	Bastion string
+	Behind  bool // the other hosts let in only who comes through the bastion
 
 	// DiskSize gives each host a disk of that many bytes (an ext4 image that
 	// takes space as it fills) for FillDisk; 0: a folder of the machine's disk.
@@ -86,6 +88,9 @@ func (o *Options) complete() error {
 	}
 	if len(o.Hosts) == 0 {
 		o.Hosts = []string{"d1"}
+	}
+	if o.Behind && o.Bastion == "" {
+		return errors.New("hosts are to be behind a bastion, and there is none")
 	}
 	seen := map[string]bool{}
 	for _, name := range append([]string{o.Name}, o.all()...) {

@@ -22,6 +22,7 @@ type state struct {
 	DiskSize int64
 	Init     Init
 	Bastion  string
+	Behind   bool
 	Hosts    []*hostState
 	Mirror   *MirrorProcess `json:",omitempty"`
 
@@ -74,16 +75,31 @@ func (l *Lab) record(change func()) error {
 	return l.save()
 }
 
-// lockFolder takes the lab's lock, which a process that dies gives back.
-func lockFolder(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+// Lock takes the lock of a lab that is there, for those who change it; closing
+// the file, or dying, gives it back. The owner of a lab that ends with its
+// process holds it all the time.
+func Lock(dir, name string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, name, "lock"), os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening the lab's lock: %w", err)
+		return nil, fmt.Errorf("locking lab %s: %w", name, err)
 	}
+	return f, lock(f, name)
+}
+
+// newLock makes the lock of a new lab, taken.
+func newLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("making the lab's lock: %w", err)
+	}
+	return f, lock(f, filepath.Base(dir))
+}
+
+func lock(f *os.File, name string) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lab %s is in use by another process: %w", filepath.Base(dir), err), f.Close())
+		return errors.Join(fmt.Errorf("lab %s is in use by another process: %w", name, err), f.Close())
 	}
-	return f, nil
+	return nil
 }
 
 // Sweep removes the labs, below dir or with a bridge, that were to end with
@@ -117,9 +133,9 @@ func sweepOne(ctx context.Context, dir string) error {
 	if err != nil || s.Keep {
 		return err
 	}
-	lock, err := lockFolder(dir)
+	lock, err := Lock(filepath.Split(dir))
 	if err != nil {
-		return nil // its owner lives
+		return nil // its owner lives, or has just removed it
 	}
 	l := newLab(dir, s, nil)
 	l.lock = lock

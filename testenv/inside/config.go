@@ -56,4 +56,5 @@ type Etc struct {
 	HostKey      string            // PEM, OpenSSH format
 	Hosts        map[string]string // name → address, for /etc/hosts
 	Forwarding   bool              // sshd forwards: a jump host
+	OnlyFrom     string            // the only address that sshd lets in; empty: all
 }

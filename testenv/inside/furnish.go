@@ -77,7 +77,7 @@ func files(c *Config) []file {
 		{"/etc/resolv.conf", 0o644, "# a lab host resolves by /etc/hosts alone\n", 0},
 		{"/etc/inittab", 0o644, inittab, 0},
 		{"/etc/lab/rc", 0o755, rc, 0},
-		{"/etc/ssh/sshd_config", 0o644, sshdConfig(c.Etc.Forwarding), 0},
+		{"/etc/ssh/sshd_config", 0o644, sshdConfig(c.Etc), 0},
 		{"/etc/ssh/ssh_host_ed25519_key", 0o600, c.Etc.HostKey, 0},
 		{"/etc/sudoers.d/lab", 0o440, c.Etc.User + " ALL=(ALL:ALL) NOPASSWD: ALL\n", 0},
 		{"/root/.ssh/authorized_keys", 0o600, c.Etc.AuthorizeKey, 0},
@@ -127,7 +127,7 @@ done
 
 // sshdConfig is a hardened server's. PAM is off because nothing here logs in
 // by password, and its session modules want a system that is booted by systemd.
-func sshdConfig(forwarding bool) string {
+func sshdConfig(e Etc) string {
 	text := `HostKey /etc/ssh/ssh_host_ed25519_key
 AddressFamily inet
 PermitRootLogin prohibit-password
@@ -140,7 +140,10 @@ UsePAM no
 UseDNS no
 PrintMotd no
 `
-	if forwarding {
+	if e.OnlyFrom != "" {
+		text += "AllowUsers *@" + e.OnlyFrom + "\n"
+	}
+	if e.Forwarding {
 		return text + "AllowTcpForwarding yes\n"
 	}
 	return text + "DisableForwarding yes\n"

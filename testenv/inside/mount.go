@@ -47,7 +47,7 @@ func mountRoot(c *Config) error {
 	}
 	opts := fmt.Sprintf("lowerdir=/,upperdir=%s,workdir=%s", upper, work)
 	if err := unix.Mount("overlay", root(c), "overlay", 0, opts); err != nil {
-		return fmt.Errorf("the overlay: %w", err)
+		return fmt.Errorf("an overlay with its upper layer in %s (which no overlay may hold: use a folder on another file system, or a disk size): %w", disk, err)
 	}
 	if err := bind(lib, filepath.Join(root(c), "var/lib")); err != nil {
 		return err

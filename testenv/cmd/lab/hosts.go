@@ -12,17 +12,18 @@ import (
 // hostVerb is something that is done to hosts, one after the other.
 type hostVerb struct {
 	name, short string
+	changes     bool // what is written of the lab
 	do          func(context.Context, *testenv.Host) error
 }
 
 var hostVerbs = []hostVerb{
-	{"start", "Switch hosts on", func(ctx context.Context, h *testenv.Host) error { return h.Start(ctx) }},
-	{"stop", "Cut hosts' power: processes die, disks stay", func(ctx context.Context, h *testenv.Host) error { return h.Stop(ctx) }},
-	{"reboot", "Cut hosts' power and switch them on again", func(ctx context.Context, h *testenv.Host) error { return h.Reboot(ctx) }},
-	{"cut", "Unplug hosts' network cables", func(_ context.Context, h *testenv.Host) error { return h.Cut() }},
-	{"restore", "Plug hosts' network cables in again", func(_ context.Context, h *testenv.Host) error { return h.Restore() }},
-	{"fill", "Fill hosts' disks (of a lab with --disk)", func(_ context.Context, h *testenv.Host) error { return h.FillDisk(0) }},
-	{"free", "Take back what fill has taken", func(_ context.Context, h *testenv.Host) error { return h.FreeDisk() }},
+	{"start", "Switch hosts on", true, func(ctx context.Context, h *testenv.Host) error { return h.Start(ctx) }},
+	{"stop", "Cut hosts' power: processes die, disks stay", true, func(ctx context.Context, h *testenv.Host) error { return h.Stop(ctx) }},
+	{"reboot", "Cut hosts' power and switch them on again", true, func(ctx context.Context, h *testenv.Host) error { return h.Reboot(ctx) }},
+	{"cut", "Unplug hosts' network cables", false, func(_ context.Context, h *testenv.Host) error { return h.Cut() }},
+	{"restore", "Plug hosts' network cables in again", false, func(_ context.Context, h *testenv.Host) error { return h.Restore() }},
+	{"fill", "Fill hosts' disks (of a lab with --disk)", false, func(_ context.Context, h *testenv.Host) error { return h.FillDisk(0) }},
+	{"free", "Take back what fill has taken", false, func(_ context.Context, h *testenv.Host) error { return h.FreeDisk() }},
 }
 
 func hostCommand(s *settings, v hostVerb) *cobra.Command {
@@ -31,6 +32,13 @@ func hostCommand(s *settings, v hostVerb) *cobra.Command {
 		Short: v.short,
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if v.changes {
+				lock, err := testenv.Lock(s.dir, s.name)
+				if err != nil {
+					return err
+				}
+				defer lock.Close()
+			}
 			lab, err := s.load()
 			if err != nil {
 				return err

@@ -53,7 +53,7 @@ func envCommand(s *settings) *cobra.Command {
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "export DRAY_SSH_CONFIG='%s'\n", lab.SSHConfig)
 			if addr := lab.Mirror(); addr != "" {
-				fmt.Fprintf(out, "export DRAY_LAB_MIRROR='http://%s'\n", addr)
+				fmt.Fprintf(out, "export DRAY_MIRRORS='docker.io=http://%s'\n", addr)
 			}
 			for _, h := range lab.Hosts() {
 				fmt.Fprintf(out, "# %s\t%s\n", h.Name, h.Address())

@@ -45,6 +45,7 @@ func upCommand(s *settings) *cobra.Command {
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Hosts, "hosts", []string{"d1", "t1", "p1", "p2"}, "the hosts' names")
 	f.StringVar(&o.Bastion, "bastion", "", "name of one host more, to jump through")
+	f.BoolVar(&o.Behind, "behind", false, "let the other hosts in only through the bastion")
 	f.Int64Var(&diskMiB, "disk", 0, "size in MiB of a disk of its own for each host (0: a folder)")
 	f.StringVar(&init, "init", string(testenv.Busybox), "what process 1 of a host is: busybox or systemd")
 	f.BoolVar(&mirrored, "mirror", true, "serve base images from this machine")
@@ -57,11 +58,16 @@ func downCommand(s *settings) *cobra.Command {
 		Short: "Remove every trace of the lab",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			lab, err := s.load()
+			lock, err := testenv.Lock(s.dir, s.name)
 			if errors.Is(err, fs.ErrNotExist) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "lab %s is not up\n", s.name)
 				return nil
 			}
+			if err != nil {
+				return err
+			}
+			defer lock.Close()
+			lab, err := s.load()
 			if err != nil {
 				return err
 			}

@@ -84,3 +84,80 @@ func TestPlaceHolds(t *testing.T) {
 		previous = got
 	}
 }
+
+// TestPlaceMovesAsFewAsPossible compares with the best that evenness allows,
+// and holds that nothing with data moves at all while its host is there.
+func TestPlaceMovesAsFewAsPossible(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	hosts := []string{"a", "b", "c", "d"}
+	for range 2000 {
+		some := hosts[:1+random.IntN(len(hosts))]
+		count := random.IntN(10)
+		previous := map[string][]string{}
+		for i := range 10 { // anywhere, also on hosts that are gone
+			host := hosts[random.IntN(len(hosts))]
+			name := pipeline.Instance{Service: "web", Index: i + 1}.String()
+			previous[host] = append(previous[host], name)
+		}
+		got := Place(web(count), some, previous)
+		if kept, best := keptBy(got, previous), bestKept(count, some, previous); kept != best {
+			t.Fatalf("%d over %v after %v: %v keeps %d, could keep %d", count, some, previous, got, kept, best)
+		}
+		services := web(count)
+		services["web"].Volumes = []pipeline.Volume{{Name: "data", Destination: "/data"}}
+		got = Place(services, some, previous)
+		for host, names := range got {
+			for _, name := range names {
+				if home := hostOf(previous, name); home != host && slices.Contains(some, home) {
+					t.Fatalf("%s left %s and its data for %s", name, home, host)
+				}
+			}
+		}
+	}
+}
+
+func hostOf(placement map[string][]string, name string) string {
+	for host, names := range placement {
+		if slices.Contains(names, name) {
+			return host
+		}
+	}
+	return ""
+}
+
+func keptBy(got, previous map[string][]string) int {
+	kept := 0
+	for host, names := range got {
+		for _, name := range names {
+			if slices.Contains(previous[host], name) {
+				kept++
+			}
+		}
+	}
+	return kept
+}
+
+// bestKept counts how many instances can stay when no host may have two more
+// than another: the fullest hosts get the larger share.
+func bestKept(count int, hosts []string, previous map[string][]string) int {
+	var loads []int
+	for _, host := range hosts {
+		n := 0
+		for i := range count {
+			if slices.Contains(previous[host], (pipeline.Instance{Service: "web", Index: i + 1}).String()) {
+				n++
+			}
+		}
+		loads = append(loads, n)
+	}
+	slices.SortFunc(loads, func(a, b int) int { return b - a })
+	kept := 0
+	for i, load := range loads {
+		share := count / len(hosts)
+		if i < count%len(hosts) {
+			share++
+		}
+		kept += min(load, share)
+	}
+	return kept
+}

@@ -115,11 +115,11 @@ func (a *Agent) runOnce(ctx context.Context, w *work, task *pipeline.Task, run *
 			return before, err
 		}
 	}
+	run.Started = time.Now().Round(0)
 	id, err := a.recordTask(w.e, "", run)
 	if err != nil {
 		return nil, err
 	}
-	run.Started = time.Now().Round(0)
 	fault := a.execute(ctx, w, task, run, id)
 	run.Ended = time.Now().Round(0)
 	if fault != nil && run.Reason == "" {

@@ -192,15 +192,18 @@ func (f *fakeContainers) Wait(ctx context.Context, id string) (runtime.Container
 	w := (*world)(f)
 	for {
 		w.mu.Lock()
-		c := w.containers[id]
+		c, dead := runtime.Container{ID: id}, w.dead
+		if w.containers[id] != nil {
+			c = *w.containers[id]
+		}
 		w.mu.Unlock()
-		if c == nil || c.State != runtime.Running || w.dead {
-			return runtime.Container{ID: id}, nil
+		if c.State != runtime.Running || dead {
+			return c, nil
 		}
 		select {
 		case <-ctx.Done():
 			return runtime.Container{}, context.Cause(ctx)
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(time.Second):
 		}
 	}
 }

@@ -1,0 +1,227 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+func TestDrift(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		env, err := r.Get(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := map[string]string{}
+		for _, i := range env.Instances {
+			ids[i.Instance] = i.ContainerID
+		}
+		parts := w.parts()
+		_ = parts.Containers.Stop(t.Context(), ids["web/1"])
+		_ = parts.Containers.Remove(t.Context(), ids["old/1"])
+		w.mu.Lock()
+		w.containers[ids["db/1"]].Spec.Labels[labelFingerprint] = "other"
+		extra := *w.containers[ids["web/2"]]
+		extra.ID = "extra"
+		w.containers["extra"] = &extra
+		w.mu.Unlock()
+		if env, err = r.Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, d := range env.Drift {
+			got += d.Kind + " " + d.Instance + "; "
+		}
+		if want := "changed db/1; missing old/1; stopped web/1; extra web/2; "; got != want {
+			t.Errorf("drift is %q, want %q", got, want)
+		}
+	})
+}
+
+// TestSickLeavesTheRotation takes containers out while another one can answer.
+func TestSickLeavesTheRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		backends := func(health map[string]string) int {
+			w.mu.Lock()
+			for _, c := range w.containers {
+				if status := health[c.Spec.Labels[runtime.LabelInstance]]; status != "" {
+					c.Health.Status = status
+					w.change(c, "health_status: "+status)
+				}
+			}
+			w.mu.Unlock()
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return len(w.routes["web"].Backends)
+		}
+		for _, c := range []struct {
+			one, two string
+			want     int
+		}{
+			{api.HealthUnhealthy, api.HealthHealthy, 1},
+			{api.HealthUnhealthy, api.HealthUnhealthy, 2}, // nobody is better than the other
+			{api.HealthHealthy, api.HealthUnhealthy, 1},
+			{api.HealthHealthy, api.HealthHealthy, 2},
+		} {
+			if got := backends(map[string]string{"web/1": c.one, "web/2": c.two}); got != c.want {
+				t.Errorf("with %s and %s: %d containers in the rotation, want %d", c.one, c.two, got, c.want)
+			}
+		}
+	})
+}
+
+func TestDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		w.mustServe = nil
+		w.volumes["data"] = true
+		r := w.boot(0)
+		defer r.stop()
+		for _, volumes := range []bool{false, true} {
+			lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 60})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := r.Down(t.Context(), api.Down{Fence: lease.Fence, Volumes: volumes}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if volumes == (len(w.volumes) > 0) || volumes != (len(got.Volumes) == 1) || volumes == (len(got.Kept) == 1) {
+				t.Errorf("Volumes %t: %+v, left %v", volumes, got, w.volumes)
+			}
+			if err := r.ReleaseLease(t.Context(), lease.Fence); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if len(w.containers) != 0 || len(w.routes) != 0 || len(w.images) != 0 {
+			t.Errorf("left: %d containers, %d routes, images %v", len(w.containers), len(w.routes), w.images)
+		}
+		env, err := r.Get(t.Context())
+		if err != nil || env.Current != nil || env.LastNumber != 1 {
+			t.Errorf("after down: %+v, %v", env, err)
+		}
+		records, err := r.History(t.Context(), 0)
+		if err != nil || len(records) != 3 || records[0].Kind != "down" {
+			t.Errorf("history: %+v, %v", records, err)
+		}
+		w.images = map[string]bool{}
+		if err := (&sequence{t: t, id: "d9", r: first, steps: roll(first.Placement[host]...)}).run(r); err != nil {
+			t.Errorf("deploying again: %v", err)
+		}
+	})
+}
+
+func TestDownSurvivesCrashes(t *testing.T) {
+	for at := 2; at < 6; at++ { // 1 is the lease
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := deployed(t)
+				w.mustServe = nil
+				r := w.boot(at)
+				lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 60})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = r.Down(t.Context(), api.Down{Fence: lease.Fence}, nil)
+				synctest.Wait()
+				r.stop()
+				r = w.boot(0)
+				defer r.stop()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if len(w.containers) != 0 || len(w.routes) != 0 {
+					t.Errorf("left: %d containers, routes %v", len(w.containers), w.routes)
+				}
+			})
+		})
+	}
+}
+
+// TestEvidence checks what a host signs, as a client would.
+func TestEvidence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		raw, err := r.Evidence(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var envelope dsse.Envelope
+		if err := json.Unmarshal(raw, &envelope); err != nil {
+			t.Fatal(err)
+		}
+		h, err := r.client.Host(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		verifier, err := dsse.NewEnvelopeVerifier(hostSigner{r.agent.key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted, err := verifier.Verify(context.Background(), &envelope)
+		if err != nil || len(accepted) != 1 || accepted[0].KeyID != api.KeyID(h.PublicKey) {
+			t.Fatalf("verifying: %+v, %v", accepted, err)
+		}
+		body, err := envelope.DecodeB64Payload()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s api.Evidence
+		if err := json.Unmarshal(body, &s); err != nil {
+			t.Fatal(err)
+		}
+		p := s.Predicate
+		if s.Type != api.StatementType || len(s.Subject) != 3 || p.Environment != "prod" || p.Release != 1 || p.HostID != h.ID || p.Configuration != configDigest(&first) {
+			t.Errorf("the statement: %+v", s)
+		}
+		if p.HealthySince.IsZero() || p.HealthySince.After(p.Confirmed) {
+			t.Errorf("healthy since %s, confirmed %s", p.HealthySince, p.Confirmed)
+		}
+		if _, err := r.Evidence(t.Context(), 2); !isCode(err, api.CodeNotFound) {
+			t.Errorf("evidence of a release that never was: %v", err)
+		}
+	})
+}
+
+func TestRetain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.boot(0)
+		defer r.stop()
+		for n := 1; n <= 5; n++ {
+			s := &sequence{t: t, id: fmt.Sprintf("d%d", n), r: release(n, map[string]int{"web": n}, "web/1"), steps: roll("web/1")}
+			if err := s.run(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		env, err := r.Get(t.Context())
+		if err != nil || fmt.Sprint(env.Previous) != "[4 3]" {
+			t.Errorf("previous releases are %v (%v), want 4 and 3: retain is 3", env.Previous, err)
+		}
+		if len(w.containers) != 3 || len(w.images) != 3 {
+			t.Errorf("%d containers and %d images are kept, want 3 each", len(w.containers), len(w.images))
+		}
+		releases, err := r.Releases(t.Context())
+		if err != nil || len(releases) != 3 || releases[0].Number != 5 {
+			t.Errorf("releases: %+v, %v", releases, err)
+		}
+	})
+}

@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+	"dray/targets/runtime"
+)
+
+// withTasks is first with tasks that run on this host.
+func withTasks(tasks ...pipeline.Task) api.Release {
+	r := first
+	r.Images = map[string]api.Image{}
+	for name, image := range first.Images {
+		r.Images[name] = image
+	}
+	for _, t := range tasks {
+		r.Tasks = append(r.Tasks, t)
+		r.Images[taskPrefix+t.Name] = api.Image{Name: "shop/web", Digest: digest(1)}
+	}
+	return r
+}
+
+// endTask ends the containers of a task, as their programs do.
+func (w *world) endTask(name string, code int) (ended int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.containers {
+		if c.Spec.Labels[runtime.LabelTask] == name && c.State == runtime.Running {
+			c.State, c.ExitCode = runtime.Exited, code
+			ended++
+		}
+	}
+	return ended
+}
+
+func TestTaskByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.boot(0)
+		defer r.stop()
+		release := withTasks(pipeline.Task{Name: "migrate", Timeout: pipeline.Duration(time.Minute)})
+		if err := (&sequence{t: t, id: "d1", r: release, steps: roll(first.Placement[host]...)}).run(r); err != nil {
+			t.Fatal(err)
+		}
+		for id := range 20 {
+			w.logs["c"+string(rune('0'+id))] = []string{"migrating"}
+		}
+		var printed []string
+		sink := event.Func(func(e event.Event) {
+			if e.Type == event.Output {
+				printed = append(printed, e.Text)
+			}
+		})
+		go func() { time.Sleep(3 * time.Second); w.endTask("migrate", 3) }()
+		run, err := r.RunTask(t.Context(), "migrate", api.RunTask{Key: "once"}, sink)
+		if err != nil || run.ExitCode != 3 || run.Ended.Sub(run.Started) < 3*time.Second || !slices.Equal(printed, []string{"migrating"}) {
+			t.Fatalf("the run: %+v, %v, printed %q", run, err, printed)
+		}
+		again, err := r.RunTask(t.Context(), "migrate", api.RunTask{Key: "once"}, nil)
+		if err != nil || again.ID != run.ID {
+			t.Errorf("the same key: %+v, %v; want run %s", again, err, run.ID)
+		}
+		late, err := r.RunTask(t.Context(), "migrate", api.RunTask{}, nil)
+		if err != nil || !late.TimedOut || late.ExitCode == 0 {
+			t.Errorf("a run without end: %+v, %v; want it timed out", late, err)
+		}
+		if _, err := r.RunTask(t.Context(), "other", api.RunTask{}, nil); !isCode(err, api.CodeNotFound) {
+			t.Errorf("an unknown task: %v", err)
+		}
+		tasks, err := r.Tasks(t.Context(), 10)
+		if err != nil || len(tasks) != 1 || len(tasks[0].Runs) != 2 || !tasks[0].Runs[0].TimedOut {
+			t.Errorf("the history: %+v, %v", tasks, err)
+		}
+		w.assertRelease(r, 1, release)
+	})
+}
+
+// TestTaskEndsWithItsDeployment stops a pre-deploy task when the lease ends.
+func TestTaskEndsWithItsDeployment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		release := withTasks(pipeline.Task{Name: "migrate", Timeout: pipeline.Duration(time.Hour)})
+		release.Number = 2
+		s := &sequence{t: t, id: "d2", r: release}
+		lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.fence = lease.Fence
+		if _, err := r.Prepare(t.Context(), s.prepare(), nil); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err = r.RunTask(t.Context(), "migrate", api.RunTask{Deployment: "d2", Fence: s.fence}, nil)
+		if err == nil || time.Since(began) > 25*time.Second {
+			t.Errorf("the task ended after %s with %v; want the end of the lease", time.Since(began), err)
+		}
+		w.assertRelease(r, 1, first)
+		for _, c := range w.containers {
+			if c.Spec.Labels[runtime.LabelTask] != "" {
+				t.Errorf("container %s is left", c.Spec.Name)
+			}
+		}
+	})
+}
+
+func TestScheduledTask(t *testing.T) {
+	for _, c := range []struct {
+		overlap           string
+		ran, skipped, now int // after a run that does not end by itself
+	}{
+		{"", 1, 2, 1}, {overlapAllow, 3, 0, 3}, {overlapReplace, 3, 0, 1},
+	} {
+		t.Run("overlap "+c.overlap, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				r := w.boot(0)
+				defer r.stop()
+				release := withTasks(pipeline.Task{Name: "report", Schedule: "0 * * * *", Overlap: c.overlap})
+				if err := (&sequence{t: t, id: "d1", r: release, steps: roll(first.Placement[host]...)}).run(r); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(3*time.Hour + time.Minute - time.Duration(time.Now().Minute())*time.Minute)
+				synctest.Wait()
+				tasks, err := r.Tasks(t.Context(), 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ran, skipped := 0, 0
+				for _, run := range tasks[0].Runs {
+					if run.Trigger != api.TaskBySchedule {
+						t.Errorf("trigger %s", run.Trigger)
+					}
+					if run.Started.Equal(run.Ended) {
+						skipped++
+					} else {
+						ran++
+					}
+				}
+				if now := w.endTask("report", 0); ran != c.ran || skipped != c.skipped || now != c.now {
+					t.Errorf("%d ran, %d skipped, %d run now; want %d, %d, %d", ran, skipped, now, c.ran, c.skipped, c.now)
+				}
+				if left := time.Until(tasks[0].Next); left <= 0 || left > time.Hour {
+					t.Errorf("the next run is in %s", left)
+				}
+				time.Sleep(time.Second) // the runs notice their end
+			})
+		})
+	}
+}
+
+func TestNextRun(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip("no time zones here: ", err)
+	}
+	at := func(text string) time.Time {
+		v, err := time.ParseInLocation("2006-01-02 15:04", text, berlin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for _, c := range []struct{ name, schedule, zone, after, want string }{
+		{"the same day", "0 3 * * *", "Europe/Berlin", "2026-11-22 01:00", "2026-11-22 03:00"},
+		{"the next day", "0 3 * * *", "Europe/Berlin", "2026-11-22 03:00", "2026-11-23 03:00"},
+		{"in UTC by default", "0 3 * * *", "", "2026-11-22 03:30", "2026-11-22 04:00"},
+		{"by week day", "30 6 * * 1", "Europe/Berlin", "2026-11-22 12:00", "2026-11-23 06:30"},
+		{"the 31st", "0 0 31 * *", "Europe/Berlin", "2026-11-01 00:00", "2026-12-31 00:00"},
+		{"after clocks were set forward", "30 2 * * *", "Europe/Berlin", "2026-03-29 04:00", "2026-03-30 02:30"},
+		{"every quarter", "*/15 * * * *", "Europe/Berlin", "2026-11-22 10:07", "2026-11-22 10:15"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := nextRun(&pipeline.Task{Schedule: c.schedule, TimeZone: c.zone}, at(c.after))
+			if want := at(c.want); !got.Equal(want) {
+				t.Errorf("after %s: %s, want %s", c.after, got, want)
+			}
+		})
+	}
+	for _, schedule := range []string{"", "nonsense", "99 * * * *"} {
+		if got := nextRun(&pipeline.Task{Schedule: schedule}, at("2026-11-22 10:00")); !got.IsZero() {
+			t.Errorf("schedule %q runs at %s", schedule, got)
+		}
+	}
+}

@@ -47,8 +47,11 @@ func TestTheExampleFromSourceToProd(t *testing.T) {
 	t.Run("one change goes as far as it is sent", func(t *testing.T) {
 		w.Replace(t, "page.html", "Carried here", "Carried over here")
 		w.Dray(t, 0, "deploy", "dev")
-		refused := w.Dray(t, 5, "promote", "test", "prod", "--json")
-		_ = refused
+		w.Dray(t, 5, "promote", "dev", "prod")
+		refused := w.Dray(t, 5, "deploy", "prod")
+		if !strings.Contains(refused.Stderr, "never ran in test") || !strings.Contains(refused.Stderr, "prod is untouched and runs release 1") {
+			t.Errorf("it does not say why: %s", refused)
+		}
 		w.Dray(t, 0, "promote", "dev", "test")
 		now := w.Status(t)
 		if now["dev"].Images["web"] == digest || now["dev"].Images["web"] != now["test"].Images["web"] {

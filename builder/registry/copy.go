@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -25,8 +27,8 @@ type CopyOptions struct {
 }
 
 // Copy takes the image or index with digest root from src into a content
-// store. What the store has is not read again, what was begun is resumed, and
-// every digest is verified. Children come before parents, so a manifest that
+// store. What the store has is not read again, a download that is cut goes on
+// where it ended, and every digest is verified. Children come before parents, so a manifest that
 // is there means that its content is.
 //
 // It gives the root's descriptor. The caller holds the store (Store.Hold).
@@ -126,8 +128,11 @@ func (c *copier) run(ctx context.Context) error {
 	return nil
 }
 
-func (c *copier) blob(ctx context.Context, desc ocispec.Descriptor) error {
-	w, err := content.OpenWriter(ctx, c.into, content.WithRef("copy-"+desc.Digest.String()), content.WithDescriptor(desc))
+// blob copies one blob. The name under which it is written is its own: two
+// processes that wrote to one file could change it after it was verified.
+func (c *copier) blob(ctx context.Context, desc ocispec.Descriptor) (err error) {
+	ref := "copy-" + desc.Digest.String() + "-" + rand.Text()
+	w, err := c.into.Writer(ctx, content.WithRef(ref), content.WithDescriptor(desc))
 	if errdefs.IsAlreadyExists(err) {
 		c.done.Add(desc.Size)
 		c.report(false)
@@ -136,36 +141,44 @@ func (c *copier) blob(ctx context.Context, desc ocispec.Descriptor) error {
 	if err != nil {
 		return fmt.Errorf("opening a writer for %s: %w", desc.Digest, err)
 	}
-	defer w.Close()
-	st, err := w.Status()
-	if err != nil {
-		return fmt.Errorf("reading what there is of %s: %w", desc.Digest, err)
-	}
-	if st.Offset > desc.Size {
-		st.Offset = 0
-		if err := w.Truncate(0); err != nil {
-			return fmt.Errorf("beginning %s anew: %w", desc.Digest, err)
+	defer func() {
+		closed := w.Close()
+		if err == nil {
+			return
 		}
+		if aborted := c.into.Abort(context.WithoutCancel(ctx), ref); !errdefs.IsNotFound(aborted) {
+			closed = errors.Join(closed, aborted)
+		}
+		err = errors.Join(fmt.Errorf("copying %s from %s: %w", desc.Digest, c.src, err), closed)
+	}()
+	if err := c.fill(ctx, w, desc); err != nil {
+		return err
 	}
-	c.done.Add(st.Offset)
-	r, err := c.src.Fetch(ctx, desc, st.Offset)
-	if err != nil {
-		return fmt.Errorf("copying %s from %s: %w", desc.Digest, c.src, err)
-	}
-	defer r.Close()
-	counted := &counter{Reader: io.LimitReader(r, desc.Size-st.Offset+1), add: func(n int) { c.done.Add(int64(n)); c.report(false) }}
-	if _, err := io.CopyBuffer(w, counted, make([]byte, 256<<10)); err != nil {
-		return fmt.Errorf("copying %s from %s: %w", desc.Digest, c.src, err)
-	}
-	err = w.Commit(ctx, desc.Size, desc.Digest)
-	if errdefs.IsAlreadyExists(err) {
-		return nil
-	}
-	if err != nil {
-		abort := c.into.Abort(ctx, "copy-"+desc.Digest.String())
-		return fmt.Errorf("copying %s from %s, which sent something else: %w (dropping it: %v)", desc.Digest, c.src, err, abort)
+	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return err
 	}
 	return nil
+}
+
+// fill reads a blob to its end; a source that fails after it has delivered
+// something is asked for the rest.
+func (c *copier) fill(ctx context.Context, w io.Writer, desc ocispec.Descriptor) error {
+	for offset := int64(0); ; {
+		r, err := c.src.Fetch(ctx, desc, offset)
+		if err != nil {
+			return err
+		}
+		counted := &counter{Reader: io.LimitReader(r, desc.Size-offset), add: func(n int) { c.done.Add(int64(n)); c.report(false) }}
+		n, err := io.CopyBuffer(w, counted, make([]byte, 256<<10))
+		r.Close() //nolint:errcheck // what it gave is verified by its digest
+		offset += n
+		if offset == desc.Size || ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if n == 0 {
+			return errors.Join(err, io.ErrUnexpectedEOF)
+		}
+	}
 }
 
 // report emits progress, at most ten times a second unless last.

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -253,7 +254,7 @@ func replaceFile(path string, b []byte) error {
 
 // writeBlob adds content that is in memory; having it already is no error.
 func writeBlob(ctx context.Context, cs content.Ingester, desc ocispec.Descriptor, b []byte) error {
-	err := content.WriteBlob(ctx, cs, "write-"+desc.Digest.String(), bytes.NewReader(b), desc)
+	err := content.WriteBlob(ctx, cs, "write-"+desc.Digest.String()+"-"+rand.Text(), bytes.NewReader(b), desc)
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return fmt.Errorf("writing %s: %w", desc.Digest, err)
 	}

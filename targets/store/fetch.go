@@ -185,7 +185,7 @@ func (p *pull) stream(ctx context.Context, l Layer) (unpacked, error) {
 	}
 	unpackErr := unpacking.Wait()
 	if (err != nil || t.broken) && unpackErr == nil {
-		if derr := p.store.discard(ctx, u); derr != nil {
+		if derr := p.store.discard(ctx, u.key); derr != nil {
 			return unpacked{}, errors.Join(err, derr)
 		}
 	}

@@ -128,7 +128,7 @@ func gnuSparse() []byte {
 }
 
 func TestBombsAreRefused(t *testing.T) {
-	bomb, diffID := zeros(t, 200<<20)
+	bomb, diffID := zeros(t, 20<<20)
 	o := newOrigin(t)
 	config := o.config()
 	config.RootFS.DiffIDs = []digest.Digest{diffID}
@@ -140,7 +140,7 @@ func TestBombsAreRefused(t *testing.T) {
 	for name, d := range map[string]ocispec.Descriptor{"size": big, "number": o.image(makeTar(t, many...)), "sparse": o.image(gnuSparse())} {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range []string{store.Overlay, store.Native} {
-				s := open(t, store.Options{Snapshotter: kind, MaxLayer: 100 << 20, MaxEntries: 1000})
+				s := open(t, store.Options{Snapshotter: kind, MaxLayer: 10 << 20, MaxEntries: 1000})
 				_, err := s.Pull(t.Context(), store.PullRequest{Digest: d.Digest, Name: "bomb", Sources: peer(o)}, event.Discard)
 				if err == nil || !strings.Contains(err.Error(), "more than is allowed") {
 					t.Errorf("%s: the error is %v", kind, err)

@@ -147,3 +147,11 @@ func (img Image) content() []digest.Digest {
 	}
 	return ds
 }
+
+// below is the chain id under layer i; empty under the lowest.
+func (img Image) below(i int) digest.Digest {
+	if i == 0 {
+		return ""
+	}
+	return img.Layers[i-1].ChainID
+}

@@ -12,39 +12,49 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
 
 // upperdirLabel is what the overlay snapshotter says of where files are.
 const upperdirLabel = "containerd.io/snapshot/overlay.upperdir"
 
-// inherit gives the folders that a layer only implies (it has etc/x, but no
+// inheritAll gives the folders that a layer only implies (it has etc/x, but no
 // entry for etc) the owner, mode and attributes that they have in the nearest
 // layer below. Overlay shows the uppermost layer's, and layers are unpacked
 // beside each other, so they were made with defaults.
-//
-// below lists the chain ids of the layers below, lowest first.
-func (s *Store) inherit(ctx context.Context, u unpacked, below []digest.Digest) error {
-	if !s.parallel || len(u.implied) == 0 || len(below) == 0 {
+func (s *Store) inheritAll(ctx context.Context, img *Image, done []unpacked) error {
+	var below []string // folders of the layers below, lowest first
+	for i, l := range img.Layers {
+		u := done[i]
+		if u.key == "" {
+			info, err := s.snap.Stat(ctx, l.ChainID.String())
+			if err != nil {
+				return fmt.Errorf("finding layer %s: %w", l.Digest, err)
+			}
+			below = append(below, info.Labels[upperdirLabel])
+			continue
+		}
+		if err := inherit(u, below); err != nil {
+			return fmt.Errorf("completing the folders of layer %s: %w", l.Digest, err)
+		}
+		below = append(below, u.dir)
+	}
+	return nil
+}
+
+func inherit(u unpacked, below []string) error {
+	if len(u.implied) == 0 || len(below) == 0 {
 		return nil
 	}
 	root, err := os.OpenRoot(u.dir)
 	if err != nil {
-		return fmt.Errorf("opening a layer's folder: %w", err)
+		return err
 	}
 	defer root.Close()
 	left := u.implied
-	for _, chain := range slices.Backward(below) {
-		info, err := s.snap.Stat(ctx, chain.String())
-		if err != nil {
-			return fmt.Errorf("finding the layer below: %w", err)
-		}
-		if left, err = inheritFrom(root, info.Labels[upperdirLabel], left); err != nil {
-			return fmt.Errorf("taking over folders from the layer below: %w", err)
-		}
-		if len(left) == 0 {
-			break
+	for _, dir := range slices.Backward(below) {
+		if left, err = inheritFrom(root, dir, left); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -245,7 +245,7 @@ func (p *pull) bring(ctx context.Context, img *Image, missing []int) (err error)
 		}
 		for _, u := range done {
 			if u.key != "" {
-				err = errors.Join(err, s.discard(ctx, u))
+				err = errors.Join(err, s.discard(ctx, u.key))
 			}
 		}
 	}()
@@ -264,49 +264,46 @@ func (p *pull) bring(ctx context.Context, img *Image, missing []int) (err error)
 	return p.commit(ctx, img, missing, done)
 }
 
-// commit syncs all that was unpacked and then records it, lowest first. With a
-// snapshotter that can't unpack layers beside each other, it unpacks here.
+// commit completes what was unpacked, syncs it, and then records it, lowest
+// first.
 func (p *pull) commit(ctx context.Context, img *Image, missing []int, done []unpacked) error {
 	s := p.store
-	if s.parallel && len(missing) > 0 {
-		if err := syncFilesystem(s.dir); err != nil {
-			return fmt.Errorf("syncing unpacked layers: %w", err)
-		}
+	if len(missing) == 0 {
+		return nil
 	}
-	below := []digest.Digest{}
-	next := 0
-	for i, l := range img.Layers {
-		parent := digest.Digest("")
-		if i > 0 {
-			parent = img.Layers[i-1].ChainID
+	if !s.parallel {
+		return p.commitCopies(ctx, img, missing, done)
+	}
+	if err := s.inheritAll(ctx, img, done); err != nil {
+		return err
+	}
+	if err := syncFilesystem(s.dir); err != nil {
+		return fmt.Errorf("syncing unpacked layers: %w", err)
+	}
+	for _, i := range missing {
+		if err := s.commit(ctx, img, i, &done[i]); err != nil {
+			return err
 		}
-		if next < len(missing) && missing[next] == i {
-			next++
-			if err := p.commitLayer(ctx, l, parent, below, &done[i]); err != nil {
-				return err
-			}
-		}
-		below = append(below, l.ChainID)
 	}
 	return nil
 }
 
-func (p *pull) commitLayer(ctx context.Context, l Layer, parent digest.Digest, below []digest.Digest, u *unpacked) (err error) {
+// commitCopies is commit for a snapshotter whose layers begin as a copy of the
+// one below, which has to be there first: they are unpacked only now.
+func (p *pull) commitCopies(ctx context.Context, img *Image, missing []int, done []unpacked) (err error) {
 	s := p.store
-	if !s.parallel {
-		if *u, err = p.unpackStored(ctx, l, parent); err != nil {
+	for _, i := range missing {
+		if done[i], err = p.unpackStored(ctx, img.Layers[i], img.below(i)); err != nil {
 			return err
 		}
 		if err := syncFilesystem(s.dir); err != nil {
 			return fmt.Errorf("syncing unpacked layers: %w", err)
 		}
+		if err := s.commit(ctx, img, i, &done[i]); err != nil {
+			return err
+		}
 	}
-	if err := s.inherit(ctx, *u, below); err != nil {
-		return err
-	}
-	err = s.commit(ctx, l, parent, *u)
-	u.key = ""
-	return err
+	return nil
 }
 
 // measure adds up what the layers take on the disk.

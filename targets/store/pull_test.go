@@ -15,10 +15,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"dray/builder/registry"
 	"dray/pipeline/event"
@@ -408,5 +410,38 @@ func TestTooLittleSpace(t *testing.T) {
 	var space *store.SpaceError
 	if !errors.Is(err, store.ErrSpace) || !errors.As(err, &space) || space.Need < 1<<50 || space.Free <= 0 {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestTheDiskFillsUp unpacks a layer that is far larger than it looked, on a
+// small file system.
+func TestTheDiskFillsUp(t *testing.T) {
+	bomb, diffID := zeros(t, 60<<20)
+	o := newOrigin(t)
+	config := o.config()
+	config.RootFS.DiffIDs = []digest.Digest{diffID}
+	d := o.manifest(ocispec.Manifest{Layers: []ocispec.Descriptor{o.put(ocispec.MediaTypeImageLayerGzip, bomb)}}, config)
+	dir := t.TempDir()
+	if err := (&mount.Mount{Type: "tmpfs", Source: "tmpfs", Options: []string{"size=100m"}}).Mount(dir); err != nil {
+		t.Skip("no file system to fill: ", err)
+	}
+	t.Cleanup(func() {
+		if err := mount.UnmountAll(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = s.Pull(t.Context(), store.PullRequest{Digest: d.Digest, Name: "x", Sources: peer(o)}, event.Discard)
+	var space *store.SpaceError
+	if !errors.As(err, &space) || space.Path != dir {
+		t.Errorf("the error is %v", err)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil || int64(st.Bavail)*st.Bsize < 90<<20 {
+		t.Errorf("%d bytes are free again (%v)", int64(st.Bavail)*st.Bsize, err)
 	}
 }

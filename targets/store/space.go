@@ -15,7 +15,7 @@ var ErrSpace = errors.New("not enough disk space")
 // SpaceError says that the disk is too full for a pull. Figures are bytes.
 type SpaceError struct {
 	Path string // a folder on the file system that is full
-	Need int64  // an estimate before the pull; 0 when the disk filled up during it
+	Need int64  // an estimate before the pull; 0 when it showed during the pull
 	Free int64
 	err  error
 }
@@ -23,7 +23,7 @@ type SpaceError struct {
 // Error says what is missing, in people's units.
 func (e *SpaceError) Error() string {
 	if e.Need == 0 {
-		return fmt.Sprintf("the disk of %s filled up: %s left", e.Path, size(e.Free))
+		return fmt.Sprintf("the disk of %s is too small: %s are left", e.Path, size(e.Free))
 	}
 	return fmt.Sprintf("the disk of %s has %s free; about %s are needed", e.Path, size(e.Free), size(e.Need))
 }
@@ -72,6 +72,10 @@ func (s *Store) checkSpace(need int64) error {
 // asSpace makes a SpaceError of the kernel's ENOSPC or EDQUOT.
 func (s *Store) asSpace(err error) error {
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	var known *SpaceError
+	if errors.As(err, &known) {
 		return err
 	}
 	free, statErr := s.free()

@@ -42,7 +42,7 @@ func (s *Store) unpack(ctx context.Context, l Layer, parent digest.Digest, r io.
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.discard(ctx, u))
+			err = errors.Join(err, s.discard(ctx, u.key))
 		}
 	}()
 	if u.dir, err = folder(mounts); err != nil {
@@ -61,6 +61,9 @@ func (s *Store) unpack(ctx context.Context, l Layer, parent digest.Digest, r io.
 		_, err := archive.Apply(ctx, u.dir, tar, opts...)
 		return err
 	})
+	if errors.Is(err, errTooLarge) && limit < s.opts.MaxLayer {
+		err = &SpaceError{Path: s.dir, Free: limit, err: err}
+	}
 	if err != nil {
 		return u, fmt.Errorf("unpacking layer %s: %w", l.Digest, s.asSpace(err))
 	}
@@ -93,26 +96,28 @@ func folder(mounts []mount.Mount) (string, error) {
 }
 
 // discard removes an active snapshot, also when ctx has ended.
-func (s *Store) discard(ctx context.Context, u unpacked) error {
-	if err := s.snap.Remove(context.WithoutCancel(ctx), u.key); err != nil && !errdefs.IsNotFound(err) {
+func (s *Store) discard(ctx context.Context, key string) error {
+	if err := s.snap.Remove(context.WithoutCancel(ctx), key); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("removing an unfinished layer: %w", err)
 	}
 	return nil
 }
 
-// commit makes a layer a snapshot under its chain id. Another pull may have
+// commit makes layer i a snapshot under its chain id. Another pull may have
 // been first; then its snapshot stands.
-func (s *Store) commit(ctx context.Context, l Layer, parent digest.Digest, u unpacked) error {
+func (s *Store) commit(ctx context.Context, img *Image, i int, u *unpacked) error {
+	l, key := img.Layers[i], u.key
+	u.key = "" // from here on it is removed here
 	var opts []snapshots.Opt
-	if s.parallel && parent != "" {
+	if parent := img.below(i); s.parallel && parent != "" {
 		opts = append(opts, snapshots.WithParent(parent.String()))
 	}
-	err := s.snap.Commit(ctx, l.ChainID.String(), u.key, opts...)
+	err := s.snap.Commit(ctx, l.ChainID.String(), key, opts...)
 	if errdefs.IsAlreadyExists(err) {
-		return s.discard(ctx, u)
+		return s.discard(ctx, key)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("recording layer %s: %w", l.Digest, s.asSpace(err)), s.discard(ctx, u))
+		return errors.Join(fmt.Errorf("recording layer %s: %w", l.Digest, s.asSpace(err)), s.discard(ctx, key))
 	}
 	return nil
 }

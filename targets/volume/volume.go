@@ -129,8 +129,9 @@ func (s *Store) Populate(_ context.Context, network, name, rootfs, destination s
 	if err := syncTree(fresh); err != nil {
 		return fail(err)
 	}
-	// Onto an empty folder a rename puts a full one in a single step.
-	if err := os.Rename(fresh, path); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrExist) {
+	// Onto an empty folder rename(2) puts a full one in a single step; os.Rename
+	// refuses to.
+	if err := unix.Rename(fresh, path); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrExist) {
 		return fail(err) // not empty: another container was quicker
 	}
 	return ifAny(syncFolder(filepath.Dir(path)), fail)
@@ -238,7 +239,7 @@ func (s *Store) Remove(_ context.Context, network, name string) error {
 		return fail(err)
 	}
 	// Once it has another name it is gone, whatever happens to the rest.
-	if err := os.Rename(path, going); err != nil {
+	if err := unix.Rename(path, going); err != nil {
 		_ = os.Remove(going) // empty; Open would take it too
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil

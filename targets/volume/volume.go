@@ -102,7 +102,9 @@ func (s *Store) Ensure(_ context.Context, network, name string) (string, error) 
 // have. rootfs is the image's root on the host; its links are followed inside
 // it only.
 func (s *Store) Populate(_ context.Context, network, name, rootfs, destination string) error {
-	fail := func(err error) error { return fmt.Errorf("filling volume %s of %s from its image: %w", name, network, err) }
+	fail := func(err error) error {
+		return fmt.Errorf("filling volume %s of %s from its image: %w", name, network, err)
+	}
 	path, err := s.path(network, name)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"dray/pipeline"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -74,11 +75,11 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 	return nil
 }
 
-// startWanted starts the containers that ran when the host went down. Those
-// that someone stopped stay stopped.
+// startWanted starts the containers that ran when the host went down, at once.
+// Those that someone stopped stay stopped.
 func (a *Agent) startWanted(ctx context.Context, e *environment) {
 	for _, c := range a.containersOf(e) {
-		if !c.Wanted || c.State != runtime.Exited || c.Spec.Labels[runtime.LabelTask] != "" {
+		if !startsAgain(c) || c.Spec.Labels[runtime.LabelTask] != "" {
 			continue
 		}
 		a.start(ctx, func(ctx context.Context) {
@@ -87,6 +88,15 @@ func (a *Agent) startWanted(ctx context.Context, e *environment) {
 			}
 		})
 	}
+}
+
+// startsAgain says whether a container's policy has it run again.
+func startsAgain(c runtime.Container) bool {
+	if c.State != runtime.Exited || !c.Wanted {
+		return false
+	}
+	policy := c.Spec.Restart.Policy
+	return policy == pipeline.RestartAlways || policy == pipeline.RestartOnFailure && c.ExitCode != 0
 }
 
 func (a *Agent) resumeBound(e *environment, open string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	_ "time/tzdata" // many small hosts have none
 
 	"github.com/adhocore/gronx"
 

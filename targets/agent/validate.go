@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"dray/pipeline"
 	"dray/targets/api"
@@ -34,6 +35,12 @@ func validate(e *environment, p *api.Prepare) error {
 	for _, t := range r.Tasks {
 		if !validName.MatchString(t.Name) {
 			return api.Errorf(api.CodeBadRequest, "%q is not the name of a task", t.Name)
+		}
+		if _, err := time.LoadLocation(t.TimeZone); err != nil {
+			return api.Errorf(api.CodeBadRequest, "task %s: there is no time zone %q", t.Name, t.TimeZone)
+		}
+		if t.Schedule != "" && nextRun(&t, time.Now()).IsZero() {
+			return api.Errorf(api.CodeBadRequest, "task %s: the schedule %q never comes", t.Name, t.Schedule)
 		}
 	}
 	for _, version := range r.Secrets {

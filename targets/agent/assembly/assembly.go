@@ -22,6 +22,7 @@ import (
 	"dray/targets/network"
 	"dray/targets/runtime"
 	"dray/targets/store"
+	"dray/targets/supervise"
 )
 
 // Config says where a host keeps things.
@@ -37,6 +38,7 @@ type Host struct {
 	Store    *store.Store
 	Networks *network.Networks
 	Engine   *runtime.Engine
+	Health   *supervise.Supervisor
 
 	config  Config
 	images  *images
@@ -72,6 +74,7 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 	if err := h.Engine.Recover(ctx); err != nil {
 		return nil, fmt.Errorf("finding the containers of before: %w", err)
 	}
+	h.Health = supervise.New(h.Engine, c.Log)
 	return h, nil
 }
 
@@ -79,7 +82,7 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 func (h *Host) Parts() agent.Parts {
 	return agent.Parts{
 		Containers: containers{h.Engine},
-		Health:     health{h.Engine},
+		Health:     h.Health,
 		Logs:       output{filepath.Join(h.config.State, "containers"), h.Engine},
 		Images:     h.images,
 		Traffic:    traffic{h.Networks},
@@ -97,6 +100,7 @@ func (h *Host) Registry() http.Handler {
 func (h *Host) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.Engine.Run(ctx) })
+	group.Go(func() error { return h.Health.Run(ctx) })
 	group.Go(func() error { return h.tellNames(ctx) })
 	return group.Wait()
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -19,6 +20,7 @@ import (
 	"dray/builder/buildkit"
 	"dray/builder/registry"
 	"dray/pipeline"
+	"dray/pipeline/config"
 	"dray/pipeline/event"
 	"dray/pipeline/run"
 	"dray/targets/api"
@@ -50,7 +52,7 @@ func (b *targetBuilder) Build(ctx context.Context, target *pipeline.Target, buil
 	}
 	defer release()
 	result, err := b.client.Build(ctx, builder.Request{
-		Target: *target, Dir: b.project.project.Dir, Epoch: b.project.git.Time, NoCache: b.noCache,
+		Target: *target, Dir: b.project.project.Dir, Epoch: b.epoch(ctx, target), NoCache: b.noCache,
 		Built: b.builtBefore(built), Pins: b.project.pins(),
 	}, sink)
 	if err != nil {
@@ -68,6 +70,19 @@ func (b *targetBuilder) Build(ctx context.Context, target *pipeline.Target, buil
 		return pipeline.ReleaseImage{}, fmt.Errorf("naming the image: %w", err)
 	}
 	return image, nil
+}
+
+// epoch is the time of the last commit that touched the target's context: an
+// image's own time changes when its files do, not with every commit.
+func (b *targetBuilder) epoch(ctx context.Context, target *pipeline.Target) time.Time {
+	if b.project.git.SHA == "" {
+		return time.Time{}
+	}
+	dir := filepath.Join(b.project.project.Dir, target.Context)
+	if when, err := config.LastCommit(ctx, dir); err == nil && !when.IsZero() {
+		return when
+	}
+	return b.project.git.Time // a context elsewhere, a git URL for example
 }
 
 func (b *targetBuilder) builtBefore(built run.Built) map[string]builder.Result {

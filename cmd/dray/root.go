@@ -150,6 +150,9 @@ func (a *app) start(cmd *cobra.Command) error {
 
 // fail shows why the program ends.
 func (a *app) fail(failure event.Event, code int) {
+	if failure.Text == "" {
+		return // it was shown already
+	}
 	if a.settings != nil && a.settings.JSON {
 		failure.Time = time.Now()
 		failure.Code = code

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dray/deploy/strategy"
+	"dray/pipeline"
+	"dray/pipeline/plan"
+	"dray/pipeline/run"
+	"dray/targets/api"
+)
+
+func planCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan ENV",
+		Short: "What a deployment would change, and what has drifted",
+		Long: `plan builds what the environment would run, reads its hosts, and shows the
+difference. It changes nothing. Exit code 0: nothing to do; 2: there is
+something to do; 1: it could not be found out.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			result, gate, err := p.plan(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if gate != nil {
+				result.Warnings = append(result.Warnings, "the gate says no for now: "+strings.Join(gate.Reasons, "; "))
+			}
+			if err := a.result(result, func(w io.Writer) error { return result.Render(w, a.planStyle()) }); err != nil {
+				return err
+			}
+			if result.Pending {
+				return &exitError{code: exitDifferent}
+			}
+			return nil
+		},
+	}
+}
+
+// plan compares what env would run with what its hosts run.
+func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refusal, error) {
+	desired, err := p.runner().Desire(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer desired.Open.Close()
+	open, ok := desired.Open.(*openEnvironment)
+	if !ok {
+		return nil, nil, fmt.Errorf("planning %s: unexpected environment %T", name, desired.Open)
+	}
+	seen, err := open.fleet.Observe(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	release := desired.Release
+	previous := map[string][]string{}
+	last := 0
+	in := plan.Input{Strategies: map[string]plan.Strategy{}}
+	for _, h := range open.fleet.Hosts() {
+		state := seen[h.Name]
+		last = max(last, state.LastNumber)
+		if state.Current != nil {
+			previous[h.Name] = state.Current.Placement[h.Name]
+		}
+		observed := plan.Observed{Name: h.Name, Current: state.Current, Drift: driftOf(state)}
+		if facts, err := h.Client.Host(ctx); err == nil { // without it the plan says less
+			observed.MemoryFree = pipeline.Bytes(facts.MemoryFree)
+		}
+		in.Hosts = append(in.Hosts, observed)
+	}
+	release.Placement = plan.Place(open.env.Services, open.fleet.Names(), previous)
+	if release.Number == 0 {
+		release.Number = last + 1
+	}
+	for i := range release.Services {
+		s := &release.Services[i]
+		if name, reason := strategy.Effective(s); reason != "" {
+			in.Strategies[s.Name] = plan.Strategy{Name: name, Reason: reason}
+		}
+	}
+	for _, v := range open.env.Verify {
+		in.Verify = append(in.Verify, v.Name)
+	}
+	in.Desired = release
+	return plan.New(in), desired.Gate, nil
+}
+
+func driftOf(state *api.Environment) []plan.Drift {
+	var out []plan.Drift
+	for _, d := range state.Drift {
+		out = append(out, plan.Drift{Kind: d.Kind, Instance: d.Instance, Detail: d.Detail})
+	}
+	return out
+}
+
+// planStyle colours a plan on a terminal.
+func (a *app) planStyle() plan.Style {
+	if !isTerminal(os.Stdout) || os.Getenv("NO_COLOR") != "" {
+		return plan.Plain
+	}
+	codes := map[plan.Look]string{
+		plan.LookAdded: green, plan.LookChanged: yellow, plan.LookRemoved: red, plan.LookDrift: yellow, plan.LookFaint: dim,
+	}
+	return func(look plan.Look, text string) string { return "\x1b[" + codes[look] + "m" + text + "\x1b[0m" }
+}

@@ -166,7 +166,7 @@ func (b *bootstrap) open(ctx context.Context) (*Session, *facts, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	in := &prefaced{r: bufio.NewReaderSize(p.Stdio, 64<<10)}
+	in := newPrefaced(p.Stdio)
 	stop := context.AfterFunc(ctx, func() { _ = p.Stdio.Close() })
 	s, err := newSession(b.transport, p, in)
 	if !stop() && err == nil {

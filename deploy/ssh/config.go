@@ -21,7 +21,12 @@ const systemConfig = "/etc/ssh/ssh_config"
 // clientConfig answers questions to the SSH client's configuration files, the
 // user's before the system's.
 type clientConfig struct {
-	files []*ssh_config.Config
+	files []configFile
+}
+
+type configFile struct {
+	path string
+	text []byte
 }
 
 // readConfig reads file, or the usual files when file is "".
@@ -29,55 +34,60 @@ func readConfig(file string) (*clientConfig, error) {
 	if file == "" {
 		file = os.Getenv(EnvConfig)
 	}
+	paths, must := []string{expandHome(file)}, true
 	switch file {
 	case "none":
 		return &clientConfig{}, nil
 	case "":
-		c := &clientConfig{}
-		for _, path := range []string{homePath(".ssh/config"), systemConfig} {
-			err := c.add(path)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, err
-			}
-		}
-		return c, nil
+		paths, must = []string{homePath(".ssh/config"), systemConfig}, false
 	}
 	c := &clientConfig{}
-	return c, c.add(expandHome(file))
-}
-
-func (c *clientConfig) add(path string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("reading the SSH configuration: %w", err)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) && !must {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the SSH configuration: %w", err)
+		}
+		c.files = append(c.files, configFile{path, text})
 	}
-	parsed, err := parseConfig(text, filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("reading the SSH configuration %s: %w", path, err)
+	return c, nil
+}
+
+// settings are the configuration of one alias.
+type settings struct {
+	alias string
+	files []*ssh_config.Config
+}
+
+// of returns the settings of an alias.
+func (c *clientConfig) of(alias string) (*settings, error) {
+	s := &settings{alias: alias}
+	for _, file := range c.files {
+		parsed, err := ssh_config.DecodeBytes(flatten(file.text, filepath.Dir(file.path), alias, 0))
+		if err != nil {
+			return nil, fmt.Errorf("reading the SSH configuration %s: %w", file.path, err)
+		}
+		s.files = append(s.files, parsed)
 	}
-	c.files = append(c.files, parsed)
-	return nil
+	return s, nil
 }
 
-// parseConfig parses a file whose relative includes are in dir.
-func parseConfig(text []byte, dir string) (*ssh_config.Config, error) {
-	return ssh_config.DecodeBytes(flatten(text, dir, 0))
-}
-
-// first returns the first value of a keyword for an alias: the first one that
-// the files give counts, as in ssh_config(5).
-func (c *clientConfig) first(alias, keyword string) string {
-	if all := c.all(alias, keyword); len(all) > 0 {
+// first returns the first value of a keyword: the first one that the files
+// give counts, as in ssh_config(5).
+func (s *settings) first(keyword string) string {
+	if all := s.all(keyword); len(all) > 0 {
 		return all[0]
 	}
 	return ""
 }
 
-// all returns every value of a keyword for an alias.
-func (c *clientConfig) all(alias, keyword string) []string {
+// all returns every value of a keyword.
+func (s *settings) all(keyword string) []string {
 	var values []string
-	for _, file := range c.files {
-		found, err := file.GetAll(alias, keyword)
+	for _, file := range s.files {
+		found, err := file.GetAll(s.alias, keyword)
 		if err != nil {
 			continue // only an unknown node, which the parser does not make
 		}
@@ -93,37 +103,40 @@ const (
 )
 
 // flatten gives the parser what it understands: Include lines replaced by the
-// files' contents, and Match lines by Host lines. A Match on anything but the
-// host (exec, user, canonical, …) never applies.
-func flatten(text []byte, dir string, depth int) []byte {
+// files' contents, where their block is about alias, and Match lines by Host
+// lines. A Match on anything but the host (exec, user, canonical, …) never
+// applies.
+func flatten(text []byte, dir, alias string, depth int) []byte {
 	var out bytes.Buffer
-	block := "" // the Host line that is open; it goes on after an Include
+	block := "Host *" // the one that is open; it goes on after an Include
 	for line := range strings.Lines(string(text)) {
 		keyword, rest := splitKeyword(line)
 		switch strings.ToLower(keyword) {
 		case "include":
-			if depth < deepestInclude {
-				out.Write(include(rest, dir, depth+1))
+			if depth < deepestInclude && isAbout(block, alias) {
+				out.Write(include(uncomment(rest), dir, alias, depth+1))
 			}
-			out.WriteString("\n" + block + "\n")
-			if block == "" {
-				out.WriteString("Host *\n")
-			}
-			continue
+			line = "\n" + block
 		case "match":
-			line = matchToHost(rest) + "\n"
-			block = strings.TrimSpace(line)
+			block = matchToHost(uncomment(rest))
+			line = block
 		case "host":
-			block = strings.TrimSpace(line)
+			block = "Host " + strings.Join(fields(uncomment(rest)), " ")
+			line = block
 		}
 		out.WriteString(strings.TrimRight(line, "\r\n") + "\n")
 	}
 	return out.Bytes()
 }
 
+// isAbout tells whether a Host line matches an alias.
+func isAbout(block, alias string) bool {
+	return knownKey{patterns: strings.Fields(block)[1:]}.matches(alias)
+}
+
 // include returns the contents of the files that an Include line names. Files
 // that can't be read are left out, as OpenSSH does.
-func include(patterns, dir string, depth int) []byte {
+func include(patterns, dir, alias string, depth int) []byte {
 	var out []byte
 	for _, pattern := range fields(patterns) {
 		pattern = expandHome(pattern)
@@ -136,7 +149,7 @@ func include(patterns, dir string, depth int) []byte {
 		}
 		for _, path := range paths {
 			if text, err := os.ReadFile(path); err == nil {
-				out = append(append(out, flatten(text, dir, depth)...), '\n')
+				out = append(append(out, flatten(text, dir, alias, depth)...), '\n')
 			}
 		}
 	}
@@ -179,6 +192,12 @@ func splitKeyword(line string) (keyword, rest string) {
 		rest = strings.TrimSpace(after)
 	}
 	return line[:i], rest
+}
+
+// uncomment drops a comment at a line's end.
+func uncomment(rest string) string {
+	before, _, _ := strings.Cut(rest, " #")
+	return before
 }
 
 // fields splits words; double quotes hold one together.

@@ -65,7 +65,11 @@ func resolve(address string, config *clientConfig, o *Options) (*endpoint, error
 	if err != nil {
 		return nil, err
 	}
-	first := func(keyword string) string { return config.first(alias, keyword) }
+	settings, err := config.of(alias)
+	if err != nil {
+		return nil, err
+	}
+	first := settings.first
 	e := &endpoint{
 		name: alias, alias: alias, options: o,
 		host:       or(strings.ReplaceAll(first("HostName"), "%h", alias), alias),
@@ -87,12 +91,12 @@ func resolve(address string, config *clientConfig, o *Options) (*endpoint, error
 	if e.keepAlive == 0 {
 		e.keepAlive = 3 * time.Second
 	}
-	e.resolveFiles(config)
+	e.resolveFiles(settings)
 	return e, nil
 }
 
-func (e *endpoint) resolveFiles(config *clientConfig) {
-	for _, v := range config.all(e.alias, "IdentityFile") {
+func (e *endpoint) resolveFiles(s *settings) {
+	for _, v := range s.all("IdentityFile") {
 		e.identities, e.explicit = append(e.identities, e.expand(v)), true
 	}
 	if !e.explicit {
@@ -100,11 +104,11 @@ func (e *endpoint) resolveFiles(config *clientConfig) {
 			e.identities = append(e.identities, homePath(".ssh/"+name))
 		}
 	}
-	for _, v := range config.all(e.alias, "CertificateFile") {
+	for _, v := range s.all("CertificateFile") {
 		e.certs = append(e.certs, e.expand(v))
 	}
 	e.agent = or(os.Getenv("SSH_AUTH_SOCK"), usualAgent)
-	switch v := config.first(e.alias, "IdentityAgent"); {
+	switch v := s.first("IdentityAgent"); {
 	case v == "none":
 		e.agent = ""
 	case v == "SSH_AUTH_SOCK" || v == "":
@@ -117,7 +121,7 @@ func (e *endpoint) resolveFiles(config *clientConfig) {
 		{"UserKnownHostsFile", "~/.ssh/known_hosts ~/.ssh/known_hosts2"},
 		{"GlobalKnownHostsFile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"},
 	} {
-		for _, path := range fields(or(config.first(e.alias, list.keyword), list.fallback)) {
+		for _, path := range fields(or(s.first(list.keyword), list.fallback)) {
 			if path != "none" {
 				e.known = append(e.known, e.expand(path))
 			}

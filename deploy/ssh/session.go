@@ -210,6 +210,10 @@ type prefaced struct {
 	failed  error
 }
 
+func newPrefaced(output io.Reader) *prefaced {
+	return &prefaced{r: bufio.NewReaderSize(output, 64<<10)}
+}
+
 var errNoDrayd = errors.New("drayd is not on the host")
 
 // Read reads behind the preface.

@@ -21,6 +21,7 @@ type row struct {
 	cached   int
 	now      string // what it does
 	hosts    []*hostRow
+	parts    []event.Event // verify commands and tasks: the last event of each
 	ended    *event.Event
 }
 
@@ -37,7 +38,7 @@ type instanceState struct{ name, state, note string }
 
 func newRow(key string, e event.Event) *row {
 	name, subject := e.Stage, rowSubject(e)
-	if e.Environment != "" && e.Stage != "verify" && e.Stage != "task" {
+	if e.Environment != "" {
 		name, subject = e.Environment, ""
 	}
 	return &row{key: key, name: name, subject: subject, began: e.Time}
@@ -62,6 +63,17 @@ func (r *row) take(e event.Event) {
 	case event.Output:
 		r.now = e.Text
 	}
+}
+
+// part keeps the start or the end of a stage inside the rollout.
+func (r *row) part(e event.Event) {
+	for i := range r.parts {
+		if r.parts[i].Stage == e.Stage && r.parts[i].Subject == e.Subject {
+			r.parts[i] = e
+			return
+		}
+	}
+	r.parts = append(r.parts, e)
 }
 
 func (r *row) end(e event.Event) { r.ended = &e }
@@ -91,6 +103,9 @@ func (h *hostRow) take(e event.Event) {
 	case event.InstanceState:
 		for i := range h.instances {
 			if h.instances[i].name == e.Instance {
+				if h.instances[i].state == event.Switched && retiring(e.State) {
+					return // that is the old container, on its way out
+				}
 				h.instances[i].state, h.instances[i].note = e.State, e.Text
 				return
 			}
@@ -98,6 +113,10 @@ func (h *hostRow) take(e event.Event) {
 		h.instances = append(h.instances, instanceState{e.Instance, e.State, e.Text})
 		slices.SortFunc(h.instances, func(a, b instanceState) int { return strings.Compare(a.name, b.name) })
 	}
+}
+
+func retiring(state string) bool {
+	return state == event.Draining || state == event.Stopped || state == event.Removed
 }
 
 // text draws the row as it is at now, each line with its newline.
@@ -138,7 +157,21 @@ func (r *row) rollout(v *terminalView, clock float64) string {
 		fmt.Fprintf(&b, "%s %-8s %s\n", v.paint(bold, fmt.Sprintf("%-6s", name)), h.name, join(h.text(v), end))
 		name = ""
 	}
+	for _, p := range r.parts {
+		fmt.Fprintf(&b, "%-15s %s\n", "", partText(v, p))
+	}
 	return b.String()
+}
+
+func partText(v *terminalView, e event.Event) string {
+	what := join(e.Stage, stageSubject(e))
+	switch {
+	case e.Type == event.StageStarted:
+		return what + " ▸ " + seconds(time.Since(e.Time).Seconds())
+	case e.Error != "":
+		return what + " " + v.paint(red, "✗ failed") + " " + seconds(e.Took)
+	}
+	return what + " " + v.paint(green, "✓") + " " + seconds(e.Took)
 }
 
 func (h *hostRow) text(v *terminalView) string {

@@ -73,6 +73,10 @@ func (v *terminalView) Emit(e event.Event) {
 	case event.RunStarted:
 		v.draw(e.Text + "\n\n")
 	case event.StageStarted:
+		if isPart(e) {
+			v.row(e).part(e)
+			break
+		}
 		v.row(e).began = e.Time
 		v.draw("")
 	case event.StageFinished:
@@ -89,6 +93,11 @@ func (v *terminalView) Emit(e event.Event) {
 // finish prints a stage's last line and takes it off the live part.
 func (v *terminalView) finish(e event.Event) {
 	r := v.row(e)
+	if isPart(e) {
+		r.part(e)
+		v.draw("")
+		return
+	}
 	r.end(e)
 	for i, other := range v.rows {
 		if other == r {
@@ -98,12 +107,18 @@ func (v *terminalView) finish(e event.Event) {
 	v.draw(r.text(v, e.Time))
 }
 
+// isPart tells whether an event is of a stage inside a rollout, which gets a
+// line in the rollout's row.
+func isPart(e event.Event) bool {
+	return e.Environment != "" && (e.Stage == "verify" || e.Stage == "task")
+}
+
 // row finds the row that an event belongs to: builds and pushes by subject,
 // everything else by environment.
 func (v *terminalView) row(e event.Event) *row {
 	key := e.Environment
-	if e.Environment == "" || e.Stage == "verify" || e.Stage == "task" {
-		key = e.Stage + " " + e.Environment + " " + rowSubject(e)
+	if e.Environment == "" {
+		key = e.Stage + " " + rowSubject(e)
 	}
 	for _, r := range v.rows {
 		if r.key == key {

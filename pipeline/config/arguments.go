@@ -32,7 +32,7 @@ func (b *block) filled(name string, dst *string) bool {
 		return false
 	}
 	if strings.TrimSpace(s) == "" {
-		b.l.fault(b.rangeOf(name), "Empty "+name, "%s may not be empty.", upperFirst(name))
+		b.l.fault(b.rangeOf(name), "Empty "+name, "%s may not be empty.", name)
 		return false
 	}
 	*dst = s
@@ -55,7 +55,7 @@ func (b *block) integer(name string, dst *int, low, high int) bool {
 	}
 	f, _ := v.AsBigFloat().Float64()
 	if f != math.Trunc(f) || f < float64(low) || f > float64(high) {
-		b.l.fault(b.rangeOf(name), "Number out of range", "%s is a whole number from %d to %d.", upperFirst(name), low, high)
+		b.l.fault(b.rangeOf(name), "Number out of range", "%s is a whole number from %d to %d.", name, low, high)
 		return false
 	}
 	*dst = int(f)
@@ -94,7 +94,7 @@ func (b *block) command(name string, dst *[]string) bool {
 		quoted := fmt.Sprintf("%q", strings.Fields(v.AsString()))
 		b.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", name),
 			`%s is a list; no shell reads it. Write %s = %s, or ["sh", "-c", "…"] for a shell.`,
-			upperFirst(name), name, strings.ReplaceAll(quoted, `" "`, `", "`))
+			name, name, strings.ReplaceAll(quoted, `" "`, `", "`))
 		return false
 	}
 	return b.list(name, dst)
@@ -147,7 +147,7 @@ func (b *block) duration(name string, dst *pipeline.Duration, low time.Duration)
 		b.l.fault(b.rangeOf(name), "Invalid duration", `%q is not a duration: write %s like "250ms", "5s" or "1m30s".`, s, name)
 		return false
 	case d < low:
-		b.l.fault(b.rangeOf(name), "Duration too short", "%s is at least %s.", upperFirst(name), pipeline.Duration(low))
+		b.l.fault(b.rangeOf(name), "Duration too short", "%s is at least %s.", name, pipeline.Duration(low))
 		return false
 	}
 	*dst = pipeline.Duration(d)
@@ -177,7 +177,7 @@ func (b *block) oneOf(name string, dst *string, words ...string) bool {
 	}
 	if !slices.Contains(words, s) {
 		b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown %s %q", strings.ReplaceAll(name, "_", " "), s),
-			"%s is one of %s.%s", upperFirst(name), strings.Join(words, ", "), didYouMean(s, words))
+			"%s is one of %s.%s", name, strings.Join(words, ", "), didYouMean(s, words))
 		return false
 	}
 	*dst = s
@@ -201,7 +201,7 @@ func (b *block) notAbsolute(name, s string) bool {
 	if path.IsAbs(s) && !strings.Contains(s, "\x00") {
 		return false
 	}
-	b.l.fault(b.rangeOf(name), "Not an absolute path", "%s is a path that starts with /; %q does not.", upperFirst(name), s)
+	b.l.fault(b.rangeOf(name), "Not an absolute path", "%s is a path that starts with /; %q does not.", name, s)
 	return true
 }
 
@@ -225,7 +225,7 @@ func (b *block) blocksOf(typ string, decode func(*hcl.Block)) {
 
 // duplicate records that something is there twice, naming both places.
 func (l *loader) duplicate(what string, second, first hcl.Range) {
-	l.fault(second, "Duplicate "+what, "%s is at %s:%d already. Rename one, or merge them.", upperFirst(what), first.Filename, first.Start.Line)
+	l.fault(second, "Duplicate "+what, "There is one at %s:%d already. Rename one, or merge them.", first.Filename, first.Start.Line)
 }
 
 // didYouMean returns " Did you mean …?", or "".

@@ -71,6 +71,7 @@ func (l *loader) reworded(d *hcl.Diagnostic, k kind, what string) *hcl.Diagnosti
 		out.Detail = fmt.Sprintf("A %s block in %s has a name: %s \"NAME\" { … }.", typ, what, typ)
 	case strings.HasPrefix(d.Summary, "Extraneous label for "):
 		out.Summary = "Label not expected"
+		out.Detail = fmt.Sprintf("What stands between %s and { is at most its name.", strings.TrimPrefix(d.Summary, "Extraneous label for "))
 	}
 	return &out
 }
@@ -143,7 +144,7 @@ func (l *loader) convert(expr hcl.Expression, name string, want cty.Type) (cty.V
 	}
 	if v.ContainsMarked() {
 		l.fault(expr.Range(), "Sensitive value in the open",
-			"%s would end in releases, plans and history, where anyone with access can read it. Give it to a service as a secret block instead.", upperFirst(name))
+			"%s would end in releases, plans and history, where anyone with access can read it. Give it to a service as a secret block instead.", name)
 		return cty.NilVal, false
 	}
 	return l.converted(v, expr, name, want)
@@ -155,11 +156,33 @@ func (l *loader) converted(v cty.Value, expr hcl.Expression, name string, want c
 	}
 	out, err := convert.Convert(v, want)
 	if err != nil {
-		l.fault(expr.Range(), fmt.Sprintf("Wrong type for %q", name), "%s must be %s, but this is %s.",
-			upperFirst(name), typeName(want), valueName(v))
+		what, want, v := blame(name, v, want)
+		l.fault(expr.Range(), fmt.Sprintf("Wrong type for %q", name), "%s must be %s, but this is %s.", what, typeName(want), valueName(v))
 		return cty.NilVal, false
 	}
 	return out, true
+}
+
+// blame returns the element that is at fault where only one is, with what it
+// had to be.
+func blame(name string, v cty.Value, want cty.Type) (string, cty.Type, cty.Value) {
+	isMap := v.Type().IsObjectType() || v.Type().IsMapType()
+	if !v.CanIterateElements() || !want.IsCollectionType() || isMap != want.IsMapType() {
+		return name, want, v
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		key, e := it.Element()
+		if _, err := convert.Convert(e, want.ElementType()); err == nil {
+			continue
+		}
+		if isMap {
+			name = fmt.Sprintf("%q of %s", key.AsString(), name)
+		} else {
+			name = "an element of " + name
+		}
+		return name, want.ElementType(), e
+	}
+	return name, want, v
 }
 
 // typeName returns a type as a person writes it.

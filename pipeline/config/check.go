@@ -78,11 +78,20 @@ func (l *loader) checkPublished(e *pipeline.Environment) {
 			case !taken:
 				first[key] = owner{name, p}
 			case other.service != name:
-				l.fault(l.place(p.At), "Port conflict", "Services %q and %q both publish %s in environment %q (%s). Give one another publish.",
-					other.service, name, key, e.Name, other.port.At)
+				at, there := later(p.At, other.port.At)
+				l.fault(l.place(at), "Port conflict", "Services %q and %q both publish %s in environment %q (%s). Give one another publish.",
+					other.service, name, key, e.Name, there)
 			}
 		}
 	}
+}
+
+// later orders two places: the one further down comes first.
+func later(a, b pipeline.Pos) (further, other pipeline.Pos) {
+	if a.File < b.File || a.File == b.File && a.Line < b.Line {
+		return b, a
+	}
+	return a, b
 }
 
 func (l *loader) checkHealth(s *pipeline.Service) {

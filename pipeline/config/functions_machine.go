@@ -41,7 +41,7 @@ func (l *loader) envFunc() function.Function {
 
 // fileFunc is file("PATH"): the text of a file beside dray.hcl.
 func (l *loader) fileFunc() function.Function {
-	return textFunc(l.readText)
+	return textFunc("path", l.readText)
 }
 
 func (l *loader) readText(name string) (string, error) {

@@ -26,12 +26,12 @@ import (
 // Functions that cty's standard library does not have.
 
 var (
-	base64EncodeFunc = textFunc(func(s string) (string, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil })
-	basenameFunc     = textFunc(func(s string) (string, error) { return path.Base(s), nil })
-	dirnameFunc      = textFunc(func(s string) (string, error) { return path.Dir(s), nil })
-	urlEncodeFunc    = textFunc(func(s string) (string, error) { return url.QueryEscape(s), nil })
-	sanitizeFunc     = textFunc(func(s string) (string, error) { return notTag.ReplaceAllString(s, "_"), nil })
-	base64DecodeFunc = textFunc(decodeBase64)
+	base64EncodeFunc = textFunc("str", func(s string) (string, error) { return base64.StdEncoding.EncodeToString([]byte(s)), nil })
+	basenameFunc     = textFunc("str", func(s string) (string, error) { return path.Base(s), nil })
+	dirnameFunc      = textFunc("str", func(s string) (string, error) { return path.Dir(s), nil })
+	urlEncodeFunc    = textFunc("str", func(s string) (string, error) { return url.QueryEscape(s), nil })
+	sanitizeFunc     = textFunc("str", func(s string) (string, error) { return notTag.ReplaceAllString(s, "_"), nil })
+	base64DecodeFunc = textFunc("str", decodeBase64)
 	startsWithFunc   = testFunc("prefix", strings.HasPrefix)
 	endsWithFunc     = testFunc("suffix", strings.HasSuffix)
 	strContainsFunc  = testFunc("substr", strings.Contains)
@@ -54,7 +54,7 @@ func decodeBase64(s string) (string, error) {
 }
 
 func digestFunc(algorithm string) function.Function {
-	return textFunc(func(s string) (string, error) {
+	return textFunc("str", func(s string) (string, error) {
 		var sum []byte
 		switch b := []byte(s); algorithm {
 		case "md5":
@@ -75,9 +75,9 @@ func digestFunc(algorithm string) function.Function {
 }
 
 // textFunc makes a function of one string.
-func textFunc(f func(string) (string, error)) function.Function {
+func textFunc(parameter string, f func(string) (string, error)) function.Function {
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "str", Type: cty.String}},
+		Params: []function.Parameter{{Name: parameter, Type: cty.String}},
 		Type:   function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			out, err := f(args[0].AsString())

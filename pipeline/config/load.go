@@ -71,7 +71,7 @@ func newLoader(opts Options) *loader {
 func (l *loader) finish(paths []string, dir string) (*Loaded, Diagnostics) {
 	l.dir = dir
 	var project *pipeline.Project
-	if len(l.bodies) > 0 {
+	if !l.diags.HasErrors() { // what a file means is open as long as it does not parse
 		project = l.project()
 	}
 	out := fromHCL(l.diags, l.files)

@@ -130,7 +130,7 @@ func (l *loader) referenceValue(v cty.Value, at hcl.Range, kind string) (string,
 	if v.Type().Equals(referenceTypes[kind]) {
 		return v.EncapsulatedValue().(*reference).name, true
 	}
-	detail := fmt.Sprintf("This must be a %s: write %s.NAME.", kind, kind)
+	detail := fmt.Sprintf("What stands here must refer to a block: write %s.NAME.", kind)
 	if v.Type() == cty.String {
 		name := v.AsString()
 		names := l.scope.names[kind]
@@ -139,7 +139,7 @@ func (l *loader) referenceValue(v cty.Value, at hcl.Range, kind string) (string,
 		}
 		for _, known := range names {
 			if known == name {
-				detail = fmt.Sprintf("A %s is referred to by its name, without quotes: write %s.%s.", kind, kind, name)
+				detail = fmt.Sprintf("References have no quotes: write %s.%s.", kind, name)
 			}
 		}
 	}
@@ -172,7 +172,7 @@ func (b *block) references(name, kind string) ([]string, bool) {
 	}
 	v, _ = v.UnmarkDeep()
 	if !v.CanIterateElements() {
-		b.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", name), "%s is a list: write %s = [%s.NAME].", upperFirst(name), name, kind)
+		b.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", name), "%s is a list: write %s = [%s.NAME].", name, name, kind)
 		return nil, false
 	}
 	var out []string

@@ -20,7 +20,7 @@ type kind struct {
 }
 
 var kindRoot = kind{
-	name:   "dray.hcl",
+	name:   "the file",
 	args:   []string{"project"},
 	blocks: []string{"locals", "registry"},
 	named:  []string{"variable", "function", "target", "group", "service", "task", "host", "environment"},
@@ -84,7 +84,7 @@ var kindService = kind{
 	named:  []string{"port", "volume", "secret"},
 	other: map[string]string{
 		"healthcheck": `Write check { type = "http", port = …, path = … } over several lines.`,
-		"health":      "Write a check block.",
+		"health":      `Did you mean "check"?`,
 		"replicas":    "The number of instances is count.",
 		"scale":       "The number of instances is count.",
 		"environment": `Variables are env = { NAME = "value" }.`,
@@ -212,7 +212,10 @@ func (k kind) unknown(name string, isBlock bool) (summary, detail string) {
 		return summary, fmt.Sprintf("%s has no %s %q. %s", upperFirst(k.name), word, name, k.other[name])
 	}
 	all := slices.Concat(k.args, k.blocks, k.named)
-	if near := nearest(name, all); near != "" {
+	switch near := nearest(name, append(sortedKeys(k.other), all...)); {
+	case k.other[near] != "":
+		return summary, fmt.Sprintf("%s has no %s %q. %s", upperFirst(k.name), word, name, k.other[near])
+	case near != "":
 		return summary, fmt.Sprintf("%s has no %s %q. Did you mean %q?", upperFirst(k.name), word, name, near)
 	}
 	slices.Sort(all)
@@ -220,20 +223,36 @@ func (k kind) unknown(name string, isBlock bool) (summary, detail string) {
 }
 
 func notHonoured(k kind, name string) (summary, detail string) {
-	return fmt.Sprintf("%s is not honoured yet", upperFirst(name)),
+	return name + " is not honoured yet",
 		fmt.Sprintf("bake knows %q in %s, dray does not act on it so far. Leave it out; a file that means more than dray does would mislead.", name, k.name)
 }
 
 // nearest returns the name that was probably meant, or "".
 func nearest(name string, names []string) string {
-	best, distance := "", max(1, min(3, len(name)/2))
+	best, least := "", min(3, len(name)/2)+1
+	if len(name) < 3 {
+		least = 1 // of such, every other is a neighbour
+	}
 	for _, candidate := range slices.Sorted(slices.Values(names)) {
-		d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(candidate), nil)
-		if d <= distance && candidate != name {
-			if best == "" || d < distance {
-				best, distance = candidate, d
-			}
+		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < least && candidate != name {
+			best, least = candidate, d
 		}
 	}
 	return best
+}
+
+// distance counts the letters to change; the right letters in a wrong order
+// count as one.
+func distance(a, b string) int {
+	d := levenshtein.Distance(a, b, nil)
+	if d > 1 && slices.Equal(letters(a), letters(b)) {
+		return 1
+	}
+	return d
+}
+
+func letters(s string) []rune {
+	out := []rune(s)
+	slices.Sort(out)
+	return out
 }

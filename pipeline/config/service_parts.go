@@ -66,11 +66,19 @@ func (b *block) image(dst *pipeline.Image) {
 		return
 	}
 	ref := v.AsString()
+	targets := b.l.scope.names["target"]
+	if quoted, ok := strings.CutPrefix(ref, "target."); ok {
+		target, _, _ := strings.Cut(quoted, ":")
+		if slices.Contains(targets, target) {
+			b.l.fault(attr.Expr.Range(), "Reference in quotes", "Write image = target.%s, without quotes or a tag: what moves is the digest of what was built.", target)
+			return
+		}
+	}
 	if _, err := name.ParseReference(ref, name.WeakValidation); err != nil {
 		b.l.fault(attr.Expr.Range(), "Invalid image", "%q is not an image's name. Write target.NAME, or a name such as \"postgres:17\".", ref)
 		return
 	}
-	if targets := b.l.scope.names["target"]; slices.Contains(targets, ref) {
+	if slices.Contains(targets, ref) {
 		b.l.warn(attr.Expr.Range(), "Image from a registry", "%q is pulled as docker.io/library/%s. What this project builds is image = target.%[1]s, without quotes.", ref, ref)
 	}
 	*dst = pipeline.Image{Ref: ref}
@@ -115,7 +123,7 @@ func (l *loader) resources(source *hcl.Block, r *pipeline.Resources) {
 		if cpu, _ := v.AsBigFloat().Float64(); cpu >= 0.01 && cpu <= 1024 {
 			r.CPU = cpu
 		} else {
-			l.fault(b.rangeOf("cpu"), "Number out of range", "Cpu is a number of cores from 0.01 to 1024.")
+			l.fault(b.rangeOf("cpu"), "Number out of range", "cpu is a number of cores from 0.01 to 1024.")
 		}
 	}
 	var memory pipeline.Bytes
@@ -194,7 +202,7 @@ func (b *block) maxParallel(u *pipeline.Update) {
 		u.MaxParallel, u.MaxParallelPct = n, 0
 		return
 	}
-	b.l.fault(b.rangeOf("max_parallel"), "Number out of range", `Max_parallel is a number of instances from 1, or a percentage such as "50%%".`)
+	b.l.fault(b.rangeOf("max_parallel"), "Number out of range", `max_parallel is a number of instances from 1, or a percentage such as "50%%".`)
 }
 
 func (l *loader) restart(source *hcl.Block, r *pipeline.Restart) {

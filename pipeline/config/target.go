@@ -18,7 +18,8 @@ import (
 type targetDecoder struct {
 	l      *loader
 	blocks map[string]*hcl.Block
-	stack  []string
+	stack  []string // targets under way, each inheriting from the next
+	outer  *block   // the first of them
 }
 
 func (l *loader) decodeTargets(p *pipeline.Project) {
@@ -46,10 +47,12 @@ func (d *targetDecoder) onto(t *pipeline.Target, name string) {
 	defer func() { d.stack = d.stack[:len(d.stack)-1] }()
 
 	b := d.l.open(source, kindTarget, named(source))
+	if len(d.stack) == 1 {
+		d.outer = b
+	}
 	for _, parent := range d.parents(b) {
-		if i := slices.Index(d.stack, parent); i >= 0 {
-			d.l.fault(b.rangeOf("inherits"), "Inheritance cycle", "target %q inherits from itself: %s.",
-				parent, strings.Join(append(slices.Clone(d.stack[i:]), parent), " → "))
+		if slices.Contains(d.stack, parent) {
+			d.cycle(parent)
 			continue
 		}
 		d.l.muted++
@@ -57,6 +60,19 @@ func (d *targetDecoder) onto(t *pipeline.Target, name string) {
 		d.l.muted--
 	}
 	b.target(t)
+}
+
+// cycle records that the first target under way inherits from itself. A
+// circle further on is recorded where it is the first one.
+func (d *targetDecoder) cycle(parent string) {
+	if parent != d.stack[0] {
+		return
+	}
+	muted := d.l.muted
+	d.l.muted = 0
+	d.l.fault(d.outer.rangeOf("inherits"), "Inheritance cycle", "target %q inherits from itself: %s.",
+		parent, strings.Join(append(slices.Clone(d.stack), parent), " → "))
+	d.l.muted = muted
 }
 
 // parents reads inherits: names as bake writes them, or references.

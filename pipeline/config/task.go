@@ -50,10 +50,11 @@ func (b *block) task(t *pipeline.Task) {
 	b.blocksOf("volume", func(n *hcl.Block) { mergeNamed(&t.Volumes, b.l.volume(n, t.Volumes), volumeName) })
 	b.blocksOf("secret", func(n *hcl.Block) { mergeNamed(&t.Secrets, b.l.secret(n, t.Secrets), secretName) })
 	b.blocksOf("resources", func(n *hcl.Block) { b.l.resources(n, &t.Resources) })
-	if t.Hook != "" && t.Schedule != "" {
+	hook, schedule := t.Hook != "" || b.has("hook"), t.Schedule != "" || b.has("schedule")
+	if hook && schedule {
 		b.l.fault(b.def, "Task with two occasions", "Task %q has both hook and schedule. Make it two tasks.", t.Name)
 	}
-	if t.Schedule == "" && (b.has("overlap") || b.has("time_zone")) {
+	if !schedule && (b.has("overlap") || b.has("time_zone")) {
 		b.l.fault(b.def, "Task without a schedule", "overlap and time_zone are for a task with schedule = \"…\".")
 	}
 }

@@ -98,7 +98,7 @@ func (s *scope) constantBool(attr *hcl.Attribute, otherwise bool) bool {
 	}
 	v, diags := attr.Expr.Value(nil)
 	if diags.HasErrors() || v.IsNull() || !v.IsKnown() || v.Type() != cty.Bool {
-		s.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", attr.Name), "%s is true or false, and refers to nothing.", upperFirst(attr.Name))
+		s.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", attr.Name), "%s is true or false, and refers to nothing.", attr.Name)
 		return otherwise
 	}
 	return v.True()
@@ -189,7 +189,7 @@ func (s *scope) parseGiven(v *variable, g given) (cty.Value, bool) {
 		return cty.StringVal(g.text), true
 	}
 	if v.typ == cty.DynamicPseudoType {
-		return s.likeFallback(v, g.text), true
+		return s.likeFallback(v, g)
 	}
 	expr, diags := hclsyntax.ParseExpression([]byte(g.text), g.from, hcl.InitialPos)
 	var value cty.Value
@@ -204,21 +204,23 @@ func (s *scope) parseGiven(v *variable, g given) (cty.Value, bool) {
 	return value, true
 }
 
-// likeFallback gives text the type of the default, when it is a plain one and
-// the text fits, as bake does.
-func (s *scope) likeFallback(v *variable, text string) cty.Value {
-	out := cty.StringVal(text)
+// likeFallback gives text the type of the default when that is a plain one, as
+// bake does.
+func (s *scope) likeFallback(v *variable, g given) (cty.Value, bool) {
+	out := cty.StringVal(g.text)
 	if v.fallback == nil {
-		return out
+		return out, true
 	}
 	like, diags := v.fallback.Value(&hcl.EvalContext{Functions: s.functions})
-	if diags.HasErrors() || !like.Type().IsPrimitiveType() {
-		return out
+	if diags.HasErrors() || like.IsNull() || !like.Type().IsPrimitiveType() {
+		return out, true
 	}
-	if converted, err := convert.Convert(out, like.Type()); err == nil {
-		return converted
+	converted, err := convert.Convert(out, like.Type())
+	if err != nil {
+		s.l.fault(v.def, fmt.Sprintf("Invalid value for variable %q", v.name), "It must be %s, as the default is: %s (from %s).", typeName(like.Type()), err, g.from)
+		return cty.NilVal, false
 	}
-	return out
+	return converted, true
 }
 
 func (s *scope) fallback(v *variable) cty.Value {
@@ -286,7 +288,7 @@ func (s *scope) validate(v *variable, b *block) {
 	if !v.sensitive {
 		value = fmt.Sprintf(" It is %s, from %s.", showValue(v.node.value), v.from)
 	}
-	s.l.fault(v.def, fmt.Sprintf("Invalid value for variable %q", v.name), "%s.%s", upperFirst(strings.TrimSuffix(message, ".")), value)
+	s.l.fault(v.def, fmt.Sprintf("Invalid value for variable %q", v.name), "%s.%s", strings.TrimSuffix(message, "."), value)
 }
 
 // shown returns the variables' values as text for people.

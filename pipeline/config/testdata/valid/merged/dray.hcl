@@ -1,0 +1,2 @@
+project = "shop"
+service "web" { image = target.web }

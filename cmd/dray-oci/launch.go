@@ -44,6 +44,7 @@ func run(c call) (int, error) {
 }
 
 func launchContainer(c call, l launch) (int, error) {
+	go warmCgroups() // it ends long before we do, or with us
 	if err := l.readFlags(c); err != nil {
 		return 1, err
 	}
@@ -91,6 +92,7 @@ func launchContainer(c call, l launch) (int, error) {
 // execute runs a further process in a container. An error of its own gives
 // 255, as runc's.
 func execute(c call) (int, error) {
+	go warmCgroups() // it ends long before we do, or with us
 	l := launch{detach: c.has("detach")}
 	if err := l.readFlags(c); err != nil {
 		return 255, err

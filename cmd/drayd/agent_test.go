@@ -208,3 +208,8 @@ func checkEnvironment(t *testing.T, h *testHost, release int, previous ...int) {
 		}
 	}
 }
+
+func isCode(err error, code string) bool {
+	var fault *api.Error
+	return errors.As(err, &fault) && fault.Code == code
+}

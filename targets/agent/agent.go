@@ -46,6 +46,8 @@ type Agent struct {
 	woken     chan struct{}              // a lease has changed
 	scheduled chan struct{}              // a schedule may have changed
 
+	ready chan struct{} // closed once the leases of before are known again
+
 	collecting sync.Mutex // one clean-up at a time
 	queue      *queue     // what the agent does next by itself
 
@@ -64,6 +66,7 @@ func New(c Config) (*Agent, error) {
 	a := &Agent{
 		state: c.State, log: c.Log, parts: c.Parts, startsAtBoot: c.StartsAtBoot, bundle: c.Bundle, db: db,
 		started: time.Now(), events: newHub(),
+		ready:        make(chan struct{}),
 		jobs:         make(chan func(context.Context)),
 		queue:        newQueue(),
 		woken:        make(chan struct{}, 1),

@@ -171,9 +171,15 @@ func streaming[T any](a *Agent, op func(ctx context.Context, r *http.Request, e 
 	})
 }
 
-// onEnvironment finds the environment that the path names.
+// onEnvironment finds the environment that the path names. It waits until the
+// leases of before a restart are known: nobody may slip in between.
 func (a *Agent) onEnvironment(serve func(http.ResponseWriter, *http.Request, *environment)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-a.ready:
+		case <-r.Context().Done():
+			return
+		}
 		e, err := a.environment(r.PathValue("project"), r.PathValue("environment"))
 		if err != nil {
 			answer(w, nil, err)

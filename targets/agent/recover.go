@@ -34,6 +34,7 @@ func (a *Agent) recover(ctx context.Context) error {
 	if err := a.endTasks(ctx); err != nil {
 		a.log.Error("ending tasks that were interrupted", "error", err)
 	}
+	close(a.ready)
 	for e, r := range records {
 		if err := a.resume(ctx, e, r); err != nil {
 			return fmt.Errorf("resuming %s: %w", e.key(), err)

@@ -330,25 +330,39 @@ func (a *Agent) taskStatuses(e *environment, limit int) ([]api.TaskStatus, error
 // endTasks ends the runs that a crash of the agent has interrupted: their
 // output has no reader and their time no bound any more.
 func (a *Agent) endTasks(ctx context.Context) error {
-	var faults []error
 	for _, c := range a.parts.Containers.List() {
-		if c.Spec.Labels[runtime.LabelTask] != "" {
-			faults = append(faults, a.parts.Containers.Stop(ctx, c.ID), a.parts.Containers.Remove(ctx, c.ID))
+		if c.Spec.Labels[runtime.LabelTask] == "" {
+			continue
 		}
+		a.start(ctx, func(ctx context.Context) {
+			if err := errors.Join(a.parts.Containers.Stop(ctx, c.ID), a.parts.Containers.Remove(ctx, c.ID)); err != nil {
+				a.log.Error("ending a task that was interrupted", "container", c.Spec.Name, "error", err)
+			}
+		})
 	}
-	faults = append(faults, a.db.update("task.interrupted", func(t *transaction) error {
-		interrupted := map[string]taskRecord{}
-		err := eachOf(t, bucketTasks, "", func(key string, r taskRecord) error {
+	return a.endRuns()
+}
+
+// endRuns writes the end of runs that were under way. Their keys may be used
+// again.
+func (a *Agent) endRuns() error {
+	interrupted := map[string]taskRecord{}
+	err := a.db.view(func(t *transaction) error {
+		return eachOf(t, bucketTasks, "", func(key string, r taskRecord) error {
 			if r.Ended.IsZero() {
 				interrupted[key] = r
 			}
 			return nil
 		})
+	})
+	if err != nil || len(interrupted) == 0 {
+		return err
+	}
+	return a.db.update("task.interrupted", func(t *transaction) (err error) {
 		for key, r := range interrupted {
 			r.Ended, r.ExitCode, r.Reason, r.Key = time.Now().Round(0), 137, "the agent was restarted while it ran", ""
 			err = errors.Join(err, t.put(bucketTasks, key, r))
 		}
 		return err
-	}))
-	return errors.Join(faults...)
+	})
 }

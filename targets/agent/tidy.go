@@ -126,10 +126,14 @@ func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 // dropDeployments forgets deployments that ended a while ago and are not kept.
 // Their journal goes with them; the history stays.
 func (a *Agent) dropDeployments(e *environment) error {
-	return a.change(e, "tidy", func(t *transaction, r *envRecord) error {
-		keep := r.deployments()
-		var drop []string
-		err := eachOf(t, bucketReleases, "", func(id string, release api.Release) error {
+	r, err := a.read(e)
+	if err != nil {
+		return err
+	}
+	keep := r.deployments()
+	var drop []string
+	err = a.db.view(func(t *transaction) error {
+		return eachOf(t, bucketReleases, "", func(id string, release api.Release) error {
 			if release.Project != e.project || release.Environment != e.name || slices.Contains(keep, id) {
 				return nil
 			}
@@ -139,6 +143,11 @@ func (a *Agent) dropDeployments(e *environment) error {
 			}
 			return err
 		})
+	})
+	if err != nil || len(drop) == 0 {
+		return err
+	}
+	return a.db.update("tidy", func(t *transaction) (err error) {
 		for _, id := range drop {
 			err = errors.Join(err, t.dropDeployment(id))
 		}

@@ -174,3 +174,24 @@ func (n *Networks) finish(ctx context.Context) error {
 	}
 	return n.file.write()
 }
+
+// Info is what a network is at one moment.
+type Info struct {
+	Name       string
+	Bridge     string
+	Subnet     netip.Prefix
+	Gateway    netip.Addr
+	Containers map[string]netip.Addr // by id
+}
+
+// List returns all networks, sorted by name.
+func (n *Networks) List() []Info {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []Info
+	for _, name := range slices.Sorted(maps.Keys(n.state.Networks)) {
+		s := n.state.Networks[name]
+		list = append(list, Info{name, s.Bridge, s.Prefix, s.gateway(), maps.Clone(s.Addresses)})
+	}
+	return list
+}

@@ -13,7 +13,7 @@ var errStalled = errors.New("nothing came for 30s")
 
 // body is a download that ends with its context and when it stalls.
 type body struct {
-	ctx    context.Context //nolint:containedctx // the lifetime of a reader is the call that opened it
+	ctx    context.Context // the lifetime of a reader is the call that opened it
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	io.ReadCloser
@@ -33,7 +33,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.timer.Reset(stallTimeout)
 	n, err := b.ReadCloser.Read(p)
 	b.timer.Stop()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		if cause := context.Cause(b.ctx); cause != nil {
 			err = cause
 		}

@@ -170,7 +170,7 @@ func (c *copier) fill(ctx context.Context, w io.Writer, desc ocispec.Descriptor)
 		}
 		counted := &counter{Reader: io.LimitReader(r, desc.Size-offset), add: func(n int) { c.done.Add(int64(n)); c.report(false) }}
 		n, err := io.CopyBuffer(w, counted, make([]byte, 256<<10))
-		r.Close() //nolint:errcheck // what it gave is verified by its digest
+		r.Close() // what it gave is verified by its digest
 		offset += n
 		if offset == desc.Size || ctx.Err() != nil {
 			return context.Cause(ctx)

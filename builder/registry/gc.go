@@ -28,7 +28,7 @@ func (s *Store) GC(ctx context.Context, keep time.Duration) (freed int64, err er
 	if err != nil {
 		return 0, fmt.Errorf("locking the image store: %w", err)
 	}
-	defer l.Close() //nolint:errcheck // the lock ends with the file, whatever Close says
+	defer l.Close() // the lock ends with the file, whatever Close says
 	if !ok {
 		return 0, ErrBusy
 	}

@@ -41,7 +41,7 @@ func Index(ctx context.Context, src Source, d digest.Digest) (v1.ImageIndex, err
 
 // document is a manifest or an index that has been read and verified.
 type document struct {
-	ctx       context.Context //nolint:containedctx // v1.Image's methods take none
+	ctx       context.Context // v1.Image's methods take none
 	src       Source
 	hash      v1.Hash
 	raw       []byte
@@ -101,7 +101,7 @@ const MaxConfig = 8 << 20
 
 // layer is a partial.CompressedLayer.
 type layer struct {
-	ctx  context.Context //nolint:containedctx // v1.Layer's methods take none
+	ctx  context.Context // v1.Layer's methods take none
 	src  Source
 	desc ocispec.Descriptor
 	hash v1.Hash

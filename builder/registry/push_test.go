@@ -161,7 +161,7 @@ func TestPlainHTTPNeedsLeave(t *testing.T) {
 	}
 	far := openStore(t, t.TempDir())
 	srv := &http.Server{Handler: registry.Handler(far.Source(), registry.HandlerOptions{Names: far, Content: far.Content()})}
-	go srv.Serve(l) //nolint:errcheck // it ends with the listener
+	go srv.Serve(l) // it ends with the listener
 	t.Cleanup(func() { srv.Close() })
 	near := openStore(t, t.TempDir())
 	img := sourcetest.Fill(t, near)

@@ -162,9 +162,9 @@ func (s *httpSource) Fetch(ctx context.Context, desc ocispec.Descriptor, offset 
 		return http.NoBody, nil // a range of nothing can't be asked for
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	resp, err := s.do(ctx, http.MethodGet, desc, offset)
+	resp, err := s.do(ctx, http.MethodGet, desc, offset) //nolint:bodyclose // the body is what is returned
 	if offset > 0 && errors.Is(err, errNoRange) {
-		resp, err = s.do(ctx, http.MethodGet, desc, 0)
+		resp, err = s.do(ctx, http.MethodGet, desc, 0) //nolint:bodyclose // the body is what is returned
 	}
 	if err != nil {
 		cancel(nil)

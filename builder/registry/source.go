@@ -120,7 +120,7 @@ func (l local) Fetch(ctx context.Context, desc ocispec.Descriptor, offset int64)
 
 // localReader ends with its context, as every Source's reader does.
 type localReader struct {
-	ctx context.Context //nolint:containedctx // the lifetime of a reader is the call that opened it
+	ctx context.Context // the lifetime of a reader is the call that opened it
 	io.Reader
 	io.Closer
 }

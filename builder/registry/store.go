@@ -77,7 +77,7 @@ func (s *Store) Hold(ctx context.Context) (release func(), err error) {
 	if _, err := l.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("locking the image store: %w", err)
 	}
-	return func() { l.Close() }, nil //nolint:errcheck // the lock ends with the file, whatever Close says
+	return func() { l.Close() }, nil // the lock ends with the file, whatever Close says
 }
 
 // exclusive runs change on the names and writes them back.
@@ -86,7 +86,7 @@ func (s *Store) exclusive(ctx context.Context, change func(*names) error) error 
 	if _, err := l.TryLockContext(ctx, 5*time.Millisecond); err != nil {
 		return fmt.Errorf("locking the image names: %w", err)
 	}
-	defer l.Close() //nolint:errcheck // the lock ends with the file, whatever Close says
+	defer l.Close() // the lock ends with the file, whatever Close says
 	n, err := s.read()
 	if err != nil {
 		return err
@@ -237,7 +237,7 @@ func replaceFile(path string, b []byte) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // it is gone after the rename
+	defer os.Remove(f.Name()) // it is gone after the rename
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {

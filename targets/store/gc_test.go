@@ -260,7 +260,7 @@ type stopWriter struct {
 
 func (w *stopWriter) Write(b []byte) (int, error) {
 	if int64(len(b)) > w.left {
-		w.ResponseWriter.Write(b[:w.left])      //nolint:errcheck // the reader is about to be killed
+		w.ResponseWriter.Write(b[:w.left])      // the reader is about to be killed
 		w.ResponseWriter.(http.Flusher).Flush() // so that the reader has them when it is
 		w.reached <- struct{}{}
 		<-w.r.Context().Done()

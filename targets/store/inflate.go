@@ -55,7 +55,7 @@ func inflate(ctx context.Context, r io.Reader, limit int64, use func(context.Con
 func decompress(w io.Writer, r io.Reader) error {
 	br := bufio.NewReaderSize(r, chunkSize)
 	head, err := br.Peek(4)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	switch {

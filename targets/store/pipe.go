@@ -7,7 +7,7 @@ import (
 
 const (
 	chunkSize = 256 << 10
-	pipeDepth = 16 // chunks that a pipe holds: 4 MiB
+	pipeDepth = 8 // chunks that a pipe holds: 2 MiB; a layer that is unpacked while it arrives has two pipes
 )
 
 var chunks = sync.Pool{New: func() any { b := make([]byte, 0, chunkSize); return &b }}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"time"
@@ -118,66 +117,6 @@ func (p *pull) pin(img Image) {
 	for _, l := range img.Layers {
 		p.lease.add(l.ChainID.String())
 	}
-}
-
-// resolve reads the manifest of this host's platform, and its config.
-func (p *pull) resolve(ctx context.Context) (Image, error) {
-	desc := ocispec.Descriptor{Digest: p.req.Digest, MediaType: ocispec.MediaTypeImageManifest}
-	for depth := 0; ; depth++ {
-		p.lease.add(desc.Digest.String())
-		b, err := p.document(ctx, desc, registry.MaxManifest)
-		if err != nil {
-			return Image{}, err
-		}
-		m, err := registry.ParseManifest(b)
-		if err != nil {
-			return Image{}, fmt.Errorf("reading %s: %w", desc.Digest, err)
-		}
-		if !registry.IsIndex(m.MediaType) {
-			return p.describe(ctx, desc, m, int64(len(b)))
-		}
-		if depth == 3 {
-			return Image{}, errors.New("indexes within indexes, more than 3 deep")
-		}
-		if desc, err = choose(m.Manifests, p.req.Platform); err != nil {
-			return Image{}, err
-		}
-	}
-}
-
-func (p *pull) describe(ctx context.Context, desc ocispec.Descriptor, m *registry.Manifest, size int64) (Image, error) {
-	p.lease.add(m.Config.Digest.String())
-	config, err := p.document(ctx, *m.Config, registry.MaxConfig)
-	if err != nil {
-		return Image{}, err
-	}
-	img, err := newImage(m, config)
-	if err != nil {
-		return img, fmt.Errorf("it can't be run here: %w", err)
-	}
-	img.Digest, img.Manifest, img.Name = p.req.Digest, desc.Digest, p.req.Name
-	img.Size += size
-	return img, nil
-}
-
-// choose takes the manifest of an index that fits a platform best.
-func choose(manifests []ocispec.Descriptor, want ocispec.Platform) (ocispec.Descriptor, error) {
-	match := platforms.Only(want)
-	var best *ocispec.Descriptor
-	var offered []string
-	for i, d := range manifests {
-		if d.Platform == nil || !registry.IsManifest(d.MediaType) {
-			continue
-		}
-		offered = append(offered, platforms.Format(*d.Platform))
-		if match.Match(*d.Platform) && (best == nil || match.Less(*d.Platform, *best.Platform)) {
-			best = &manifests[i]
-		}
-	}
-	if best == nil {
-		return ocispec.Descriptor{}, fmt.Errorf("the image is not for %s, only for %v: %w", platforms.Format(want), offered, errdefs.ErrNotFound)
-	}
-	return *best, nil
 }
 
 // layers brings the missing layers of an image here, and commits them.
@@ -336,8 +275,7 @@ func (p *pull) unpackStored(ctx context.Context, l Layer, parent digest.Digest) 
 		return unpacked{}, fmt.Errorf("opening layer %s: %w", l.Digest, err)
 	}
 	defer ra.Close()
-	var r io.Reader = content.NewReader(ra)
-	return p.store.unpack(ctx, l, parent, r)
+	return p.store.unpack(ctx, l, parent, content.NewReader(ra))
 }
 
 // syncFilesystem writes everything to the disk that the file system of dir

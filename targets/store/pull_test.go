@@ -196,7 +196,7 @@ type cutWriter struct {
 
 func (w *cutWriter) Write(b []byte) (int, error) {
 	if int64(len(b)) > w.left {
-		w.ResponseWriter.Write(b[:w.left]) //nolint:errcheck // it is cut right away
+		w.ResponseWriter.Write(b[:w.left]) // it is cut right away
 		panic(http.ErrAbortHandler)
 	}
 	w.left -= int64(len(b))

@@ -50,7 +50,9 @@ func Run(t *testing.T, source func(t *testing.T, store *registry.Store, img Imag
 func Fill(t testing.TB, store *registry.Store) Image {
 	t.Helper()
 	img := Image{LayerBytes: make([]byte, 1<<20)}
-	rand.NewChaCha8(sha256.Sum256([]byte(t.Name()))).Read(img.LayerBytes)
+	if _, err := rand.NewChaCha8(sha256.Sum256([]byte(t.Name()))).Read(img.LayerBytes); err != nil {
+		t.Fatal(err)
+	}
 	img.Layer = put(t, store, ocispec.MediaTypeImageLayer, img.LayerBytes)
 	config := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}}
 	config.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{img.Layer.Digest}}

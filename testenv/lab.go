@@ -38,17 +38,8 @@ var labsMade atomic.Int32
 // cannot be had.
 func New(t testing.TB, o Options) *Lab {
 	t.Helper()
-	if o.Name == "" {
-		o.Name = fmt.Sprintf("t-%d-%d", os.Getpid(), labsMade.Add(1))
-	}
-	if err := o.complete(); err != nil {
-		t.Fatalf("lab: %v", err)
-	}
 	ctx := t.Context()
-	if err := Sweep(ctx, o.Dir); err != nil {
-		t.Logf("sweeping stale labs: %v", err)
-	}
-	l, err := create(ctx, o, false)
+	l, err := Make(ctx, o)
 	if err != nil {
 		t.Fatalf("bringing up a lab: %v", err)
 	}
@@ -61,6 +52,22 @@ func New(t testing.TB, o Options) *Lab {
 		}
 	})
 	return l
+}
+
+// Make brings up a lab that ends with Close, or with this process at the
+// latest: the next lab of this kind then removes what is left of it. Without
+// a name it gets one of its own.
+func Make(ctx context.Context, o Options) (*Lab, error) {
+	if o.Name == "" {
+		o.Name = fmt.Sprintf("t-%d-%d", os.Getpid(), labsMade.Add(1))
+	}
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	if err := Sweep(ctx, o.Dir); err != nil {
+		o.Logger.Warn("stale labs stay", "error", err)
+	}
+	return create(ctx, o, false)
 }
 
 // Up brings up a lab that outlives this process, or what is missing of it: a

@@ -3,12 +3,15 @@ package mirror
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,53 +96,84 @@ var warm = []string{"net/http", "net/http/httputil", "net/http/pprof", "encoding
 // nor trims what is not old, so a build writes nothing of this layer anew.
 var inFuture = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// makeGoCache archives what the go command's cache here has of the packages,
+// as a build without C finds it, with and without -trimpath. What the cache
+// lacks is compiled into it.
 func makeGoCache(ctx context.Context, dir, root string) (*layer, error) {
-	cache, err := os.MkdirTemp(dir, "gocache-")
-	if err != nil {
-		return nil, err
-	}
+	kept := map[string][]byte{} // path in a cache → contents
 	for _, flag := range []string{"-trimpath=false", "-trimpath=true"} {
-		cmd := exec.CommandContext(ctx, filepath.Join(root, "bin/go"), append([]string{"build", flag}, warm...)...)
+		cmd := exec.CommandContext(ctx, filepath.Join(root, "bin/go"),
+			append([]string{"list", "-export", "-deps", flag, "-f", "{{if .Export}}{{.BuildID}} {{.Export}}{{end}}"}, warm...)...)
 		cmd.Dir = dir
-		cmd.Env = []string{"GOCACHE=" + cache, "GOROOT=" + root, "GOPATH=" + dir, "GOENV=off", "GOTOOLCHAIN=local",
-			"GOPROXY=off", "CGO_ENABLED=0", "PATH=" + os.Getenv("PATH"), "HOME=" + dir}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("compiling the standard library: %w: %s", err, out)
+		cmd.Env = append(os.Environ(), "GOROOT="+root, "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GOEXPERIMENT=", "CGO_ENABLED=0")
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("compiling the standard library: %w", err)
+		}
+		for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+			if err := keep(kept, line); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if err := fixTimes(cache); err != nil {
-		return nil, err
-	}
 	return makeLayer(dir, func(a *archive) error {
+		const top = "root/.cache/go-build"
 		a.dir("root/.cache", 0o755)
+		a.dir(top, 0o755)
+		for i := range 256 {
+			a.dir(fmt.Sprintf("%s/%02x", top, i), 0o755)
+		}
 		a.time = inFuture
-		return a.tree(cache, "root/.cache/go-build", func(path string) bool { return path == "trim.txt" || path == "README" })
+		for _, name := range slices.Sorted(maps.Keys(kept)) {
+			a.file(top+"/"+name, 0o644, kept[name])
+		}
+		return nil
 	})
 }
 
-// indexEntry is a file of the cache that leads from an action to its output:
-// both ids, the size, and when it was written, in nanoseconds.
-var indexEntry = regexp.MustCompile(`^(v1 [0-9a-f]{64} [0-9a-f]{64} +\d+) +\d+\n$`)
-
-// fixTimes makes the cache's index the same whenever it was made.
-func fixTimes(cache string) error {
-	entries, err := filepath.Glob(filepath.Join(cache, "??", "*-a"))
+// keep reads the two files that the cache has for a package: the output, which
+// "go list" names, and the index entry that leads to it. That one is named by
+// the hash of the compilation, of which a build ID begins with the first 15
+// bytes, in base64 (cmd/internal/buildid).
+func keep(kept map[string][]byte, listed string) error {
+	id, output, ok := strings.Cut(listed, " ")
+	action, _, _ := strings.Cut(id, "/")
+	hash, err := base64.RawURLEncoding.DecodeString(action)
+	if !ok || err != nil {
+		return fmt.Errorf("go list says %q, not a build ID and a file", listed)
+	}
+	pattern := fmt.Sprintf("%02x/%x*-a", hash[0], hash)
+	cache := filepath.Dir(filepath.Dir(output))
+	found, err := filepath.Glob(filepath.Join(cache, pattern))
 	if err != nil {
 		return err
 	}
-	for _, name := range entries {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		m := indexEntry.FindSubmatch(text)
-		if m == nil {
-			return fmt.Errorf("the build cache has an entry of another form: %q", text)
-		}
-		fixed := fmt.Appendf(bytes.Clone(m[1]), " %20d\n", epoch.UnixNano())
-		if err := os.WriteFile(name, fixed, 0o644); err != nil {
-			return err
-		}
+	if len(found) != 1 {
+		return fmt.Errorf("the build cache has %d entries %s, not one", len(found), pattern)
 	}
+	index, err := os.ReadFile(found[0])
+	if err != nil {
+		return err
+	}
+	body, err := os.ReadFile(output)
+	if err != nil {
+		return err
+	}
+	m := indexEntry.FindSubmatch(index)
+	if m == nil {
+		return fmt.Errorf("the build cache has an entry of another form: %q", index)
+	}
+	kept[name(found[0])] = fmt.Appendf(bytes.Clone(m[1]), " %20d\n", epoch.UnixNano())
+	kept[name(output)] = body
 	return nil
 }
+
+// name is a file's path in its cache.
+func name(file string) string {
+	return filepath.Join(filepath.Base(filepath.Dir(file)), filepath.Base(file))
+}
+
+// indexEntry is a file of the cache that leads from an action to its output:
+// both ids, the size, and when it was written, in nanoseconds. The last would
+// make the image another each time, and is made the epoch.
+var indexEntry = regexp.MustCompile(`^(v1 [0-9a-f]{64} [0-9a-f]{64} +\d+) +\d+\n$`)

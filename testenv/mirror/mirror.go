@@ -54,13 +54,18 @@ func CacheDir() string {
 // Start serves on a free port of the loopback, with images kept in dir, until
 // Close. ctx bounds the start and, when it ends, images being made.
 func Start(ctx context.Context, dir string) (*Mirror, error) {
-	shelf, err := openShelf(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the mirror's cache: %w", err)
-	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("starting the mirror: %w", err)
+	}
+	return Serve(ctx, dir, listener)
+}
+
+// Serve is Start on a listener of the caller's, which the mirror closes.
+func Serve(ctx context.Context, dir string, listener net.Listener) (*Mirror, error) {
+	shelf, err := openShelf(dir)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the mirror's cache: %w", err), listener.Close())
 	}
 	m := &Mirror{addr: listener.Addr().String(), shelf: shelf}
 	m.backend = registry.New(

@@ -36,24 +36,42 @@ type World struct {
 // New makes a world that ends with the test. The project folder is empty.
 func New(t testing.TB, o testenv.Options) *World {
 	t.Helper()
-	w := &World{Bin: Programs(t), Project: t.TempDir(), Data: shortTempDir(t)}
-	w.Lab = testenv.New(t, o)
 	m, err := mirror.Start(context.WithoutCancel(t.Context()), mirror.CacheDir())
 	if err != nil {
 		t.Fatalf("starting the mirror: %v", err)
 	}
-	w.Mirror = m
+	w := &World{Bin: Programs(t), Project: t.TempDir(), Data: shortTempDir(t), Mirror: m}
+	w.Lab = testenv.New(t, o)
 	t.Cleanup(func() {
 		if result := w.Run(context.Background(), "builder", "stop"); result.Code != 0 {
 			t.Errorf("stopping the builder: %s", result.Stderr)
 		}
 		m.Close()
 	})
-	w.Env = append(os.Environ(),
-		"DRAY_SSH_CONFIG="+w.Lab.SSHConfig, "DRAY_DATA_DIR="+w.Data, "DRAY_MIRRORS=docker.io=http://"+m.Addr(),
+	w.Env = w.environ()
+	return w
+}
+
+// Make makes a world of a lab and a mirror that the caller has, for a command.
+// Project and Data are folders in dir, whose path must be short: sockets live
+// there. The world ends with what it is made of; Run "builder stop" first.
+func Make(bin, dir string, lab *testenv.Lab, m *mirror.Mirror) (*World, error) {
+	w := &World{Lab: lab, Mirror: m, Bin: bin, Project: filepath.Join(dir, "project"), Data: filepath.Join(dir, "data")}
+	for _, d := range []string{w.Project, w.Data} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	w.Env = w.environ()
+	return w, nil
+}
+
+// environ is what dray runs with: nothing of the user's own settings.
+func (w *World) environ() []string {
+	return append(os.Environ(),
+		"DRAY_SSH_CONFIG="+w.Lab.SSHConfig, "DRAY_DATA_DIR="+w.Data, "DRAY_MIRRORS=docker.io=http://"+w.Mirror.Addr(),
 		"DRAY_CONFIG=", "XDG_CONFIG_HOME="+w.Data, "PATH="+w.Bin+":"+os.Getenv("PATH"), "NO_COLOR=1", "USER=tester",
 	)
-	return w
 }
 
 // shortTempDir is a temporary folder whose sockets have room for their names.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"time"
 
@@ -95,7 +96,11 @@ func mirrorCommand() *cobra.Command {
 		Short: "Serve stand-ins for base images on the loopback, in the foreground",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := mirror.Start(cmd.Context(), dir)
+			listener, err := listen()
+			if err != nil {
+				return err
+			}
+			m, err := mirror.Serve(cmd.Context(), dir, listener)
 			if err != nil {
 				return err
 			}
@@ -110,4 +115,15 @@ func mirrorCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&now, "make", nil, "make these into the cache (busybox:latest, golang:1.26, debian:bookworm-slim) and end")
 	cmd.Flags().StringVar(&dir, "cache", mirror.CacheDir(), "folder in which images are kept once made")
 	return cmd
+}
+
+// usualPort is the mirror's, so that what was told of it stays true when the
+// lab was down and is up again.
+const usualPort = "127.0.0.1:5210"
+
+func listen() (net.Listener, error) {
+	if l, err := net.Listen("tcp", usualPort); err == nil {
+		return l, nil
+	}
+	return net.Listen("tcp", "127.0.0.1:0") // taken: another lab's mirror
 }

@@ -17,8 +17,8 @@ import (
 	"dray/targets/api"
 )
 
-// host says what this host is. A fact that can't be read is left out.
-func (a *Agent) host() api.Host {
+// Host says what this host is. A fact that can't be read is left out.
+func (a *Agent) Host() api.Host {
 	h := api.Host{
 		ID: a.id, Version: api.BuildVersion, Bundle: a.bundle, API: api.Version,
 		OS: prettyName(), Arch: runtime.GOARCH, CPUs: runtime.NumCPU(),

@@ -118,6 +118,9 @@ type Traffic interface {
 type Volumes interface {
 	// Ensure has a named volume of an environment exist, and returns its path.
 	Ensure(ctx context.Context, network, name string) (path string, err error)
+	// Fill gives a volume that is empty what an image has at the path where it
+	// will be mounted.
+	Fill(ctx context.Context, network, name, image, destination string) error
 	// List names the volumes of an environment.
 	List(network string) ([]string, error)
 	// Remove deletes a volume with its data.

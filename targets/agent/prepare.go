@@ -255,7 +255,7 @@ func (a *Agent) alike(w *work, p placed) (runtime.Container, bool) {
 
 // create makes the container of an instance, with its volumes.
 func (a *Agent) create(ctx context.Context, e *environment, r *api.Release, deployment string, p placed) (runtime.Container, error) {
-	volumes, err := a.volumes(ctx, e, p.service.Volumes)
+	volumes, err := a.volumes(ctx, e, p.image.Digest, p.service.Volumes)
 	if err != nil {
 		return runtime.Container{}, err
 	}
@@ -264,8 +264,9 @@ func (a *Agent) create(ctx context.Context, e *environment, r *api.Release, depl
 	return a.parts.Containers.Create(ctx, spec)
 }
 
-// volumes has the named ones exist, and returns where they are.
-func (a *Agent) volumes(ctx context.Context, e *environment, volumes []pipeline.Volume) (map[string]string, error) {
+// volumes has the named ones exist, filled from the image at first use, and
+// returns where they are.
+func (a *Agent) volumes(ctx context.Context, e *environment, image string, volumes []pipeline.Volume) (map[string]string, error) {
 	paths := map[string]string{}
 	for _, v := range volumes {
 		if v.Source != "" {
@@ -274,6 +275,9 @@ func (a *Agent) volumes(ctx context.Context, e *environment, volumes []pipeline.
 		path, err := a.parts.Volumes.Ensure(ctx, e.network(), v.Name)
 		if err != nil {
 			return nil, fmt.Errorf("making volume %s: %w", v.Name, err)
+		}
+		if err := a.parts.Volumes.Fill(ctx, e.network(), v.Name, image, v.Destination); err != nil {
+			return nil, fmt.Errorf("filling volume %s: %w", v.Name, err)
 		}
 		paths[v.Name] = path
 	}

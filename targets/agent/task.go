@@ -206,7 +206,7 @@ func (a *Agent) createTask(ctx context.Context, w *work, t *pipeline.Task, id st
 	if err := a.ensureNetwork(ctx, w); err != nil {
 		return runtime.Container{}, err
 	}
-	volumes, err := a.volumes(ctx, w.e, t.Volumes)
+	volumes, err := a.volumes(ctx, w.e, image.Digest, t.Volumes)
 	if err != nil {
 		return runtime.Container{}, err
 	}

@@ -374,6 +374,7 @@ func (f *fakeVolumes) Ensure(ctx context.Context, _, name string) (string, error
 	w := (*world)(f)
 	return "/volumes/" + name, w.do(ctx, func() error { w.volumes[name] = true; return nil })
 }
+func (f *fakeVolumes) Fill(context.Context, string, string, string, string) error { return nil }
 func (f *fakeVolumes) List(string) ([]string, error) {
 	return slices.Sorted(maps.Keys(f.volumes)), nil
 }

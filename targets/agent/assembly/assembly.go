@@ -19,10 +19,13 @@ import (
 	"dray/builder/registry"
 	"dray/pipeline/secret"
 	"dray/targets/agent"
+	"dray/targets/agent/engineapi"
+	"dray/targets/api"
 	"dray/targets/network"
 	"dray/targets/runtime"
 	"dray/targets/store"
 	"dray/targets/supervise"
+	"dray/targets/volume"
 )
 
 // Config says where a host keeps things.
@@ -39,6 +42,7 @@ type Host struct {
 	Networks *network.Networks
 	Engine   *runtime.Engine
 	Health   *supervise.Supervisor
+	Volumes  *volume.Store
 
 	config  Config
 	images  *images
@@ -75,6 +79,9 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 		return nil, fmt.Errorf("finding the containers of before: %w", err)
 	}
 	h.Health = supervise.New(h.Engine, c.Log)
+	if h.Volumes, err = volume.Open(filepath.Join(c.State, "volumes"), users(h.Engine)); err != nil {
+		return nil, fmt.Errorf("opening the volumes: %w", err)
+	}
 	return h, nil
 }
 
@@ -86,7 +93,7 @@ func (h *Host) Parts() agent.Parts {
 		Logs:       output{filepath.Join(h.config.State, "containers"), h.Engine},
 		Images:     h.images,
 		Traffic:    traffic{h.Networks},
-		Volumes:    volumes{filepath.Join(h.config.State, "volumes")},
+		Volumes:    volumes{h.Volumes, h.Store, h.config.Run},
 	}
 }
 
@@ -94,6 +101,14 @@ func (h *Host) Parts() agent.Parts {
 // only.
 func (h *Host) Registry() http.Handler {
 	return registry.Handler(h.Store.Source(), registry.HandlerOptions{Log: h.config.Log})
+}
+
+// EngineAPI serves the Docker Engine API over the parts.
+func (h *Host) EngineAPI(facts func() api.Host) *engineapi.API {
+	return engineapi.New(engineapi.Config{
+		Engine: h.Engine, Images: h.Store, Networks: h.Networks, Volumes: h.Volumes,
+		Host: facts, Root: h.config.State, Log: h.config.Log,
+	})
 }
 
 // Run watches over the containers until ctx ends.

@@ -3,38 +3,64 @@ package assembly
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/opencontainers/go-digest"
+
 	"dray/targets/agent"
+	"dray/targets/runtime"
+	"dray/targets/store"
+	"dray/targets/volume"
 )
 
-// volumes are folders: ROOT/NETWORK/NAME.
-type volumes struct{ root string }
+// volumes is the host's volumes as the agent needs them.
+type volumes struct {
+	*volume.Store
+	images *store.Store
+	run    string
+}
 
 var _ agent.Volumes = volumes{}
 
-// Ensure implements agent.Volumes.
-func (v volumes) Ensure(_ context.Context, network, name string) (string, error) {
-	path := filepath.Join(v.root, network, name)
-	return path, os.MkdirAll(path, 0o755)
+// Fill implements agent.Volumes.
+func (v volumes) Fill(ctx context.Context, network, name, image, destination string) (err error) {
+	path, err := v.Ensure(ctx, network, name)
+	if err != nil {
+		return err
+	}
+	if entries, err := os.ReadDir(path); err != nil || len(entries) > 0 {
+		return err
+	}
+	key := "fill." + network + "." + name
+	root, err := v.images.Mount(ctx, key, digest.Digest(image), true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.images.Remove(context.WithoutCancel(ctx), key)) }()
+	dir := filepath.Join(v.run, "fill", network+"."+name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := mount.All(root, dir); err != nil {
+		return fmt.Errorf("mounting image %s: %w", image, err)
+	}
+	err = v.Populate(ctx, network, name, dir, destination)
+	return errors.Join(err, mount.UnmountAll(dir, 0), os.Remove(dir))
 }
 
-// List implements agent.Volumes.
-func (v volumes) List(network string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(v.root, network))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// users returns a function that names the containers that have a path mounted.
+func users(engine *runtime.Engine) func(path string) []string {
+	return func(path string) (names []string) {
+		for _, c := range engine.List() {
+			for _, m := range c.Spec.Mounts {
+				if m.Source == path {
+					names = append(names, c.Spec.Name)
+				}
+			}
+		}
+		return names
 	}
-	var names []string
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	return names, err
-}
-
-// Remove implements agent.Volumes.
-func (v volumes) Remove(_ context.Context, network, name string) error {
-	return os.RemoveAll(filepath.Join(v.root, network, name))
 }

@@ -1,3 +1,5 @@
+//go:build linux && cgo
+
 package main
 
 import (
@@ -243,6 +245,7 @@ func readSpec() (*specs.Spec, error) {
 	if err := json.Unmarshal(data, &spec); err != nil {
 		return nil, fmt.Errorf("reading config.json: %w", err)
 	}
+	dropUngrantable(spec.Process)
 	return &spec, checkProcess(spec.Process)
 }
 
@@ -258,6 +261,7 @@ func execProcess(c call, container *libcontainer.Container) (*specs.Process, err
 		if err := json.Unmarshal(data, &p); err != nil {
 			return nil, fmt.Errorf("reading the process: %w", err)
 		}
+		dropUngrantable(&p)
 		return &p, checkProcess(&p)
 	}
 	if len(c.args) < 2 {
@@ -285,6 +289,7 @@ func execProcess(c call, container *libcontainer.Container) (*specs.Process, err
 		p.NoNewPrivileges = true
 	}
 	addCapabilities(p, c.all("cap"))
+	dropUngrantable(p)
 	if err := setUser(&p.User, c); err != nil {
 		return nil, err
 	}

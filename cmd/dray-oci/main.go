@@ -1,3 +1,5 @@
+//go:build linux && cgo
+
 // Command dray-oci is an OCI runtime: runc's libcontainer under the part of
 // runc's command line that BuildKit's executor, go-runc and dray's own shim
 // use. It is a binary of its own because a container's start boots it twice:

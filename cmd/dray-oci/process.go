@@ -1,3 +1,5 @@
+//go:build linux && cgo
+
 package main
 
 import (
@@ -30,9 +32,8 @@ func checkProcess(p *specs.Process) error {
 	return nil
 }
 
-// newProcess turns a spec's process into libcontainer's. Capabilities and
-// limits that this host can't give are left out: asking for them would make
-// the start fail.
+// newProcess turns a spec's process into libcontainer's. Limits that this host
+// can't give are lowered: asking for them would make the start fail.
 func newProcess(p *specs.Process) (*libcontainer.Process, error) {
 	lp := &libcontainer.Process{
 		Args:            p.Args,
@@ -54,13 +55,10 @@ func newProcess(p *specs.Process) (*libcontainer.Process, error) {
 	for _, gid := range p.User.AdditionalGids {
 		lp.AdditionalGroups = append(lp.AdditionalGroups, int(gid))
 	}
-	if p.Capabilities != nil {
+	if c := p.Capabilities; c != nil {
 		lp.Capabilities = &configs.Capabilities{
-			Bounding:    grantable(p.Capabilities.Bounding),
-			Effective:   grantable(p.Capabilities.Effective),
-			Inheritable: grantable(p.Capabilities.Inheritable),
-			Permitted:   grantable(p.Capabilities.Permitted),
-			Ambient:     grantable(p.Capabilities.Ambient),
+			Bounding: c.Bounding, Effective: c.Effective, Inheritable: c.Inheritable,
+			Permitted: c.Permitted, Ambient: c.Ambient,
 		}
 	}
 	limits, err := newRlimits(p.Rlimits)
@@ -70,6 +68,19 @@ func newProcess(p *specs.Process) (*libcontainer.Process, error) {
 	lp.Rlimits = limits
 	lp.CPUAffinity, err = configs.ConvertCPUAffinity(p.ExecCPUAffinity)
 	return lp, err
+}
+
+// dropUngrantable leaves the capabilities out that this host can't give. It
+// comes before anything else sees the process: a container's own set is kept,
+// too, and used by an exec that names none.
+func dropUngrantable(p *specs.Process) {
+	if p == nil || p.Capabilities == nil {
+		return
+	}
+	c := p.Capabilities
+	for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Inheritable, &c.Permitted, &c.Ambient} {
+		*set = grantable(*set)
+	}
 }
 
 // bounding holds the names of the capabilities in this process's bounding

@@ -105,6 +105,9 @@ func New(c Config) (*Engine, error) {
 	if c.Shim == nil {
 		c.Shim = []string{c.OCI, "shim"}
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	for _, dir := range []string{c.Root, c.RunDir, c.OCIRoot} {
 		if !filepath.IsAbs(dir) {
 			return nil, fmt.Errorf("%q is not an absolute path", dir)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"dray/targets/runtime/cgroup"
 	"dray/targets/runtime/shim"
 )
 
@@ -128,6 +129,9 @@ func (e *Engine) clearFragment(ctx context.Context, id string) error {
 	}
 	if err := e.Images.Remove(ctx, id); err != nil {
 		return fmt.Errorf("removing the writable layer: %w", err)
+	}
+	if err := cgroup.Remove(filepath.Join(e.CgroupParent, id)); err != nil {
+		e.Log.Warn("a cgroup remains", "container", id, "error", err)
 	}
 	return os.RemoveAll(e.stateDir(id))
 }

@@ -140,9 +140,8 @@ func TestShimAndAgentKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.boot(t)
-	got, err := h.Get(c.ID)
-	if err != nil || got.State != runtime.Exited || !got.Wanted {
-		t.Errorf("got %+v, %v", got, err)
+	if got := h.wait(t, c.ID); got.State != runtime.Exited || !got.Wanted {
+		t.Errorf("got %+v", got)
 	}
 	if alive(c.Pid) {
 		t.Error("its process lives on")

@@ -5,6 +5,7 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -100,4 +101,20 @@ func readNumber(path string) (uint64, error) {
 		return 0, nil
 	}
 	return strconv.ParseUint(text, 10, 64)
+}
+
+// Remove removes the empty groups of a path, as a cgroupsPath names them, that
+// an OCI runtime left behind because it was killed.
+func Remove(path string) error {
+	var failed error
+	for _, pattern := range []string{root + path, root + "/*" + path} {
+		found, err := filepath.Glob(pattern)
+		failed = errors.Join(failed, err)
+		for _, dir := range found {
+			if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+				failed = errors.Join(failed, fmt.Errorf("removing a cgroup: %w", err))
+			}
+		}
+	}
+	return failed
 }

@@ -43,7 +43,9 @@ func Start(ctx context.Context, argv []string, folder string) (int, *exec.Cmd, e
 	if err != nil {
 		return 0, nil, fmt.Errorf("starting the shim: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	stop := context.AfterFunc(ctx, func() { // with the OCI runtime, which is in its group
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	})
 	line, err := io.ReadAll(out)
 	stop()
 	var r ready

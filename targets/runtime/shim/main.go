@@ -62,6 +62,7 @@ type shim struct {
 	streams  *streams
 	pid      int
 	group    cgroup.Group
+	kills    uint64 // for want of memory, before this start: a group may be used again
 	watchers watchers
 }
 
@@ -127,6 +128,7 @@ func (s *shim) create() (<-chan unix.WaitStatus, error) {
 	if s.group, err = cgroup.Of(s.pid); err != nil {
 		return nil, err
 	}
+	s.kills, _ = s.group.OOMKills() // without a memory controller there are none
 	return s.reaper.adopt(s.pid), nil
 }
 
@@ -169,7 +171,7 @@ func detach() {
 func (s *shim) end(status unix.WaitStatus) int {
 	exit := Exit{Pid: s.pid, Code: exitCode(status), At: time.Now().UTC()}
 	kills, err := s.group.OOMKills()
-	exit.OOMKilled = err == nil && kills > 0
+	exit.OOMKilled = err == nil && kills > s.kills
 	s.streams.drain(drainTime)
 	code := 0
 	if err := s.log.Close(); err != nil {

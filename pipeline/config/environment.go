@@ -21,6 +21,9 @@ func (l *loader) decodeEnvironments(p *pipeline.Project) {
 		b.require("hosts")
 		b.say(e, "hosts")
 		b.environmentArgs(e)
+		if slices.Contains(e.Hosts, pipeline.LocalHost) {
+			p.Hosts[pipeline.LocalHost] = &pipeline.Host{Name: pipeline.LocalHost, Address: pipeline.LocalHost}
+		}
 		b.environmentServices(e, p)
 		b.environmentTasks(e, p)
 		all = append(all, e)

@@ -25,7 +25,6 @@ func (l *loader) decodeHosts(p *pipeline.Project) {
 		b.jumps(&h.Jump)
 		p.Hosts[name] = h
 	})
-	p.Hosts[pipeline.LocalHost] = &pipeline.Host{Name: pipeline.LocalHost, Address: pipeline.LocalHost}
 }
 
 func (b *block) sshAddress(name string, dst *string) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -77,9 +78,9 @@ func (k *Lock) HostKey(host string) string { return k.hosts[host].key }
 // HostKeys returns the keys of all hosts that have one, by name.
 func (k *Lock) HostKeys() map[string]string {
 	out := map[string]string{}
-	for name, h := range k.hosts {
+	for host, h := range k.hosts {
 		if h.key != "" {
-			out[name] = h.key
+			out[host] = h.key
 		}
 	}
 	return out
@@ -89,12 +90,36 @@ func (k *Lock) HostKeys() map[string]string {
 // bytes, or nil.
 func (k *Lock) AgentKey(host string) []byte { return slices.Clone(k.hosts[host].agentKey) }
 
+// Base returns the digest that a base image is pinned to, or "". The
+// reference may be short: "busybox".
+func (k *Lock) Base(ref string) string {
+	full, err := BaseName(ref)
+	if err != nil {
+		return ""
+	}
+	return k.bases[full]
+}
+
 // SetBase pins the digest of a base image.
 func (k *Lock) SetBase(ref, digest string) error {
+	full, err := BaseName(ref)
+	if err != nil {
+		return fmt.Errorf("pinning %s: %w", ref, err)
+	}
 	if !validDigest(digest) {
 		return fmt.Errorf("pinning %s: %q is not a digest", ref, digest)
 	}
-	return k.set("base", ref, "digest", digest)
+	return k.set("base", full, "digest", digest)
+}
+
+// BaseName returns the full name of an image, as the lock file has it:
+// "busybox" is "docker.io/library/busybox:latest".
+func BaseName(ref string) (string, error) {
+	parsed, err := name.ParseReference(ref, name.WeakValidation)
+	if err != nil {
+		return "", fmt.Errorf("%q is not an image's name", ref)
+	}
+	return strings.Replace(parsed.Name(), name.DefaultRegistry+"/", "docker.io/", 1), nil
 }
 
 // SetHostKey records a host's public key, as known_hosts has it.

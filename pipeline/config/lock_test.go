@@ -29,7 +29,7 @@ func TestLockWritesInOrder(t *testing.T) {
 	agent := bytes.Repeat([]byte{7}, 32)
 	for _, err := range []error{
 		k.SetHostKey("p2", keyOne+" root@p2"),
-		k.SetBase("docker.io/library/golang:1.26", digestTwo),
+		k.SetBase("golang:1.26", digestTwo),
 		k.SetHostKey("p1", keyOne),
 		k.SetAgentKey("p1", agent),
 		k.SetBase("docker.io/library/busybox:latest", digestTwo),
@@ -50,6 +50,11 @@ func TestLockWritesInOrder(t *testing.T) {
 	if back.Bases()["docker.io/library/busybox:latest"] != digestOne || back.HostKey("p2") != keyOne || !bytes.Equal(back.AgentKey("p1"), agent) {
 		t.Errorf("read back %v %v", back.Bases(), back.HostKeys())
 	}
+	for _, ref := range []string{"busybox", "docker.io/busybox:latest", "index.docker.io/library/busybox"} {
+		if back.Base(ref) != digestOne {
+			t.Errorf("%s is pinned to %q", ref, back.Base(ref))
+		}
+	}
 	if back.HostKey("p3") != "" || back.AgentKey("p2") != nil || len(back.HostKeys()) != 2 {
 		t.Errorf("there is more than was written: %v", back.HostKeys())
 	}
@@ -60,7 +65,7 @@ func TestLockWritesInOrder(t *testing.T) {
 
 func TestLockKeepsWhatItDoesNotKnow(t *testing.T) {
 	const before = `# mine
-base "b" {
+base "example.com/b:latest" {
   digest = "` + digestOne + `" # pinned by ann
   later  = ["x"]
 }
@@ -72,13 +77,13 @@ future "x" {
 `
 	dir := write(t, map[string]string{LockFileName: before})
 	k := readLock(t, dir)
-	if err := k.SetBase("b", digestTwo); err != nil {
+	if err := k.SetBase("example.com/b", digestTwo); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.SetHostKey("p1", keyOne); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.SetBase("a", digestOne); err != nil {
+	if err := k.SetBase("example.com/a", digestOne); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.Write(); err != nil {
@@ -88,7 +93,7 @@ future "x" {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "base \"a\" {\n  digest = \"" + digestOne + "\"\n}\n\n" +
+	want := "base \"example.com/a:latest\" {\n  digest = \"" + digestOne + "\"\n}\n\n" +
 		strings.Replace(before, digestOne, digestTwo, 1) +
 		"\nhost \"p1\" {\n  key = \"" + keyOne + "\"\n}\n"
 	if string(got) != want {
@@ -139,10 +144,10 @@ func FuzzLock(f *testing.F) {
 			return
 		}
 		bases := len(k.bases)
-		if err := k.SetBase("docker.io/x:1", digestTwo); err != nil {
+		if err := k.SetBase("example.com/x:1", digestTwo); err != nil {
 			t.Fatalf("%q: %v", src, err)
 		}
-		if k.Bases()["docker.io/x:1"] != digestTwo || len(k.bases) < bases {
+		if k.Bases()["example.com/x:1"] != digestTwo || len(k.bases) < bases {
 			t.Errorf("%q became %q", src, k.src)
 		}
 	})

@@ -260,6 +260,24 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
+func TestExamplesLoad(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*/dray.hcl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, path := range files {
+		mustLoad(t, testOptions(path))
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, diags := Load(testOptions("testdata/valid/everything.hcl")); len(diags) > 0 {
+			b.Fatal(diags)
+		}
+	}
+}
+
 func TestRenderJSON(t *testing.T) {
 	_, diags := Load(Options{Dir: write(t, map[string]string{"dray.hcl": minimal + "prject = 1\n"})})
 	var b strings.Builder

@@ -16,6 +16,9 @@ import (
 // like: they become parts of host names, networks and containers.
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
+// secretPattern is what names of secrets look like; see pipeline/secret.
+var secretPattern = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_.-]*$`)
+
 // targetPattern is bake's for names of targets.
 var targetPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 

@@ -164,6 +164,9 @@ func (l *loader) secret(source *hcl.Block, list []pipeline.Secret) pipeline.Secr
 	b := l.open(source, kindSecret, named(source))
 	s := before(list, source.Labels[0], secretName)
 	s.Name, s.At = source.Labels[0], l.at(source.DefRange)
+	if !secretPattern.MatchString(s.Name) {
+		l.fault(source.LabelRanges[0], "Invalid secret name", "%q can't be the name of a secret: it has letters, digits, _, - and ., as a variable of the environment that may hold it.", s.Name)
+	}
 	if b.has("env") && b.has("file") {
 		l.fault(b.def, "Secret with two places", "Secret %q has both env and file. Drop one.", s.Name)
 		return s

@@ -26,6 +26,7 @@ service "web" {
   volume "b" { source = "/data" }     # ERROR: Missing argument "destination"
   volume "c" { destination = "/c" }
   volume "d" { destination = "/c" }   # ERROR: Two mounts in one place
+  secret "a b" {}                     # ERROR: Invalid secret name
   secret "A" {                        # ERROR: Secret with two places
     env  = "A"
     file = "/a"

@@ -1,0 +1,111 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// check records a fault for every reference to something that the files do
+// not declare, and reports whether there was none.
+func (s *scope) check(expr hcl.Expression) bool {
+	ok := true
+	for _, t := range expr.Variables() {
+		if !s.checkTraversal(t) {
+			ok = false
+		}
+	}
+	return ok
+}
+
+func (s *scope) checkTraversal(t hcl.Traversal) bool {
+	root, name := t.RootName(), secondName(t)
+	switch {
+	case root == "var" || root == "local":
+		if name == "" {
+			s.l.fault(t.SourceRange(), root+" is not a value", "Write %s.NAME: one of them at a time.", root)
+			return false
+		}
+		return s.declared(t, root, name, s.shortNames(root))
+	case slices.Contains(referable, root):
+		return name == "" || s.declared(t, root, name, s.names[root])
+	case root == "git":
+		return name == "" || s.declared(t, root, name, gitFields)
+	case s.isRoot(root), s.nodes["var."+root] != nil:
+		return true
+	}
+	s.l.fault(t.SourceRange(), fmt.Sprintf("Unknown name %q", root), "%s", s.whatIs(root))
+	return false
+}
+
+// kindNames are how messages call the roots.
+var kindNames = map[string]string{"var": "variable", "local": "local value", "git": "git value"}
+
+func (s *scope) declared(t hcl.Traversal, root, name string, names []string) bool {
+	if slices.Contains(names, name) {
+		return true
+	}
+	word := kindNames[root]
+	if word == "" {
+		word = root
+	}
+	detail := fmt.Sprintf("No %s %q.", word, name)
+	if len(names) > 0 {
+		detail += fmt.Sprintf(" Declared: %s.%s.", root, strings.Join(names, ", "+root+"."))
+	} else {
+		detail += " None is declared."
+	}
+	if near := nearest(name, names); near != "" {
+		detail += fmt.Sprintf(" Did you mean %s.%s?", root, near)
+	}
+	s.l.fault(t.SourceRange(), "Reference to undeclared "+word, "%s", detail)
+	return false
+}
+
+// shortNames returns the names of all nodes under a root, sorted.
+func (s *scope) shortNames(root string) []string {
+	var out []string
+	for _, name := range sortedKeys(s.nodes) {
+		if short, ok := strings.CutPrefix(name, root+"."); ok {
+			out = append(out, short)
+		}
+	}
+	return out
+}
+
+// whatIs says what a name without a root might have meant.
+func (s *scope) whatIs(name string) string {
+	for _, root := range []string{"local", "target", "host", "service", "environment"} {
+		names := s.names[root]
+		if root == "local" {
+			names = s.shortNames(root)
+		}
+		if slices.Contains(names, name) {
+			return fmt.Sprintf("Did you mean %s.%s?", root, name)
+		}
+	}
+	roots := append(sortedKeys(s.static), "var", "local")
+	known := append(s.shortNames("var"), roots...)
+	return fmt.Sprintf("Expressions can refer to %s.%s A text stands in quotes.", strings.Join(roots, ", "), didYouMean(name, known))
+}
+
+// reworded adds to HCL's findings what only dray knows.
+func (s *scope) reworded(d *hcl.Diagnostic, expr hcl.Expression) *hcl.Diagnostic {
+	out := *d
+	for _, t := range expr.Variables() {
+		switch root := t.RootName(); {
+		case root == "git" && s.l.noGit:
+			out.Detail += fmt.Sprintf(" This folder is not a git checkout, so git.%s is null: write coalesce(git.%[1]s, \"none\") to do without.", secondName(t))
+			return &out
+		case root == "target" && strings.HasPrefix(d.Summary, "Invalid template"):
+			out.Detail = fmt.Sprintf("A target is referred to as target.%s alone, without quotes or a tag: what moves is the digest of what was built.", secondName(t))
+			return &out
+		}
+	}
+	if d.Summary == "Call to unknown function" {
+		out.Detail = s.unknownFunction(s.l.text(*d.Subject))
+	}
+	return &out
+}

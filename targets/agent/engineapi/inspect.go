@@ -25,12 +25,9 @@ func (a *API) inspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	image, err := a.findImage(r.Context(), c.Spec.Image)
-	if err != nil {
-		image = store.Image{} // it may have been collected; the container says enough
-	}
+	view := a.look(r.Context())
+	image := view.images[c.Spec.Image] // it may have been collected; the container says enough then
 	argv := commandOf(c.Spec, image)
-	view := a.look()
 	answer := container.InspectResponse{
 		ID: c.ID, Created: c.CreatedAt.UTC().Format(time.RFC3339Nano), Path: argv[0], Args: argv[1:],
 		State: fullState(c), Image: c.Spec.Image, Name: "/" + c.Spec.Name, RestartCount: c.Restarts,

@@ -16,6 +16,7 @@ import (
 
 	hostapi "dray/targets/api"
 	"dray/targets/runtime"
+	"dray/targets/store"
 )
 
 // list is GET /containers/json.
@@ -29,7 +30,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	all := flag(r, "all") || limit > 0 || len(f["status"]) > 0 || len(f["exited"]) > 0
-	view := a.look()
+	view := a.look(r.Context())
 	found := a.Engine.List()
 	slices.Reverse(found) // the newest first
 	summaries := []container.Summary{}
@@ -117,10 +118,18 @@ func statusLine(c runtime.Container) string {
 type view struct {
 	ports    map[string][]container.PortSummary // by the container's address
 	gateways map[string]netapi.EndpointSettings // by network
+	images   map[string]store.Image             // by digest
 }
 
-func (a *API) look() view {
-	v := view{map[string][]container.PortSummary{}, map[string]netapi.EndpointSettings{}}
+func (a *API) look(ctx context.Context) view {
+	v := view{map[string][]container.PortSummary{}, map[string]netapi.EndpointSettings{}, map[string]store.Image{}}
+	images, err := a.Images.Images(ctx)
+	if err != nil {
+		a.Log.Warn("listing images", "error", err) // containers are shown without what their image says
+	}
+	for _, i := range images {
+		v.images[i.Digest.String()], v.images[i.Manifest.String()] = i, i
+	}
 	for _, s := range a.Networks.Services() {
 		for _, b := range s.Backends {
 			ports := b.Ports
@@ -145,7 +154,7 @@ func (a *API) look() view {
 func (v view) summary(c runtime.Container) container.Summary {
 	s := container.Summary{
 		ID: c.ID, Names: []string{"/" + c.Spec.Name}, Image: imageName(c), ImageID: c.Spec.Image,
-		Command: commandLine(c.Spec), Created: c.CreatedAt.Unix(), Ports: v.portsOf(c),
+		Command: v.commandLine(c), Created: c.CreatedAt.Unix(), Ports: v.portsOf(c),
 		Labels: orEmpty(c.Spec.Labels), State: stateOf(c), Status: statusLine(c),
 		Health:          &container.HealthSummary{Status: healthOf(c), FailingStreak: c.Health.Failing},
 		NetworkSettings: &container.NetworkSettingsSummary{Networks: v.endpoints(c)},
@@ -187,9 +196,16 @@ func imageName(c runtime.Container) string {
 	return c.Spec.Image
 }
 
-// commandLine is what a Spec runs, as far as it says so itself.
-func commandLine(s runtime.Spec) string {
-	return strings.Join(append(slices.Clone(s.Entrypoint), s.Command...), " ")
+// commandLine is what a container runs, in one line; words with spaces are
+// quoted.
+func (v view) commandLine(c runtime.Container) string {
+	argv := commandOf(c.Spec, v.images[c.Spec.Image])
+	for i, word := range argv {
+		if strings.Contains(word, " ") {
+			argv[i] = "'" + word + "'"
+		}
+	}
+	return strings.Join(argv, " ")
 }
 
 func mountPoints(s runtime.Spec) []container.MountPoint {

@@ -127,3 +127,7 @@ func (a *API) volumeRemove(w http.ResponseWriter, r *http.Request) error {
 	}
 	return a.done(w, a.Volumes.Remove(context.WithoutCancel(r.Context()), v.Network, v.Name))
 }
+
+func isNamed(name string) func(network.Info) bool {
+	return func(n network.Info) bool { return n.Name == name }
+}

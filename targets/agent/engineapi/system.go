@@ -131,7 +131,7 @@ func (a *API) diskUsage(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) containerUsage(r *http.Request, u *usage) {
 	u.ContainerUsage = &container.DiskUsage{}
-	view := a.look()
+	view := a.look(r.Context())
 	for _, c := range a.Engine.List() {
 		s := view.summary(c)
 		s.SizeRw, s.SizeRootFs = a.sizes(r.Context(), c)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -113,6 +114,42 @@ func (w *world) reboot() {
 		c.State = runtime.Exited
 	}
 	w.routes, w.busy = map[string]Route{}, map[string]bool{}
+}
+
+// photo is a world at rest, to begin from more than once.
+type photo struct {
+	state      []byte // agent.db
+	containers map[string]runtime.Container
+	world      world
+}
+
+func (w *world) photograph() *photo {
+	p := &photo{containers: map[string]runtime.Container{}, world: world{
+		nextID: w.nextID, routes: maps.Clone(w.routes), reserved: maps.Clone(w.reserved),
+		images: maps.Clone(w.images), volumes: maps.Clone(w.volumes), mustServe: w.mustServe,
+	}}
+	for id, c := range w.containers {
+		p.containers[id] = *c
+	}
+	var err error
+	if p.state, err = os.ReadFile(filepath.Join(w.dir, "agent.db")); err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+func (p *photo) restore(t *testing.T) *world {
+	w := newWorld(t)
+	if err := os.WriteFile(filepath.Join(w.dir, "agent.db"), p.state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for id, c := range p.containers {
+		w.containers[id] = &c
+	}
+	w.nextID, w.mustServe = p.world.nextID, p.world.mustServe
+	w.routes, w.reserved = maps.Clone(p.world.routes), maps.Clone(p.world.reserved)
+	w.images, w.volumes = maps.Clone(p.world.images), maps.Clone(p.world.volumes)
+	return w
 }
 
 type fakeContainers world

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/log"
 	"golang.org/x/sync/errgroup"
 
 	"dray/builder/registry"
@@ -52,6 +53,11 @@ type Host struct {
 // Open opens the parts. They start nothing before Run, beyond bringing the
 // kernel's tables to what they say.
 func Open(ctx context.Context, c Config) (_ *Host, err error) {
+	// containerd's libraries have a log of their own, which tells of features
+	// of file systems that are not there.
+	if err := log.SetLevel("error"); err != nil {
+		return nil, err
+	}
 	h := &Host{config: c, renamed: make(chan string, 64)}
 	defer func() {
 		if err != nil {

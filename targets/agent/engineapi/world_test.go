@@ -236,7 +236,9 @@ func (n attachments) Attach(ctx context.Context, name, id string) (runtime.Endpo
 	return runtime.Endpoint{NetnsPath: end.NetnsPath, Address: end.Address}, err
 }
 
-func (n attachments) Detach(ctx context.Context, _, id string) error { return n.Networks.Detach(ctx, id) }
+func (n attachments) Detach(ctx context.Context, _, id string) error {
+	return n.Networks.Detach(ctx, id)
+}
 
 const imageDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 
@@ -269,11 +271,15 @@ func (i *oneImage) image() store.Image {
 	return image
 }
 
-func (i *oneImage) Images(context.Context) ([]store.Image, error) { return []store.Image{i.image()}, nil }
+func (i *oneImage) Images(context.Context) ([]store.Image, error) {
+	return []store.Image{i.image()}, nil
+}
 
 func (i *oneImage) Usage(context.Context, string) (int64, int64, error) { return 4096, 1, nil }
 
-func (i *oneImage) Config(context.Context, string) (ocispec.Image, error) { return i.image().Config, nil }
+func (i *oneImage) Config(context.Context, string) (ocispec.Image, error) {
+	return i.image().Config, nil
+}
 
 func (i *oneImage) Mounts(_ context.Context, id, _ string) ([]mount.Mount, error) {
 	dir := filepath.Join(i.base, "layers", id)

@@ -36,6 +36,7 @@ type testHost struct {
 	registry string
 	agent    *exec.Cmd
 	log      bytes.Buffer
+	stays    bool // the containers are for the next boot
 }
 
 func newHost(t *testing.T) *testHost {
@@ -49,7 +50,9 @@ func newHost(t *testing.T) *testHost {
 	}, api.Actor{User: "mira", Machine: "ci-7", Command: "dray deploy"})
 	h.EnvironmentClient = h.client.Environment("shop", "prod")
 	t.Cleanup(func() {
-		h.takeDown()
+		if !h.stays {
+			h.takeDown()
+		}
 		h.kill()
 		if t.Failed() {
 			t.Logf("the agent's log:\n%s", h.log.String())

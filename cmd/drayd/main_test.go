@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -18,8 +19,9 @@ import (
 // inside is set in the process that runs in the namespaces; programs holds the
 // folder of drayd and dray-oci.
 const (
-	inside   = "DRAYD_TEST_INSIDE"
+	inside   = "DRAYD_TEST_INSIDE" // "1", "2", …: how often the host has booted
 	programs = "DRAYD_TEST_PROGRAMS"
+	disk     = "DRAYD_TEST_DISK" // folder that is the host's disk; none is in memory
 )
 
 func TestMain(m *testing.M) {
@@ -58,23 +60,42 @@ func withPrograms(m *testing.M) int {
 // isolated runs the test in namespaces of its own. It returns true in there.
 func isolated(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv(inside) != "" {
+	return booted(t, 1, "") == 1
+}
+
+// booted runs the test so often in namespaces of its own, over one disk: each
+// time is a boot of the host. It returns which one it is in there, and 0
+// outside.
+func booted(t *testing.T, times int, dir string) int {
+	t.Helper()
+	if text := os.Getenv(inside); text != "" {
 		furnish(t)
-		return true
+		boot, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return boot
 	}
 	if os.Geteuid() != 0 {
 		t.Skip("namespaces and containers need root")
 	}
+	for boot := 1; boot <= times && !t.Failed(); boot++ {
+		runInside(t, boot, dir)
+	}
+	return 0
+}
+
+func runInside(t *testing.T, boot int, dir string) {
+	t.Helper()
 	cmd := exec.Command("unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--mount-proc", "--kill-child",
 		os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v", "-test.timeout", "5m")
-	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Env = append(os.Environ(), inside+"="+strconv.Itoa(boot), disk+"="+dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("in the namespaces: %v\n%s", err, out)
 	} else {
 		t.Logf("%s", out)
 	}
-	return false
 }
 
 // furnish gives the namespaces folders in memory and an address.
@@ -87,6 +108,18 @@ func furnish(t *testing.T) {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
 			t.Fatalf("mounting %s: %v", dir, err)
 		}
+	}
+	if dir := os.Getenv(disk); dir != "" {
+		if err := unix.Mount(dir, stateFolder, "", unix.MS_BIND, ""); err != nil {
+			t.Fatalf("mounting the host's disk: %v", err)
+		}
+	}
+	id := filepath.Join(runFolder, "boot_id")
+	if err := os.WriteFile(id, []byte("boot-"+os.Getenv(inside)+"\n"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(id, "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""); err != nil {
+		t.Fatalf("giving the boot a name: %v", err)
 	}
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},

@@ -100,7 +100,7 @@ func (b *block) command(name string, dst *[]string) bool {
 	return b.list(name, dst)
 }
 
-// strings reads a map of strings; null drops a key. Entries of dst are kept
+// stringMap reads a map of strings; null drops a key. Entries of dst are kept
 // and overwritten, so that a later block merges over an earlier one.
 func (b *block) stringMap(name string, dst *map[string]string) bool {
 	v, ok := b.value(name, cty.Map(cty.String))

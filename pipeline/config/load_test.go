@@ -85,9 +85,9 @@ func render(t *testing.T, diags Diagnostics) string {
 var mark = regexp.MustCompile(`# (ERROR|WARNING): (.*)$`)
 
 // TestInvalidFiles reads testdata/invalid/NAME.hcl, where each line with a
-// fault carries "# ERROR: summary" (several are separated by " | "), and where
-// "# ERROR: …" in the first line behind "#" alone is about no line. The whole
-// text that a person sees is NAME.txt.
+// fault carries "# ERROR: summary" (several are separated by " | "); a line that
+// begins with "##" has those that are about no line. The whole text that a
+// person sees is NAME.txt.
 func TestInvalidFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/invalid/*.hcl")
 	if err != nil || len(files) == 0 {

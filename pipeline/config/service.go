@@ -12,8 +12,8 @@ import (
 // unset marks a duration whose default depends on other arguments.
 const unset = pipeline.Duration(-1)
 
-// said remembers where an argument of a value was set, for faults that only
-// show when the whole is known.
+// saidKey names an argument of a value. Where it was set is remembered for
+// faults that only show when the whole is known.
 type saidKey struct {
 	of       any // pointer to the value
 	argument string

@@ -15,8 +15,8 @@ import (
 	"dray/pipeline"
 )
 
-// Defaults of a service and a task; docs/DESIGN's figures are Nomad's, shorter
-// where a host can be faster.
+// Defaults of a service and a task: Nomad's figures, shorter where a host can be
+// faster.
 const (
 	defaultPids             = 4096
 	defaultInterval         = pipeline.Duration(time.Second)

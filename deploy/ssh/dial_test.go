@@ -330,6 +330,8 @@ func TestJumpHosts(t *testing.T) {
 
 	o.Jump = "ssh://deploy@127.0.0.1:" + target.port // forwards nothing
 	dialFails(t, o, KindJump)
+	c.config("Host p1\n User deploy\n HostName 127.0.0.1\n Port " + target.port + "\n ProxyCommand ssh -F none -i DIR/id -o UserKnownHostsFile=KNOWN -p " + bastion.port + " -W %h:%p root@127.0.0.1\nHost *\n IdentityFile DIR/id")
+	whoami(t, mustDial(t, Options{Address: "p1", Config: o.Config}), "deploy")
 	c.config("Host p1\n ProxyCommand nosuchprogram %h %p\nHost *\n IdentityFile DIR/id")
 	dialFails(t, Options{Address: "p1", Config: o.Config}, KindProtocol)
 	c.config("Host *\n ProxyJump a,b")

@@ -16,8 +16,8 @@ func (e *endpoint) dialProxy(command string) (net.Conn, error) {
 	if runtime.GOOS == "windows" {
 		cmd = exec.Command("cmd", "/c", command) //nolint:gosec // as above
 	}
-	stderr := &Tail{}
-	cmd.Stderr = stderr
+	cmd.WaitDelay = 200 * time.Millisecond // its children may hold its pipes
+	cmd.Stderr = &Tail{} // keeps what it says off the terminal
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, e.dialError(fmt.Errorf("starting ProxyCommand: %w", err))

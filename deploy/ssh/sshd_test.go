@@ -122,6 +122,7 @@ func (h *host) start() {
 	h.t.Helper()
 	h.cmd = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(h.dir, "sshd_config"))
 	h.cmd.Stderr = h.log
+	h.cmd.WaitDelay = time.Second // sessions may outlive it
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}

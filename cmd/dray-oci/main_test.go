@@ -182,7 +182,7 @@ func TestLifeUnderGoRunc(t *testing.T) {
 	if err := r.Create(ctx, "life", dir, &runc.CreateOpts{IO: newOutput(t), PidFile: pidFile}); err != nil {
 		t.Fatal(err)
 	}
-	defer r.Delete(context.WithoutCancel(ctx), "life", &runc.DeleteOpts{Force: true}) //nolint:errcheck // it is deleted below
+	defer r.Delete(context.WithoutCancel(ctx), "life", &runc.DeleteOpts{Force: true})
 	expect := func(status string) {
 		t.Helper()
 		s, err := r.State(ctx, "life")

@@ -34,7 +34,6 @@ type execRun struct {
 	process  process
 	ours     []io.Closer
 	copies   sync.WaitGroup
-	failure  *os.File
 }
 
 // newExecRun makes the process's specification: the container's own, with

@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -370,5 +371,26 @@ func TestTopAndStats(t *testing.T) {
 	s, err := h.Stats(c.ID)
 	if err != nil || s.CPU.Total == 0 || s.Memory.Usage == 0 || s.Pids == 0 || s.System == 0 || s.CPUs == 0 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestAFloodIsLoggedWhole(t *testing.T) {
+	h := newHost(t)
+	const lines = 100_000
+	c := h.run(t, sh("flood", fmt.Sprintf("seq 1 %d; echo last >&2", lines)))
+	next, last := 1, false
+	err := h.Logs(t.Context(), c.ID, logs.Query{Follow: true}, func(r logs.Record) error {
+		switch {
+		case r.Stream == logs.Stderr:
+			last = string(r.Text) == "last"
+		case string(r.Text) != strconv.Itoa(next):
+			return fmt.Errorf("%q where %d is due", r.Text, next)
+		default:
+			next++
+		}
+		return nil
+	})
+	if err != nil || next != lines+1 || !last {
+		t.Errorf("up to %d, the last one %v: %v", next-1, last, err)
 	}
 }

@@ -53,7 +53,7 @@ func (s *shim) attach(conn net.Conn, input io.Reader, r request) {
 		return
 	}
 	stdin := r.Stdin && s.Stdin
-	var to io.Writer = io.Discard
+	to := io.Discard
 	if stdin {
 		to = s.streams.stdin
 	}

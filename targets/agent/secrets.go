@@ -43,17 +43,15 @@ func (a *Agent) keepSecrets(r *api.Release, values map[string]string) error {
 	return nil
 }
 
-// dropSecrets removes the versions that keep does not name.
-func (a *Agent) dropSecrets(keep map[string]bool) error {
-	dir := filepath.Join(a.state, "secrets")
-	entries, err := os.ReadDir(dir)
+// secretVersions lists the versions whose values are on this host.
+func (a *Agent) secretVersions() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(a.state, "secrets"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
+	var versions []string
 	for _, entry := range entries {
-		if !keep[entry.Name()] {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, entry.Name())))
-		}
+		versions = append(versions, entry.Name())
 	}
-	return err
+	return versions, err
 }

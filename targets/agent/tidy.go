@@ -198,13 +198,21 @@ func (a *Agent) collect(ctx context.Context) {
 	}
 }
 
+// removeUnneeded looks at what is there before it asks the journal what is
+// needed: a deployment that begins meanwhile writes its journal first, so what
+// it makes is either not seen or known to be needed.
 func (a *Agent) removeUnneeded(ctx context.Context) error {
+	containers := a.parts.Containers.List()
+	versions, err := a.secretVersions()
+	if err != nil {
+		return err
+	}
 	k, err := a.needed()
 	if err != nil {
 		return err
 	}
 	var faults []error
-	for _, c := range a.parts.Containers.List() {
+	for _, c := range containers {
 		labels := c.Spec.Labels
 		ours := labels[runtime.LabelDeployment] != "" && labels[runtime.LabelTask] == ""
 		if !ours || runs(c) || k.containers[c.ID] || k.open[labels[runtime.LabelDeployment]] {
@@ -214,7 +222,12 @@ func (a *Agent) removeUnneeded(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("removing container %s: %w", c.Spec.Name, err))
 		}
 	}
-	return errors.Join(append(faults, a.dropSecrets(k.secrets))...)
+	for _, version := range versions {
+		if !k.secrets[version] {
+			faults = append(faults, os.Remove(a.secretPath(version)))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // collectImages drops what no release needs from the store.

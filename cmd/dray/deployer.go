@@ -12,6 +12,7 @@ import (
 
 	"dray/builder/registry"
 	"dray/deploy"
+	"dray/deploy/evidence"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/plan"
@@ -59,9 +60,6 @@ func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
 		if env.Current != nil && (out.Release == nil || env.Current.Number > out.Release.Number) {
 			out.Release = env.Current
 		}
-		if env.Since.After(out.Since) {
-			out.Since = env.Since
-		}
 		for _, a := range env.Approvals {
 			if out.Approved == nil || a.At.After(out.Approved.At) {
 				out.Approved = &run.Approval{Release: a.Release, By: a.By, At: a.At}
@@ -72,6 +70,61 @@ func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
 		out.Differ = nil // nothing ran yet, and all agree on that
 	}
 	return out, nil
+}
+
+// Evidence asks every host for its statement about the release, checks it with
+// the key that dray.lock.hcl has for the host, and looks that all is healthy
+// still. A host whose key nobody has recorded yet is taken at the word of its
+// SSH connection.
+func (o *openEnvironment) Evidence(ctx context.Context, r *pipeline.Release) (*run.Evidence, error) {
+	var mu sync.Mutex
+	out := &run.Evidence{Age: -1}
+	var errs []error
+	var group sync.WaitGroup
+	for _, h := range o.fleet.Hosts() {
+		group.Go(func() {
+			age, fault, err := o.evidenceOf(ctx, h, r)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, &deploy.HostError{Host: h.Name, Err: err})
+			}
+			if fault != "" {
+				out.Faults = append(out.Faults, h.Name+": "+fault)
+			}
+			if out.Age < 0 || age < out.Age {
+				out.Age = age
+			}
+		})
+	}
+	group.Wait()
+	slices.Sort(out.Faults)
+	return out, errors.Join(errs...)
+}
+
+func (o *openEnvironment) evidenceOf(ctx context.Context, h *deploy.Host, r *pipeline.Release) (age time.Duration, fault string, err error) {
+	facts, err := h.Client.Host(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	env := h.Client.Environment(o.fleet.Project, o.env.Name)
+	envelope, err := env.Evidence(ctx, r.Number)
+	if err != nil {
+		var refused *api.Error
+		if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
+			return 0, fmt.Sprintf("it swears nothing about release %d", r.Number), nil
+		}
+		return 0, "", err
+	}
+	key := o.deployer.project.lock.AgentKey(h.Name)
+	if key == nil {
+		key = facts.PublicKey
+	}
+	p, err := evidence.Check(envelope, key, evidence.Want{Project: o.fleet.Project, Environment: o.env.Name, Host: h.Name, Release: r})
+	if err != nil {
+		return 0, err.Error(), nil //nolint:nilerr // evidence that does not hold is an answer
+	}
+	return facts.Now.Sub(p.HealthySince), "", nil
 }
 
 // Releases returns the stable releases that all hosts keep, newest first.

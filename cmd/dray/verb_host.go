@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,8 +96,11 @@ type hostReport struct {
 func hostSetupCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "setup [HOST…]",
-		Short: "Bring dray's agent to hosts; deploying does it too",
-		RunE:  func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args) },
+		Short: "Bring dray's agent to hosts, and record the keys that the agents sign with",
+		Long: `setup does for hosts what the first deployment would do, and writes the public
+key of each agent to dray.lock.hcl. Promotion then takes evidence only from
+these keys.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args, true) },
 	}
 }
 
@@ -104,12 +108,12 @@ func hostCheckCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [HOST…]",
 		Short: "See whether hosts can be reached and used",
-		RunE:  func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args) },
+		RunE:  func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args, false) },
 	}
 }
 
 // checkHosts connects to hosts side by side and says what each is.
-func (a *app) checkHosts(ctx context.Context, names []string) error {
+func (a *app) checkHosts(ctx context.Context, names []string, record bool) error {
 	p, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -128,6 +132,11 @@ func (a *app) checkHosts(ctx context.Context, names []string) error {
 		group.Go(func() { reports[i] = p.checkHost(ctx, host) })
 	}
 	group.Wait()
+	if record {
+		if err := p.recordAll(reports); err != nil {
+			return err
+		}
+	}
 	if err := a.result(reports, func(w io.Writer) error { return printHosts(w, reports) }); err != nil {
 		return err
 	}
@@ -150,6 +159,30 @@ func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport
 		r.Error, r.Next = e.Text, e.Next
 	}
 	return r
+}
+
+func (p *project) recordAll(reports []hostReport) error {
+	for _, r := range reports {
+		if r.Host == nil {
+			continue
+		}
+		if err := p.record(r.Name, r.Host); err != nil {
+			return err
+		}
+	}
+	return p.lock.Write()
+}
+
+// record keeps the key that a host's agent signs with, the first time that it
+// is seen. Another key than the recorded one is a fault.
+func (p *project) record(host string, facts *api.Host) error {
+	switch known := p.lock.AgentKey(host); {
+	case known == nil && len(facts.PublicKey) > 0:
+		return p.lock.SetAgentKey(host, facts.PublicKey)
+	case known != nil && !bytes.Equal(known, facts.PublicKey):
+		return fmt.Errorf("%s: its agent signs with another key than the one in %s; if the host was set up anew, remove its agent_key there", host, config.LockFileName)
+	}
+	return nil
 }
 
 func printHosts(w io.Writer, reports []hostReport) error {

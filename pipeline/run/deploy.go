@@ -106,7 +106,12 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 	if err != nil {
 		return nil, fmt.Errorf("reading what %s runs: %w", env.Name, err)
 	}
-	gate := gate{runner: r, env: env, from: source, running: running, current: current, expected: expected}
+	gate := gate{runner: r, env: env, from: source, running: running, current: current, expected: expected, evidence: &Evidence{}}
+	if running.Release != nil && env.Promotion != nil {
+		if gate.evidence, err = origin.Evidence(ctx, running.Release); err != nil {
+			return nil, fmt.Errorf("asking %s for evidence: %w", from, err)
+		}
+	}
 	images, approval, err := gate.check()
 	if err != nil {
 		return nil, err

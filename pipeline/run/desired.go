@@ -70,7 +70,12 @@ func (r *Runner) waiting(ctx context.Context, env *pipeline.Environment) (map[st
 	}
 	ask := *r
 	ask.Approve = nil // a plan asks nobody
-	g := gate{runner: &ask, env: env, from: source, running: running, current: &Running{}}
+	g := gate{runner: &ask, env: env, from: source, running: running, current: &Running{}, evidence: &Evidence{}}
+	if running.Release != nil {
+		if g.evidence, err = origin.Evidence(ctx, running.Release); err != nil {
+			return nil, 0, nil, err
+		}
+	}
 	_, _, err = g.check()
 	var refusal *Refusal
 	if err != nil && !errors.As(err, &refusal) {

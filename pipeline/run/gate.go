@@ -16,6 +16,7 @@ type gate struct {
 	env      *pipeline.Environment
 	from     *pipeline.Environment
 	running  *Running // in from
+	evidence *Evidence
 	current  *Running // in env
 	expected map[string]pipeline.ReleaseImage
 }
@@ -42,7 +43,7 @@ func (g *gate) check() (map[string]pipeline.ReleaseImage, *Approval, error) {
 	refusal.Reasons = append(refusal.Reasons, g.strangers(release)...)
 	var approval *Approval
 	if p := g.env.Promotion; p != nil {
-		refusal.Reasons = append(refusal.Reasons, g.running.Evidence...)
+		refusal.Reasons = append(refusal.Reasons, g.evidence.Faults...)
 		refusal.Reasons = append(refusal.Reasons, g.tooYoung(p)...)
 		if p.Approve && len(refusal.Reasons) == 0 {
 			approved, reasons, err := g.approved(p, release)
@@ -75,7 +76,7 @@ func (g *gate) strangers(release *pipeline.Release) []string {
 }
 
 func (g *gate) tooYoung(p *pipeline.Promotion) []string {
-	age := g.runner.Now().Sub(g.running.Since)
+	age := g.evidence.Age
 	if p.MinAge == 0 || age >= p.MinAge.D() {
 		return nil
 	}

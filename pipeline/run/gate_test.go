@@ -16,11 +16,12 @@ func TestGate(t *testing.T) {
 	release := &pipeline.Release{Number: 42, Environment: "test", Images: web("sha256:aaaa")}
 	fresh := func() *gate {
 		return &gate{
-			runner:  &Runner{Now: func() time.Time { return now }, Actor: pipeline.Actor{User: "mira"}},
-			env:     &pipeline.Environment{Name: "prod", Services: map[string]*pipeline.Service{"web": {Name: "web", Image: pipeline.Image{Target: "web"}}}, Promotion: &pipeline.Promotion{From: "test"}},
-			from:    &pipeline.Environment{Name: "test"},
-			running: &Running{Release: release, Since: now.Add(-4 * time.Minute)},
-			current: &Running{Release: &pipeline.Release{Number: 41}},
+			runner:   &Runner{Now: func() time.Time { return now }, Actor: pipeline.Actor{User: "mira"}},
+			env:      &pipeline.Environment{Name: "prod", Services: map[string]*pipeline.Service{"web": {Name: "web", Image: pipeline.Image{Target: "web"}}}, Promotion: &pipeline.Promotion{From: "test"}},
+			from:     &pipeline.Environment{Name: "test"},
+			running:  &Running{Release: release},
+			evidence: &Evidence{Age: 4 * time.Minute},
+			current:  &Running{Release: &pipeline.Release{Number: 41}},
 		}
 	}
 	tests := []struct {
@@ -48,7 +49,7 @@ func TestGate(t *testing.T) {
 		{"a service is new", func(g *gate) {
 			g.env.Services["db"] = &pipeline.Service{Name: "db", Image: pipeline.Image{Ref: "postgres:17"}}
 		}, []string{"db is not part of release 42 of test"}},
-		{"evidence does not hold", func(g *gate) { g.running.Evidence = []string{"t1's signature is not its own"} }, []string{"t1's signature is not its own"}},
+		{"evidence does not hold", func(g *gate) { g.evidence.Faults = []string{"t1's signature is not its own"} }, []string{"t1's signature is not its own"}},
 		{"all reasons at once", func(g *gate) {
 			g.running.Differ = []string{"t2"}
 			g.env.Promotion.MinAge = pipeline.Duration(time.Hour)

@@ -35,6 +35,8 @@ type Deployer interface {
 type Environment interface {
 	// Running returns the release that all hosts have confirmed.
 	Running(ctx context.Context) (*Running, error)
+	// Evidence checks what the hosts swear about the release that they run.
+	Evidence(ctx context.Context, r *pipeline.Release) (*Evidence, error)
 	// Releases returns the stable releases kept on the hosts, newest first.
 	Releases(ctx context.Context) ([]pipeline.Release, error)
 	Deploy(ctx context.Context, d Deployment) (*Deployed, error)
@@ -45,10 +47,14 @@ type Environment interface {
 // Running is what an environment runs.
 type Running struct {
 	Release  *pipeline.Release // nil: nothing was ever confirmed
-	Since    time.Time         // confirmed on the last host
 	Differ   []string          // hosts that run another release than the others, or have one in doubt
-	Evidence []string          // what is wrong with the hosts' evidence, in words; empty when it holds
-	Approved *Approval         // of Deployment.Release in the environment that asked; nil when there is none
+	Approved *Approval         // the last one given for this environment; nil when there is none
+}
+
+// Evidence is what the hosts of an environment swear about a release.
+type Evidence struct {
+	Faults []string      // what is wrong with it, in words; empty when it holds
+	Age    time.Duration // healthy on all hosts for so long, on their own clocks
 }
 
 // Approval is a person's yes.

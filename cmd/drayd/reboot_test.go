@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -72,7 +71,7 @@ func backAgain(t *testing.T, h *testHost) {
 	if err != nil || records[0].Result != api.StateReverted {
 		t.Errorf("the history's last line: %+v, %v", records, err)
 	}
-	t.Log(fmt.Sprintf("%s: %s", records[0].Result, records[0].Reason))
+	t.Logf("%s: %s", records[0].Result, records[0].Reason)
 }
 
 // serving counts the instances of a release that serve.

@@ -52,7 +52,7 @@ func TestCrashAtEveryPoint(t *testing.T) {
 // crashOnce deploys the second release, sick or sound, with a crash after the
 // at-th change. It reports false when the deployment ended before.
 func crashOnce(t *testing.T, w *world, c crash, at int, sick bool) bool {
-	time.Sleep(time.Hour) // the clock of this bubble is behind the photo's
+	time.Sleep(time.Hour)    // the clock of this bubble is behind the photo's
 	w.sick[digest(4)] = sick // new/1, the last to start: everything else has switched by then
 	r := w.boot(at)
 	s := &sequence{t: t, id: "d2", r: second, steps: forward}

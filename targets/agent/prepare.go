@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-
 	"dray/pipeline/event"
 	"dray/targets/api"
 )

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
@@ -84,7 +83,6 @@ type meter struct {
 	next  event.Sink
 	mu    sync.Mutex
 	moved map[string]int64 // by the subject of the progress
-	bytes atomic.Int64
 }
 
 // Emit implements event.Sink.

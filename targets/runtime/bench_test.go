@@ -43,6 +43,11 @@ func TestFigures(t *testing.T) {
 			return err
 		})
 		ids = append(ids, c.ID)
+		if i == 0 {
+			c, _ = h.Get(c.ID)
+			pss, private := memoryOf(t, shimOf(t, c))
+			t.Logf("shim alone: PSS %d kB, private %d kB", pss, private)
+		}
 	}
 	var pss, own []int
 	for _, id := range ids {

@@ -49,7 +49,7 @@ func Main(args []string) int {
 	go s.serve() // ends with this process
 	say(ready{Pid: s.pid})
 	detach()
-	debug.FreeOSMemory() // what creating took
+	shrink()
 	return s.end(<-status)
 }
 

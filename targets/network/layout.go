@@ -17,6 +17,7 @@ import (
 
 // layout is what of the table depends on the state.
 type layout struct {
+	base      int // how many of the chains that the kernel calls there are
 	addresses map[netip.Addr]bool
 	bridges   map[string]bool
 	ports     map[hostPort]bool
@@ -28,6 +29,7 @@ type layout struct {
 // layoutOf returns what the table should hold.
 func layoutOf(s *state) layout {
 	l := emptyLayout()
+	l.base = baseChainCount
 	for _, n := range s.Networks {
 		l.bridges[n.Bridge] = true
 		for _, a := range n.Addresses {
@@ -46,7 +48,7 @@ func layoutOf(s *state) layout {
 }
 
 func emptyLayout() layout {
-	return layout{map[netip.Addr]bool{}, map[string]bool{}, map[hostPort]bool{}, map[netip.Addr]string{}, map[hostPort]string{}, map[string][]netip.AddrPort{}}
+	return layout{0, map[netip.Addr]bool{}, map[string]bool{}, map[hostPort]bool{}, map[netip.Addr]string{}, map[hostPort]string{}, map[string][]netip.AddrPort{}}
 }
 
 // add adds the chains of a service, and what leads to them. A port leads to
@@ -83,6 +85,8 @@ func (tx *transaction) readLayout() (layout, error) {
 		exists = true
 		if strings.Contains(c.Name, "/") {
 			l.chains[c.Name] = nil
+		} else {
+			l.base++
 		}
 	}
 	if !exists {

@@ -40,6 +40,15 @@ func makeBridge(s *subnet) error {
 		return err
 	}
 	address := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(s.gateway(), s.Prefix.Bits()))}
+	others, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	for _, a := range others {
+		if err == nil && !a.Equal(*address) {
+			err = netlink.AddrDel(link, &a) // of a network of that name that was forgotten
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("clearing the addresses of bridge %s: %w", s.Bridge, err)
+	}
 	if err := netlink.AddrReplace(link, address); err != nil {
 		return fmt.Errorf("giving %v to bridge %s: %w", address.IPNet, s.Bridge, err)
 	}

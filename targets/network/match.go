@@ -104,6 +104,11 @@ func known() []expr.Any {
 	return hasBits(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
 }
 
+// astray matches a packet that the connection tracking can't place, such as one
+// that comes late and out of its window. It is not translated, so whoever gets
+// it would answer with a reset, and end a live connection.
+func astray() []expr.Any { return hasBits(expr.CtKeySTATE, expr.CtStateBitINVALID) }
+
 func unknown() []expr.Any { return hasBits(expr.CtKeySTATE, expr.CtStateBitNEW) }
 
 // toThisHost matches when the destination is any address of the host,

@@ -37,6 +37,8 @@ type Networks struct {
 	state *state
 	conn  *nftables.Conn
 	held  map[hostPort]int // sockets bound to the reserved ports
+
+	obstacle string // what was last said of the host's own firewall
 }
 
 // Open loads the state and brings the kernel to it: after a restart of the
@@ -72,66 +74,6 @@ func orDefault[T comparable](v, otherwise T) T {
 		return otherwise
 	}
 	return v
-}
-
-// recover brings the kernel to the state.
-func (n *Networks) recover() error {
-	if err := allowForwarding(); err != nil {
-		return err
-	}
-	if !n.state.VIPs.IsValid() {
-		used, err := occupied(n.bridgeNames())
-		if err != nil {
-			return err
-		}
-		n.state.VIPs = freeRange(append([]netip.Prefix{n.config.VIPs}, spareVIPs...), used)
-	}
-	for _, name := range slices.Sorted(maps.Keys(n.state.Networks)) {
-		if err := makeBridge(n.state.Networks[name]); err != nil {
-			return fmt.Errorf("making bridge of network %s: %w", name, err)
-		}
-	}
-	tx := n.begin()
-	was, err := tx.readLayout()
-	if err != nil {
-		return err
-	}
-	tx.frame(n.state.VIPs)
-	tx.follow(was, layoutOf(n.state))
-	if err := tx.commit(); err != nil {
-		return fmt.Errorf("building table %s: %w", tableName, err)
-	}
-	for key, owner := range n.state.Reserved {
-		port, err := parsePort(key)
-		if err == nil {
-			err = n.hold(port)
-		}
-		if err != nil { // the kernel still translates the port first, so it goes on being served
-			n.log.Warn("a published port could not be held again", "port", key, "service", owner.String(), "error", err)
-		}
-	}
-	if err := n.openForeignForward(); err != nil {
-		n.log.Warn("the host's own firewall may drop containers' packets", "error", err)
-	}
-	return nil
-}
-
-// freeRange returns the first range that overlaps nothing used, or the first.
-func freeRange(ranges, used []netip.Prefix) netip.Prefix {
-	for _, r := range ranges {
-		if _, taken := overlapping(r, used); !taken {
-			return r
-		}
-	}
-	return ranges[0]
-}
-
-func (n *Networks) bridgeNames() map[string]bool {
-	names := map[string]bool{}
-	for _, s := range n.state.Networks {
-		names[s.Bridge] = true
-	}
-	return names
 }
 
 // Close gives back the held ports. Everything in the kernel stays and works.

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -145,4 +146,57 @@ func BenchmarkSwitch(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(kernel.Microseconds())/float64(n/2), "µs-without-fsync/op")
+}
+
+// TestRulesAreFlushed: someone else takes dray's table away.
+func TestRulesAreFlushed(t *testing.T) {
+	w := newWorld(t)
+	e := w.attach("shop-prod", "a")
+	w.serve(e, "a", 80)
+	w.set(web(e))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- w.Run(ctx) }()
+	for range 2 {
+		tx := w.begin()
+		tx.conn.DelTable(tx.t)
+		w.must(tx.commit())
+		deadline := time.Now().Add(5 * time.Second)
+		for id := ""; id != "a"; id, _, _ = ask(w.client, "tcp", published) {
+			if time.Now().After(deadline) {
+				t.Fatal("the rules were not put back")
+			}
+		}
+	}
+	stop()
+	w.must(<-done)
+}
+
+// TestSweep: what an agent made and did not note before it died goes, and a
+// network of the same name does not inherit its address.
+func TestSweep(t *testing.T) {
+	w := newWorld(t)
+	w.attach("kept", "k")
+	w.attach("lost", "l")
+	delete(w.state.Networks, "lost")
+	w.must(w.file.put(w.state))
+	w.must(w.file.write())
+	w.reopen()
+	if _, err := netlink.LinkByName(bridgeName("lost")); !missingLink(err) {
+		t.Errorf("the lost bridge: %v", err)
+	}
+	if _, err := netlink.LinkByName(outside("l")); !missingLink(err) {
+		t.Errorf("the lost container's interface: %v", err)
+	}
+	if _, err := netlink.LinkByName(bridgeName("kept")); err != nil {
+		t.Error(err)
+	}
+	w.state.Networks["kept"].Prefix = netip.MustParsePrefix("10.209.77.0/24")
+	w.must(makeBridge(w.state.Networks["kept"]))
+	link, err := netlink.LinkByName(bridgeName("kept"))
+	w.must(err)
+	list, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	if len(list) != 1 || list[0].IP.String() != "10.209.77.1" || err != nil {
+		t.Errorf("addresses %v, %v", list, err)
+	}
 }

@@ -104,6 +104,9 @@ func (tx *transaction) frame(vips netip.Prefix) {
 	tx.baseChains(vips)
 }
 
+// baseChainCount is how many chains baseChains adds.
+const baseChainCount = 6
+
 func (tx *transaction) baseChains(vips netip.Prefix) {
 	filter, nat := nftables.ChainTypeFilter, nftables.ChainTypeNAT
 	base := func(name string, typ nftables.ChainType, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
@@ -128,6 +131,7 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 		rule(toBridge(), in(source(reg1), loopback, expr.CmpOpEq), masquerade()),
 		rule(notToBridge(), []expr.Any{source(reg1), lookup(tx.addresses)}, masquerade()))
 	base("forward", filter, nftables.ChainHookForward, nftables.ChainPriorityFilter,
+		rule(fromBridge(), astray(), drop()),
 		rule(known(), accept()),
 		rule(withinOneNetwork(tx.bridges), accept()),
 		rule(toBridge(), translated(), in(originalDestination(), vips, expr.CmpOpNeq), accept()), // through a published port
@@ -135,8 +139,9 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 	// A published port that nothing serves. Refusing it here also keeps a UDP
 	// flow from being tracked as one to the host, and so from missing the
 	// container that serves later.
-	base("input", filter, nftables.ChainHookInput, nftables.ChainPriorityFilter,
-		refused(unknown(), toThisHost(), portKey(tx.ports, &expr.Lookup{}))...)
+	base("input", filter, nftables.ChainHookInput, nftables.ChainPriorityFilter, append(
+		[][]expr.Any{rule(astray(), toThisHost(), portKey(tx.ports, &expr.Lookup{}), drop())},
+		refused(unknown(), toThisHost(), portKey(tx.ports, &expr.Lookup{}))...)...)
 }
 
 func lookup(s *nftables.Set) expr.Any {

@@ -1,0 +1,109 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// settleTime is how long Run lets changes of the host's rules come to rest
+// before it looks: a firewall that is reloaded changes many.
+const settleTime = 200 * time.Millisecond
+
+// Run watches the host's rules until ctx ends, and then returns nil. When
+// someone flushes the ruleset, or starts a firewall that drops forwarded
+// packets, what dray needs is put back.
+func (n *Networks) Run(ctx context.Context) error {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)})
+	if err != nil {
+		return fmt.Errorf("watching the host's rules: %w", err)
+	}
+	defer conn.Close()
+	past := time.Unix(1, 0)
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(past) }) // wakes Receive; a closed socket needs no waking
+	defer stop()
+	for {
+		if err := n.repair(); err != nil {
+			n.log.Error("putting dray's rules back", "error", err)
+		}
+		for changed := false; !changed; {
+			messages, err := conn.Receive()
+			if ctx.Err() != nil {
+				return nil
+			}
+			// An error is that of a full buffer: something was missed.
+			changed = err != nil || slices.ContainsFunc(messages, matters)
+		}
+		select {
+		case <-time.After(settleTime):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// matters says whether a change may concern dray: tables and chains, not the
+// rules and elements that come and go all the time.
+func matters(m netlink.Message) bool {
+	switch uint16(m.Header.Type) & 0xff {
+	case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN:
+		return true
+	}
+	return false
+}
+
+// repair brings the table back to the state where they differ.
+func (n *Networks) repair() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	tx := n.begin()
+	was, err := tx.readLayout()
+	if err != nil {
+		return err
+	}
+	is := layoutOf(n.state)
+	if !was.sameKeys(is) {
+		n.log.Warn("someone has changed dray's rules; putting them back")
+		if err := n.rebuild(tx, was); err != nil {
+			return err
+		}
+	}
+	n.passForeignFirewall()
+	return nil
+}
+
+// passForeignFirewall does what it can about the host's own rules, and says
+// what it can't, once.
+func (n *Networks) passForeignFirewall() {
+	err := n.openForeignForward()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if err != nil && text != n.obstacle {
+		n.log.Warn("the host's own firewall may drop containers' packets", "error", err)
+	}
+	n.obstacle = text
+}
+
+// rebuild brings the table from what it was to the state.
+func (n *Networks) rebuild(tx *transaction, was layout) error {
+	tx.frame(n.state.VIPs)
+	tx.follow(was, layoutOf(n.state))
+	if err := tx.commit(); err != nil {
+		return fmt.Errorf("building table %s: %w", tableName, err)
+	}
+	return nil
+}
+
+// sameKeys compares everything but what chains do.
+func (l layout) sameKeys(o layout) bool {
+	chains := func(c layout) []string { return slices.Sorted(maps.Keys(c.chains)) }
+	return l.base == o.base && maps.Equal(l.addresses, o.addresses) && maps.Equal(l.bridges, o.bridges) && maps.Equal(l.ports, o.ports) &&
+		maps.Equal(l.services, o.services) && maps.Equal(l.published, o.published) && slices.Equal(chains(l), chains(o))
+}

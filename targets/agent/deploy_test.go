@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dray/pipeline"
+	"dray/pipeline/event"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -192,6 +193,14 @@ func TestUnhealthyGoesBack(t *testing.T) {
 			t.Errorf("reverting again: %v", err)
 		}
 		w.assertHistory(r, api.StateReverted)
+		var said []string
+		kept, err := r.ReleaseLogs(t.Context(), 2, "web", 0, event.Func(func(e event.Event) { said = append(said, e.Instance+": "+e.Text) }))
+		if err != nil || len(kept.Instances) != 2 || !slices.Contains(said, "web/1: last words of web-1") {
+			t.Errorf("the failed release's output: %+v, %v, %q", kept, err, said)
+		}
+		if _, err := r.ReleaseLogs(t.Context(), 1, "", 0, nil); !isCode(err, api.CodeNotFound) {
+			t.Errorf("the output of a release that runs: %v", err)
+		}
 	})
 }
 

@@ -148,6 +148,12 @@ func (a *Agent) routeDeployments(mux *http.ServeMux) {
 	mux.HandleFunc(api.RouteRunTask, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.RunTask, sink event.Sink) (any, error) {
 		return a.runTask(ctx, e, r.PathValue("task"), req, sink)
 	}))
+	mux.HandleFunc(api.RouteReleaseLogs, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		tail, _ := strconv.Atoi(r.FormValue("tail")) // what is not a number is all
+		a.streamed(w, r, func(ctx context.Context, sink event.Sink) (any, error) {
+			return a.releaseLogs(ctx, e, r.PathValue("release"), r.FormValue("service"), max(tail, 0), sink)
+		})
+	}))
 	mux.HandleFunc(api.RouteConfirm, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
 		var req api.Confirm
 		_, err := decode(w, r, &req)

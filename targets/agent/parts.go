@@ -60,6 +60,8 @@ type Logs interface {
 	Follow(ctx context.Context, id string, line func(stream, text string)) error
 	// Keep puts a container's log where Remove does not reach it.
 	Keep(id, folder string) error
+	// ReadKept passes the last n lines (0 is all) of what Keep has put there.
+	ReadKept(ctx context.Context, folder string, n int, line func(at time.Time, stream, text string)) error
 }
 
 // PullRequest says which image is wanted and where it may be had.

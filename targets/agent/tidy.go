@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
-
-// mostFailedLogs is how many containers of failed releases keep their log.
-const mostFailedLogs = 20
 
 // rememberFor is how long a deployment is known after it has ended, so that a
 // call that is repeated late gets the same answer.
@@ -237,38 +232,4 @@ func (a *Agent) collectImages(ctx context.Context, dryRun bool) (api.PruneResult
 		return api.PruneResult{}, err
 	}
 	return a.parts.Images.Collect(ctx, slices.Sorted(maps.Keys(k.images)), dryRun)
-}
-
-// keepLog puts the log of a container that is about to be removed where
-// "dray logs --release" finds it, and drops the oldest of those.
-func (a *Agent) keepLog(e *environment, release int, c runtime.Container) error {
-	root := filepath.Join(a.state, "logs", e.network())
-	service, index, err := parseInstance(c.Spec.Labels[runtime.LabelInstance])
-	if err != nil {
-		return err
-	}
-	folder := filepath.Join(root, strconv.Itoa(release), service+"-"+strconv.Itoa(index))
-	if err := a.parts.Logs.Keep(c.ID, folder); err != nil {
-		return err
-	}
-	return dropOldest(root, mostFailedLogs)
-}
-
-// dropOldest removes the folders of the lowest releases until at most most are
-// left.
-func dropOldest(root string, most int) error {
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(entries, func(a, b os.DirEntry) int {
-		x, _ := strconv.Atoi(a.Name())
-		y, _ := strconv.Atoi(b.Name())
-		return x - y
-	})
-	for len(entries) > most {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(root, entries[0].Name())))
-		entries = entries[1:]
-	}
-	return err
 }

@@ -302,6 +302,10 @@ func (f *fakeLogs) Follow(_ context.Context, id string, line func(stream, text s
 	return nil
 }
 func (f *fakeLogs) Keep(_, folder string) error { return os.MkdirAll(folder, 0o700) }
+func (f *fakeLogs) ReadKept(_ context.Context, folder string, _ int, line func(at time.Time, stream, text string)) error {
+	line(time.Now(), "stderr", "last words of "+filepath.Base(folder))
+	return nil
+}
 
 type fakeImages world
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"dray/targets/agent"
 	"dray/targets/logs"
@@ -116,6 +117,14 @@ func (o output) Keep(id, folder string) error {
 		err = errors.Join(err, keepFile(filepath.Join(o.dir(id), entry.Name()), filepath.Join(folder, entry.Name())))
 	}
 	return err
+}
+
+// ReadKept implements agent.Logs.
+func (o output) ReadKept(ctx context.Context, folder string, n int, line func(at time.Time, stream, text string)) error {
+	return logs.Read(ctx, folder, logs.Query{Tail: n}, func(r logs.Record) error {
+		line(r.Time, r.Stream.String(), string(r.Text))
+		return nil
+	})
 }
 
 func keepFile(from, to string) error {

@@ -98,7 +98,12 @@ func (e *endpoint) connect(ctx context.Context, through *Conn, last bool) (*Conn
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, e.handshakeError(err, a)
+		fault := e.handshakeError(err, a)
+		if proxy, ok := raw.(*proxyConn); ok && fault.Kind == KindProtocol {
+			fault.Detail = fmt.Sprintf("its ProxyCommand gave no SSH connection: %s", or(proxy.said.String(), err.Error()))
+			fault.Next = "try the ProxyCommand of ~/.ssh/config by hand"
+		}
+		return nil, fault
 	}
 	return newConn(e, client, wire, through), nil
 }

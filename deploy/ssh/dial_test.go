@@ -333,7 +333,9 @@ func TestJumpHosts(t *testing.T) {
 	c.config("Host p1\n User deploy\n HostName 127.0.0.1\n Port " + target.port + "\n ProxyCommand ssh -F none -i DIR/id -o UserKnownHostsFile=KNOWN -p " + bastion.port + " -W %h:%p root@127.0.0.1\nHost *\n IdentityFile DIR/id")
 	whoami(t, mustDial(t, Options{Address: "p1", Config: o.Config}), "deploy")
 	c.config("Host p1\n ProxyCommand nosuchprogram %h %p\nHost *\n IdentityFile DIR/id")
-	dialFails(t, Options{Address: "p1", Config: o.Config}, KindProtocol)
+	if fault := dialFails(t, Options{Address: "p1", Config: o.Config}, KindProtocol); !strings.Contains(fault.Error(), "nosuchprogram") {
+		t.Errorf("does not say what the ProxyCommand said: %v", fault)
+	}
 	c.config("Host *\n ProxyJump a,b")
 	dialFails(t, Options{Address: "p1", Config: o.Config}, KindAddress)
 }

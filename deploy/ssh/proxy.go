@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/exec"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -17,7 +18,8 @@ func (e *endpoint) dialProxy(command string) (net.Conn, error) {
 		cmd = exec.Command("cmd", "/c", command) //nolint:gosec // as above
 	}
 	cmd.WaitDelay = 200 * time.Millisecond // its children may hold its pipes
-	cmd.Stderr = &Tail{} // keeps what it says off the terminal
+	said := &Tail{}
+	cmd.Stderr = said
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, e.dialError(fmt.Errorf("starting ProxyCommand: %w", err))
@@ -29,21 +31,25 @@ func (e *endpoint) dialProxy(command string) (net.Conn, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, e.dialError(fmt.Errorf("starting ProxyCommand: %w", err))
 	}
-	return &proxyConn{Reader: out, WriteCloser: in, cmd: cmd}, nil
+	return &proxyConn{Reader: out, WriteCloser: in, cmd: cmd, said: said}, nil
 }
 
 // proxyConn is a command's stdio as a connection.
 type proxyConn struct {
 	io.Reader
 	io.WriteCloser
-	cmd *exec.Cmd
+	cmd     *exec.Cmd
+	said    *Tail // on its stderr
+	closing sync.Once
 }
 
 // Close ends the command.
 func (c *proxyConn) Close() error {
-	_ = c.WriteCloser.Close()
-	_ = c.cmd.Process.Kill()
-	_ = c.cmd.Wait() // it was killed: its code says nothing
+	c.closing.Do(func() {
+		_ = c.WriteCloser.Close()
+		_ = c.cmd.Process.Kill()
+		_ = c.cmd.Wait() // it was killed: its code says nothing
+	})
 	return nil
 }
 

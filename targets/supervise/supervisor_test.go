@@ -13,16 +13,25 @@ import (
 	"dray/targets/runtime"
 )
 
+// probe is one check, made to order.
+type probe = func(context.Context, runtime.Container) error
+
+func well(context.Context, runtime.Container) error { return nil }
+
+func failing(err error) probe {
+	return func(context.Context, runtime.Container) error { return err }
+}
+
 // supervise runs f beside a Supervisor, with a clock that stands while
 // something can go on.
-func supervise(t *testing.T, c runtime.Container, f func(*testing.T, *fakeEngine, *Supervisor)) {
+func supervise(t *testing.T, c runtime.Container, probe probe, f func(*testing.T, *fakeEngine, *Supervisor)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		e := newFakeEngine(c)
 		s := New(e, nil)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
-		s.probe = func(context.Context, runtime.Container) error { return nil }
+		s.probe = probe
 		go func() { done <- s.Run(ctx) }()
 		f(t, e, s)
 		stop()
@@ -58,7 +67,7 @@ func TestRestartDelays(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			supervise(t, restarting(tt.policy), func(t *testing.T, e *fakeEngine, _ *Supervisor) {
+			supervise(t, restarting(tt.policy), well, func(t *testing.T, e *fakeEngine, _ *Supervisor) {
 				for i, run := range tt.runs {
 					synctest.Wait()
 					time.Sleep(second(run))
@@ -86,7 +95,7 @@ func TestRestartDelays(t *testing.T) {
 }
 
 func TestStoppedIsNotRestarted(t *testing.T) {
-	supervise(t, restarting(pipeline.Restart{Policy: pipeline.RestartAlways}), func(t *testing.T, e *fakeEngine, _ *Supervisor) {
+	supervise(t, restarting(pipeline.Restart{Policy: pipeline.RestartAlways}), well, func(t *testing.T, e *fakeEngine, _ *Supervisor) {
 		synctest.Wait()
 		e.exit(1)
 		synctest.Wait()
@@ -100,7 +109,7 @@ func TestStoppedIsNotRestarted(t *testing.T) {
 }
 
 func TestFailedStartsBackOff(t *testing.T) {
-	supervise(t, restarting(pipeline.Restart{Policy: pipeline.RestartAlways, Attempts: 4}), func(t *testing.T, e *fakeEngine, _ *Supervisor) {
+	supervise(t, restarting(pipeline.Restart{Policy: pipeline.RestartAlways, Attempts: 4}), well, func(t *testing.T, e *fakeEngine, _ *Supervisor) {
 		e.failing = true
 		synctest.Wait()
 		e.exit(1)
@@ -116,7 +125,7 @@ func TestFailedStartsBackOff(t *testing.T) {
 func TestTakesUpTheEnded(t *testing.T) {
 	c := restarting(pipeline.Restart{Policy: pipeline.RestartAlways})
 	c.State, c.Wanted, c.ExitCode = runtime.Exited, true, 255
-	supervise(t, c, func(t *testing.T, e *fakeEngine, _ *Supervisor) {
+	supervise(t, c, well, func(t *testing.T, e *fakeEngine, _ *Supervisor) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if len(e.starts) != 1 {
@@ -213,7 +222,7 @@ func TestStartingEnds(t *testing.T) {
 }
 
 func TestDestroyEndsTheWatch(t *testing.T) {
-	supervise(t, checked(), func(t *testing.T, e *fakeEngine, s *Supervisor) {
+	supervise(t, checked(), well, func(t *testing.T, e *fakeEngine, s *Supervisor) {
 		synctest.Wait()
 		e.change("destroy", func(c *runtime.Container) { c.State = runtime.Exited })
 		time.Sleep(time.Minute)

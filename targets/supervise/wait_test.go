@@ -41,14 +41,14 @@ func TestWait(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			supervise(t, tt.c, func(t *testing.T, e *fakeEngine, s *Supervisor) {
-				start := time.Now()
-				s.probe = func(context.Context, runtime.Container) error {
-					if time.Since(start) < second(10) {
-						return tt.fail
-					}
-					return nil
+			until10 := func(_ context.Context, c runtime.Container) error {
+				if time.Since(c.Started) < second(10) {
+					return tt.fail
 				}
+				return nil
+			}
+			supervise(t, tt.c, until10, func(t *testing.T, e *fakeEngine, s *Supervisor) {
+				start := time.Now()
 				if tt.fate != nil {
 					go func() {
 						for range 3 {
@@ -82,10 +82,8 @@ func TestWait(t *testing.T) {
 // TestWaitTellsWhatWasTried: at the deadline the fault says how the last check
 // failed, and how many there were.
 func TestWaitTellsWhatWasTried(t *testing.T) {
-	supervise(t, checked(), func(t *testing.T, _ *fakeEngine, s *Supervisor) {
-		s.probe = func(context.Context, runtime.Container) error {
-			return errors.New("GET http://10.209.3.7:8080/up: connection refused")
-		}
+	refused := errors.New("GET http://10.209.3.7:8080/up: connection refused")
+	supervise(t, checked(), failing(refused), func(t *testing.T, _ *fakeEngine, s *Supervisor) {
 		ctx, cancel := context.WithTimeout(t.Context(), second(20))
 		defer cancel()
 		err := s.Wait(ctx, "c", 0)
@@ -97,8 +95,7 @@ func TestWaitTellsWhatWasTried(t *testing.T) {
 }
 
 func TestWaitIsCancelled(t *testing.T) {
-	supervise(t, checked(), func(t *testing.T, _ *fakeEngine, s *Supervisor) {
-		s.probe = func(context.Context, runtime.Container) error { return errors.New("no") }
+	supervise(t, checked(), failing(errors.New("no")), func(t *testing.T, _ *fakeEngine, s *Supervisor) {
 		cause := errors.New("the lease was lost")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(second(3), func() { cancel(cause) })

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -151,9 +152,21 @@ func (a *API) routes() {
 	} {
 		a.mux.Handle(pattern, a.failing(h))
 	}
-	a.mux.Handle("/", a.failing(func(http.ResponseWriter, *http.Request) error {
-		return fault(http.StatusNotFound, "page not found")
-	}))
+	a.mux.Handle("/", a.failing(elsewhere))
+}
+
+// engineCalls are the beginnings of the Engine API's calls, but for plugins:
+// "docker inspect" looks for one of any name.
+var engineCalls = []string{"containers", "images", "networks", "volumes", "exec", "swarm", "nodes", "services", "tasks", "secrets", "configs", "distribution", "commit", "session", "grpc", "system"}
+
+// elsewhere answers what no other handler takes: a call of the Engine API that
+// dray does not have, or none at all.
+func elsewhere(_ http.ResponseWriter, r *http.Request) error {
+	call, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if slices.Contains(engineCalls, call) {
+		return fault(http.StatusNotImplemented, "dray does not do this: %s %s", r.Method, r.URL.Path)
+	}
+	return fault(http.StatusNotFound, "page not found")
 }
 
 func refuse(instead string) handler {

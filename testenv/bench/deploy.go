@@ -96,9 +96,13 @@ func measureFirst(ctx context.Context, b *Bench) ([]Result, error) {
 	return []Result{s.result("first deploy to a clean host, bootstrap included", "Kamal 9.7 s (Docker there already)", "5 s", 5)}, nil
 }
 
-// wipe gives the environment's hosts empty disks.
+// wipe gives the environment's hosts empty disks. Their agents will sign with
+// new keys, so those that the project knows are forgotten.
 func (b *Bench) wipe(ctx context.Context, env string) error {
 	delete(b.deployed, env)
+	if err := os.RemoveAll(filepath.Join(b.world.Project, "dray.lock.hcl")); err != nil {
+		return err
+	}
 	for _, e := range environments {
 		if e.name != env {
 			continue

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -43,16 +45,51 @@ func drayIn(ctx context.Context, w *world.World, args ...string) (run, error) {
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	began := time.Now()
-	err := cmd.Run()
-	r := run{Wall: time.Since(began), Stdout: out.String()}
+	err := cmd.Start()
+	most := func() int64 { return 0 }
+	if err == nil {
+		most = watchMemory(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
+	r := run{Wall: time.Since(began), RSS: most(), Stdout: out.String()}
 	if err != nil {
 		return r, fmt.Errorf("dray %s: %w after %s\n%s%s", strings.Join(args, " "), err, r.Wall.Round(time.Millisecond), out.String(), errOut.String())
 	}
 	r.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.RSS = usage.Maxrss << 10
-	}
 	return r, nil
+}
+
+// watchMemory follows the most that a process has had resident, by the
+// kernel's own mark. The one that wait4(2) gives begins with what this process
+// had when it forked.
+func watchMemory(pid int) (most func() int64) {
+	stop, seen := make(chan struct{}), make(chan int64, 1)
+	go func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		var last int64
+		for {
+			last = max(last, highWater(pid))
+			select {
+			case <-stop:
+				seen <- last
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() int64 { close(stop); return <-seen }
+}
+
+// highWater is VmHWM of proc_pid_status(5) in bytes; 0: the process has ended.
+func highWater(pid int) int64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // gone is 0
+	_, rest, ok := strings.Cut(string(text), "\nVmHWM:")
+	if !ok {
+		return 0
+	}
+	kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	return kib << 10
 }
 
 // repeat runs a command as often as asked, and checks what it said.

@@ -21,10 +21,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/log"
+
 	"dray/testenv/bench"
 )
 
 func main() {
+	_ = log.SetLevel("error") // containerd's libraries warn of what is no fault here; the level exists
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -159,8 +160,8 @@ func TestFacts(t *testing.T) {
 		"root=no": SetupRoot, "missing= gzip tar": SetupTools, "free=1000": SetupSpace,
 	} {
 		f := parseFacts(strings.Split(good+"\n"+change, "\n"))
-		fault, ok := f.check("p1").(*SetupError)
-		if !ok || fault.Kind != kind || fault.Next == "" {
+		var fault *SetupError
+		if !errors.As(f.check("p1"), &fault) || fault.Kind != kind || fault.Next == "" {
 			t.Errorf("%s: %v", change, f.check("p1"))
 		}
 	}
@@ -215,4 +216,11 @@ func FuzzPreface(f *testing.F) {
 			_ = p.absent.check("p1")
 		}
 	})
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,7 +1,8 @@
+//go:build linux
+
 package ssh
 
 import (
-	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -56,7 +57,7 @@ func (r *relay) carry(dst, src net.Conn) {
 				return
 			}
 		}
-		if err == io.EOF || err != nil {
+		if err != nil {
 			return
 		}
 	}

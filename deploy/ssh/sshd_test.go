@@ -1,3 +1,5 @@
+//go:build linux
+
 package ssh
 
 import (
@@ -60,13 +62,6 @@ func newKey(t testing.TB, path string, passphrase string) ssh.Signer {
 	write(t, path, string(pem.EncodeToMemory(block)))
 	write(t, path+".pub", string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	return signer
-}
-
-func write(t testing.TB, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // startHost starts an sshd; extra are lines of its configuration.

@@ -68,7 +68,7 @@ func (c *Client) call(ctx context.Context, method, path string, body, result any
 	ctx, cancel := context.WithTimeoutCause(ctx, unaryTimeout,
 		fmt.Errorf("the agent gave no answer to %s %s within %s", method, path, unaryTimeout))
 	defer cancel()
-	resp, err := c.send(ctx, method, path, body)
+	resp, err := c.send(ctx, method, path, body) //nolint:bodyclose // drain closes it
 	if err != nil {
 		return err
 	}

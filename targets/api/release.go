@@ -18,7 +18,7 @@ type (
 	Release = pipeline.Release
 )
 
-// Source of image bytes, in the order in which they are tried.
+// ImageSource is one place to have image bytes from; they are tried in order.
 type ImageSource struct {
 	// Kind is "peer" (a registry handler that the client serves over its own
 	// connection; Address is the path of the unix socket on the host) or

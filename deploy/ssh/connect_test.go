@@ -428,6 +428,31 @@ func TestCutInTheMiddle(t *testing.T) {
 	}
 }
 
+// TestSlowLink keeps a link busy that is so slow that a question for a sign of
+// life waits for longer than silence is forgiven.
+func TestSlowLink(t *testing.T) {
+	cleanHost(t)
+	h, o := ready(t, "deploy")
+	b := bundleOf(t, "one")
+	if err := Install(t, b); err != nil {
+		t.Fatal(err)
+	}
+	wire := newRelay(t, "127.0.0.1:"+h.port)
+	o.Address, o.KeepAlive = "ssh://deploy@"+wire.address, 200*time.Millisecond
+	o.Trusted = append(o.Trusted, h.hostKey.PublicKey())
+	s := mustConnect(t, o, finds(b))
+	wire.rate.Store(512 << 10)
+	client, base := api.NewClient(s.DialAgent, api.Actor{}).HTTP()
+	resp, err := client.Post(base+"/bytes", "", io.LimitReader(zeroes{}, 3<<20))
+	if err != nil {
+		t.Fatalf("%v; session: %v", err, s.Err())
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != fmt.Sprintf("%d <nil>", 3<<20) {
+		t.Errorf("%q %v", text, err)
+	}
+}
+
 // TestNoisyShell has a host whose shell greets everybody.
 func TestNoisyShell(t *testing.T) {
 	cleanHost(t)

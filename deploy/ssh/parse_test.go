@@ -177,11 +177,11 @@ func TestScriptsAreOneWord(t *testing.T) {
 }
 
 func FuzzConfig(f *testing.F) {
-	f.Add("Host p1\n HostName x\nMatch exec \"y\"\nInclude nothing*\n", "p1")
+	f.Add("Host p1\n HostName x\nMatch exec \"y\"\n User z\n", "p1")
 	f.Add("Host=\"*\"\n\tIdentityFile = \"a b\" # c\r\nMatch\nHost !\n", "ssh://a@b:1")
 	f.Fuzz(func(t *testing.T, text, address string) {
 		if strings.Contains(strings.ToLower(text), "include") {
-			t.Skip("would read this machine's files")
+			return // would read this machine's files
 		}
 		config := &clientConfig{files: []configFile{{"/nonexistent/config", []byte(text)}}}
 		if e, err := resolve(address, config, &Options{}); err == nil && e.host == "" {

@@ -6,12 +6,14 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // relay is a wire that can be cut: it then swallows everything without a word.
 type relay struct {
 	address string
 	dead    atomic.Bool
+	rate    atomic.Int64 // bytes a second towards the host; 0 is no limit
 	gone    chan struct{}
 }
 
@@ -34,8 +36,8 @@ func newRelay(t testing.TB, to string) *relay {
 				_ = near.Close()
 				continue
 			}
-			go r.carry(near, far)
-			go r.carry(far, near)
+			go r.carry(near, far, nil)
+			go r.carry(far, near, &r.rate)
 		}
 	}()
 	return r
@@ -43,9 +45,9 @@ func newRelay(t testing.TB, to string) *relay {
 
 func (r *relay) cut() { r.dead.Store(true) }
 
-func (r *relay) carry(dst, src net.Conn) {
+func (r *relay) carry(dst, src net.Conn, rate *atomic.Int64) {
 	defer dst.Close()
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, 16<<10)
 	for {
 		n, err := src.Read(buffer)
 		if r.dead.Load() {
@@ -53,6 +55,9 @@ func (r *relay) carry(dst, src net.Conn) {
 			return
 		}
 		if n > 0 {
+			if rate != nil && rate.Load() > 0 {
+				time.Sleep(time.Duration(n) * time.Second / time.Duration(rate.Load()))
+			}
 			if _, err := dst.Write(buffer[:n]); err != nil {
 				return
 			}

@@ -30,7 +30,7 @@ type Options struct {
 	Passphrase func(keyFile string) ([]byte, error)
 
 	Timeout   time.Duration // for each hop's connection and handshake; ConnectTimeout or 10s by default
-	KeepAlive time.Duration // a silent peer is asked this often; 3s by default. It is given up after thrice that, at least 1s
+	KeepAlive time.Duration // a silent peer is asked this often; ServerAliveInterval or 3s by default. It is given up after thrice that, at least 1s
 	Logger    *slog.Logger
 }
 
@@ -90,6 +90,9 @@ func resolve(address string, config *clientConfig, o *Options) (*endpoint, error
 	}
 	if e.keepAlive == 0 {
 		e.keepAlive = 3 * time.Second
+		if seconds, err := strconv.Atoi(first("ServerAliveInterval")); err == nil && seconds > 0 {
+			e.keepAlive = time.Duration(seconds) * time.Second
+		}
 	}
 	e.resolveFiles(settings)
 	return e, nil

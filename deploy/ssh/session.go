@@ -33,7 +33,7 @@ type Session struct {
 
 const (
 	askEvery  = 3 * time.Second  // a silent host, from end to end
-	longest   = 20 * time.Second // silence before a host counts as lost; the transport notices a dead network sooner
+	longest   = 90 * time.Second // silence before drayd connect counts as hung: on a slow link an answer queues behind megabytes. The transport notices a dead network much sooner
 	mostPeers = 64               // streams from the host that are served at once
 )
 

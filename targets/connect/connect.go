@@ -32,7 +32,7 @@ type Options struct {
 const (
 	agentPatience = 10 * time.Second // for an agent that was started
 	askEvery      = 10 * time.Second // a silent client
-	givenUpAfter  = 40 * time.Second // a client that stays silent
+	givenUpAfter  = 2 * time.Minute  // a client that stays silent: on a slow link its answer queues behind megabytes
 	mostStreams   = 512              // at once, in either direction
 )
 

@@ -51,6 +51,7 @@ type deployment struct {
 	before   map[string]*api.Environment
 	prepared map[string]*api.PrepareResult
 	mu       sync.Mutex
+	retiring sync.WaitGroup // old containers that drain beside the rollout
 }
 
 // Deploy brings the release onto all hosts, or leaves all as they were. Its
@@ -75,6 +76,9 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (*Result, error) {
 
 // run walks the road from prepare to confirm.
 func (d *deployment) run(ctx context.Context) (*Result, error) {
+	ctx, stopRetiring := context.WithCancel(ctx)
+	defer d.retiring.Wait()
+	defer stopRetiring()
 	if err := d.prepare(ctx); err != nil {
 		return nil, d.discard(ctx, err)
 	}
@@ -83,6 +87,7 @@ func (d *deployment) run(ctx context.Context) (*Result, error) {
 	}
 	changes := d.changes()
 	if err := d.commit(ctx, changes); err != nil {
+		stopRetiring()
 		return nil, d.goBack(ctx, err)
 	}
 	if err := d.tasks(ctx, pipeline.HookPostDeploy); err != nil {
@@ -218,14 +223,17 @@ func taskFailure(t pipeline.Task, run *api.TaskRun) string {
 	return fmt.Sprintf("task %s ended with exit code %d", t.Name, run.ExitCode)
 }
 
-// commit walks the batches. Retiring goes on beside later batches: draining
-// must not hold up the rollout.
+// commit walks the batches. Retiring goes on beside later batches and beyond
+// the confirmation, up to which release ends it here: connections that take
+// long to drain must not hold up the rollout, and the agent finishes it.
 func (d *deployment) commit(ctx context.Context, changes []change) error {
 	for n, batch := range d.batches(changes) {
 		if err := d.step(ctx, n, batch.steps); err != nil {
 			return err
 		}
-		d.retire(ctx, n, batch.retire)
+		if len(batch.retire) > 0 {
+			d.retiring.Go(func() { d.retire(ctx, n, batch.retire) })
+		}
 		if batch.pause != "" && d.Continue != nil {
 			if err := d.Continue(ctx, batch.pause); err != nil {
 				return err
@@ -248,10 +256,7 @@ func (d *deployment) step(ctx context.Context, n int, steps map[string][]api.Ste
 // retire asks for the old containers to be drained and stopped. What fails
 // here is no failure of the release: the agent goes on with it by itself.
 func (d *deployment) retire(ctx context.Context, n int, steps map[string][]api.Step) {
-	if len(steps) == 0 {
-		return
-	}
-	if err := d.step(ctx, n, steps); err != nil {
+	if err := d.step(ctx, n, steps); err != nil && ctx.Err() == nil {
 		d.emit("", event.Event{Type: event.Warning, Text: "retiring old containers: " + err.Error()})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -40,6 +41,7 @@ type Fleet struct {
 
 	hosts    []*Host // sorted by name
 	parallel int
+	lease    time.Duration
 	sink     event.Sink
 }
 
@@ -48,14 +50,18 @@ type Options struct {
 	Project     string
 	Environment string
 	Hosts       []pipeline.Host
-	Skip        []string // names of hosts to leave out
-	Parallel    int      // 0 is DefaultParallel
+	Skip        []string      // names of hosts to leave out
+	Parallel    int           // 0 is DefaultParallel
+	Lease       time.Duration // 0 is DefaultLease; whole seconds
 }
 
 // Connect opens all hosts at once. When one fails, all are closed and the
 // error names every host that failed.
 func Connect(ctx context.Context, connector Connector, o Options, sink event.Sink) (*Fleet, error) {
-	f := &Fleet{Project: o.Project, Environment: o.Environment, parallel: o.Parallel}
+	f := &Fleet{Project: o.Project, Environment: o.Environment, parallel: o.Parallel, lease: o.Lease}
+	if f.lease <= 0 {
+		f.lease = DefaultLease
+	}
 	if f.parallel <= 0 {
 		f.parallel = DefaultParallel
 	}

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	leaseTTL   = 20 * time.Second
-	leaseRenew = 5 * time.Second
+	// DefaultLease is for how long a host waits for its deployer's next sign
+	// of life. It is renewed four times in that time.
+	DefaultLease = 20 * time.Second
 	// A deployment's end is spoken on a context that outlives its
 	// cancellation, bounded by this.
 	cleanupTime = 2 * time.Minute
@@ -35,7 +36,7 @@ func (f *Fleet) acquire(ctx context.Context, holder api.Actor, wait time.Duratio
 	l := &lease{fleet: f, fences: map[string]uint64{}}
 	var mu sync.Mutex
 	take := func(ctx context.Context, h *Host) error {
-		got, err := f.on(h).AcquireLease(ctx, api.AcquireLease{Holder: holder, TTL: int(leaseTTL / time.Second)})
+		got, err := f.on(h).AcquireLease(ctx, api.AcquireLease{Holder: holder, TTL: seconds(f.lease)})
 		if err != nil {
 			return err
 		}
@@ -79,7 +80,8 @@ func (f *Fleet) waitTurn(ctx context.Context, names []string, wait time.Duration
 // TTL ends the deployment: its agent will go back by itself.
 func (l *lease) keep(ctx context.Context) {
 	defer close(l.done)
-	tick := time.NewTicker(leaseRenew)
+	ttl := l.fleet.lease
+	tick := time.NewTicker(ttl / 4)
 	defer tick.Stop()
 	last := time.Now()
 	for {
@@ -88,22 +90,24 @@ func (l *lease) keep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		bounded, cancel := context.WithTimeout(ctx, leaseRenew)
-		err := l.renew(bounded, leaseTTL)
+		bounded, cancel := context.WithTimeout(ctx, ttl/4)
+		err := l.renew(bounded, ttl)
 		cancel()
 		switch {
 		case err == nil:
 			last = time.Now()
-		case isCode(err, api.CodeFenced) || time.Since(last) > leaseTTL:
+		case isCode(err, api.CodeFenced) || time.Since(last) > ttl:
 			l.stop(fmt.Errorf("%w: %w", errLeaseLost, err))
 			return
 		}
 	}
 }
 
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
 func (l *lease) renew(ctx context.Context, ttl time.Duration) error {
 	return l.fleet.each(ctx, func(ctx context.Context, h *Host) error {
-		_, err := l.fleet.on(h).RenewLease(ctx, api.RenewLease{Fence: l.fences[h.Name], TTL: int(ttl / time.Second)})
+		_, err := l.fleet.on(h).RenewLease(ctx, api.RenewLease{Fence: l.fences[h.Name], TTL: seconds(ttl)})
 		return err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"dray/pipeline"
 	"dray/pipeline/event"
@@ -66,9 +67,10 @@ type Recovery struct {
 	Behind   []string // hosts that run another release than the newest confirmed one
 }
 
-// Recover finishes what is in doubt and says what the hosts run.
-func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor) (*Recovery, error) {
-	held, l, err := f.acquire(ctx, by, 0)
+// Recover finishes what is in doubt and says what the hosts run. It waits for
+// up to wait for the lease of a deployer that may live.
+func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Duration) (*Recovery, error) {
+	held, l, err := f.acquire(ctx, by, wait)
 	if err != nil {
 		return nil, newError(Unchanged, err)
 	}

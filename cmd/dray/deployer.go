@@ -162,6 +162,21 @@ func (o *openEnvironment) Releases(ctx context.Context) ([]pipeline.Release, err
 	return out, nil
 }
 
+// Before finds, in the first host's history, what ran before a release came.
+func (o *openEnvironment) Before(ctx context.Context, number int) (int, error) {
+	h := o.fleet.Hosts()[0]
+	records, err := h.Client.Environment(o.fleet.Project, o.env.Name).History(ctx, 0)
+	if err != nil {
+		return 0, &deploy.HostError{Host: h.Name, Err: err}
+	}
+	for _, r := range records { // newest first
+		if r.Release == number && r.Result == api.StateConfirmed && r.Kind != deploy.KindRollback && r.From != number {
+			return r.From, nil
+		}
+	}
+	return 0, nil
+}
+
 // Deploy brings a release onto the hosts.
 func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.Deployed, error) {
 	relay := o.deployer.project.connector.relay

@@ -99,6 +99,9 @@ func explainKnown(err error, e *event.Event) {
 			e.Text = fmt.Sprintf("%s is being changed by %s on %s (%s) since %s; their lease ends in %.0fs unless renewed.",
 				orWord(e.Environment, "the environment"), l.Holder.User, l.Holder.Machine, l.Holder.Command, l.Since.Local().Format("15:04:05"), l.Seconds)
 		}
+		if refused.Code == api.CodeSpace && e.Next == "" {
+			e.Next = "make room there; dray prune ENV drops what no release needs"
+		}
 		if refused.Detail != "" {
 			e.Detail = join(refused.Detail, e.Detail)
 		}

@@ -17,7 +17,7 @@ func (a *app) readLock(dir string) (*config.Lock, error) {
 		a.showDiagnostics(diags)
 	}
 	if lock == nil {
-		return nil, &exitError{code: exitFailed, failure: failure("the lock file can't be used", "")}
+		return nil, &exitError{code: exitFailed}
 	}
 	return lock, nil
 }

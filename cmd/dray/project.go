@@ -109,7 +109,7 @@ func (p *project) sourceText() string {
 
 // fleet connects to the hosts of an environment.
 func (p *project) fleet(ctx context.Context, env *pipeline.Environment, sink event.Sink, skip ...string) (*deploy.Fleet, error) {
-	o := deploy.Options{Project: p.project.Name, Environment: env.Name, Skip: skip, Parallel: p.app.settings.Parallel}
+	o := deploy.Options{Project: p.project.Name, Environment: env.Name, Skip: skip, Parallel: p.app.settings.Parallel, Lease: p.app.settings.Lease}
 	for _, name := range env.Hosts {
 		o.Hosts = append(o.Hosts, *p.project.Hosts[name])
 	}
@@ -121,11 +121,7 @@ func (p *project) environment(name string) (*pipeline.Environment, error) {
 	if env := p.project.Environment(name); env != nil {
 		return env, nil
 	}
-	var names []string
-	for _, e := range p.project.Environments {
-		names = append(names, e.Name)
-	}
-	return nil, fmt.Errorf("no environment %q; declared: %s", name, strings.Join(names, ", "))
+	return nil, unknown("environment", name, "", environmentNames(p.project))
 }
 
 func parseVars(texts []string) (map[string]string, error) {

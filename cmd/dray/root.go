@@ -106,6 +106,10 @@ Exit codes: 0 done; 1 failed, nothing changed; 2 (plan) there is a difference;
 		&cobra.Group{ID: "more", Title: "Hosts and tools:"},
 	)
 	addVerbs(root, a)
+	root.SetHelpCommandGroupID("more")
+	root.SetCompletionCommandGroupID("more")
+	root.SetUsageTemplate(usageTemplate(root))
+	polish(a, root)
 	return root
 }
 

@@ -23,6 +23,7 @@ type settings struct {
 	DataDir     string              // images and builder state
 	SSHConfig   string              // instead of ~/.ssh/config
 	LockWait    time.Duration       // how long to wait for another deployer
+	Lease       time.Duration       // how long hosts wait for this deployer when it falls silent; 0: the usual
 	JSON        bool
 	Quiet       bool
 }
@@ -38,6 +39,7 @@ var settingFlags = []struct {
 	{"data-dir", "folder for images and the builder's state", ""},
 	{"ssh-config", "SSH client configuration instead of ~/.ssh/config", ""},
 	{"lock-wait", "how long to wait while somebody else deploys", time.Duration(0)},
+	{"lease", "how long hosts wait for a deployer that falls silent (default 20s)", time.Duration(0)},
 	{"json", "print events and results as JSON, one a line", false},
 	{"quiet", "print results and errors only", false},
 }
@@ -57,6 +59,7 @@ func addSettingFlags(root *cobra.Command, v *viper.Viper) {
 			flags.Duration(f.name, value, f.usage)
 		}
 	}
+	_ = flags.MarkHidden("lease")                                      // the flag exists
 	flags.VisitAll(func(f *pflag.Flag) { _ = v.BindPFlag(f.Name, f) }) // fails only for a nil flag
 	v.SetEnvPrefix("DRAY")
 	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
@@ -78,7 +81,7 @@ func readSettings(v *viper.Viper) (*settings, error) {
 	s := &settings{
 		Builder: v.GetString("builder"), BuilderIdle: v.GetDuration("builder-idle"),
 		Parallel: v.GetInt("parallel"), DataDir: v.GetString("data-dir"), SSHConfig: v.GetString("ssh-config"),
-		LockWait: v.GetDuration("lock-wait"), JSON: v.GetBool("json"), Quiet: v.GetBool("quiet"),
+		LockWait: v.GetDuration("lock-wait"), Lease: v.GetDuration("lease"), JSON: v.GetBool("json"), Quiet: v.GetBool("quiet"),
 		Mirrors: map[string][]string{},
 	}
 	if s.Builder == "" {

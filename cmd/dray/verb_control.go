@@ -45,7 +45,7 @@ func recoverCommand(a *app) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onFleet(cmd.Context(), args[0], func(_ *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				r, err := fleet.Recover(cmd.Context(), a.actor())
+				r, err := fleet.Recover(cmd.Context(), a.actor(), a.settings.LockWait)
 				if err != nil {
 					return err
 				}
@@ -159,6 +159,9 @@ func lockCommand(a *app) *cobra.Command {
 		Short: "Keep deployments out of an environment",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if reason == "" {
+				return misused(cmd, "--reason is missing: everybody who is refused sees it")
+			}
 			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
 				for _, h := range fleet.Hosts() {
 					freeze := api.SetFreeze{Reason: reason, For: pipeline.Duration(length)}
@@ -177,7 +180,6 @@ func lockCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; everybody who is refused sees it")
 	cmd.Flags().DurationVar(&length, "for", 0, "end by itself after this long")
-	_ = cmd.MarkFlagRequired("reason") // the flag exists
 	return cmd
 }
 

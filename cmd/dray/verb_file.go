@@ -95,8 +95,8 @@ func validateCommand(a *app) *cobra.Command {
 				"hosts": len(p.Hosts), "environments": len(p.Environments),
 			}
 			return a.result(summary, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "%s is valid: %d targets, %d services, %d hosts, %d environments.\n",
-					loaded.Files[0], len(p.Targets), len(p.Services), len(p.Hosts), len(p.Environments))
+				_, err := fmt.Fprintf(w, "%s is valid: %s, %s, %s, %s.\n", loaded.Files[0], count(len(p.Targets), "target"),
+					count(len(p.Services), "service"), count(len(p.Hosts), "host"), count(len(p.Environments), "environment"))
 				return err
 			})
 		},

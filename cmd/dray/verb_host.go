@@ -82,7 +82,7 @@ func (p *project) host(name string) (*pipeline.Host, error) {
 	if h := p.project.Hosts[name]; h != nil {
 		return h, nil
 	}
-	return nil, fmt.Errorf("no host %q; declared: %s", name, strings.Join(sortedNames(p.project.Hosts), ", "))
+	return nil, unknown("host", name, "", sortedNames(p.project.Hosts))
 }
 
 // hostReport is what host check says of one host.

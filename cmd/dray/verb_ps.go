@@ -83,7 +83,7 @@ func (p *project) find(ctx context.Context, envName, service string) ([]listed, 
 	name, index, exact := strings.Cut(service, "/")
 	if service != "" {
 		if env.Services[name] == nil {
-			return nil, fmt.Errorf("no service %q in %s; declared: %s", name, env.Name, strings.Join(sortedNames(env.Services), ", "))
+			return nil, unknown("service", name, "in "+env.Name, sortedNames(env.Services))
 		}
 		labels = append(labels, "dray.service="+name)
 	}

@@ -92,6 +92,14 @@ func seconds(s float64) string {
 	return fmt.Sprintf("%.1fs", s)
 }
 
+// count is "1 host", "2 hosts".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // byteCount is an amount of bytes in decimal units, as transfers are counted.
 func byteCount(n int64) string {
 	switch {

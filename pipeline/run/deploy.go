@@ -139,6 +139,12 @@ func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deploy
 	if err != nil {
 		return nil, err
 	}
+	if number == 0 && running.Release != nil {
+		// Not simply the newest kept: that may be one that was rolled back.
+		if number, err = open.Before(ctx, running.Release.Number); err != nil {
+			return nil, err
+		}
+	}
 	target, err := chooseRollback(env.Name, kept, running.Release, number)
 	if err != nil {
 		return nil, err
@@ -154,7 +160,7 @@ func chooseRollback(env string, kept []pipeline.Release, current *pipeline.Relea
 		if current != nil && kept[i].Number == current.Number {
 			continue
 		}
-		if number == 0 || kept[i].Number == number {
+		if kept[i].Number == number {
 			return &kept[i], nil
 		}
 		numbers = append(numbers, fmt.Sprint(kept[i].Number))

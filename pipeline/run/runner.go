@@ -39,6 +39,9 @@ type Environment interface {
 	Evidence(ctx context.Context, r *pipeline.Release) (*Evidence, error)
 	// Releases returns the stable releases kept on the hosts, newest first.
 	Releases(ctx context.Context) ([]pipeline.Release, error)
+	// Before returns the number of the release that ran when this one was
+	// deployed or promoted; 0 for none.
+	Before(ctx context.Context, number int) (int, error)
 	Deploy(ctx context.Context, d Deployment) (*Deployed, error)
 	Addresses() map[string]string // host's name → address or DNS name
 	Close()

@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"context"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,11 +159,16 @@ func TestFaultsOfHosts(t *testing.T) {
 		still(t)
 	})
 	t.Run("the disk is full", func(t *testing.T) {
+		good := read(t, w, "Dockerfile")
+		defer w.Write(t, map[string]string{"Dockerfile": good})
+		big := make([]byte, 8<<20)
+		_, _ = rand.NewChaCha8([32]byte{1}).Read(big) // never fails; the same bytes each time
+		w.Write(t, map[string]string{"Dockerfile": good + "COPY big /big\n", "big": string(big)})
 		if err := w.Lab.Host("p2").FillDisk(1 << 20); err != nil {
 			t.Fatal(err)
 		}
 		r := w.Dray(t, 1, "deploy", "prod", "--var", "version=2")
-		says(t, r, "p2", "space")
+		says(t, r, "p2", "does not fit", "dray prune")
 		still(t)
 		if err := w.Lab.Host("p2").FreeDisk(); err != nil {
 			t.Fatal(err)
@@ -173,7 +179,7 @@ func TestFaultsOfHosts(t *testing.T) {
 	t.Run("through a jump host", func(t *testing.T) {
 		good := read(t, w, "dray.hcl")
 		defer w.Write(t, map[string]string{"dray.hcl": good})
-		w.Replace(t, "dray.hcl", `address = "ssh://deploy@p2" }`, "address = \"ssh://deploy@p2\"\n  jump = \"ssh://deploy@gate\"\n}")
+		w.Replace(t, "dray.hcl", `{ address = "ssh://deploy@p2" }`, "{\n  address = \"ssh://deploy@p2\"\n  jump    = \"ssh://deploy@gate\"\n}")
 		w.Dray(t, 0, "deploy", "prod", "--var", "version=3")
 		serves(t, w, "p2", "3")
 		w.Dray(t, 0, "rollback", "prod")

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// polish gives every command the same manners: what is wrong with a command
+// line is said in the user's words, with the usage and where help is.
+func polish(a *app, c *cobra.Command) {
+	if !c.HasParent() {
+		c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return misused(c, err.Error()) })
+	}
+	if c.HasSubCommands() {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownVerb(c, args[0])
+			}
+			return c.Help()
+		}
+	} else if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return misused(c, wrongArgs(c, args))
+			}
+			return nil
+		}
+	}
+	if c.ValidArgsFunction == nil && !c.HasSubCommands() {
+		c.ValidArgsFunction = a.completeArgs
+	}
+	for _, sub := range c.Commands() {
+		polish(a, sub)
+	}
+}
+
+// usageTemplate is cobra's, without a line for a verb that only holds others.
+func usageTemplate(c *cobra.Command) string {
+	return strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
+}
+
+// misused is a command line that can't be understood.
+func misused(c *cobra.Command, what string) error {
+	f := failure(c.CommandPath()+": "+what, c.CommandPath()+" --help")
+	f.Detail = "Usage: " + c.UseLine()
+	return &exitError{code: exitFailed, failure: f}
+}
+
+func unknownVerb(c *cobra.Command, verb string) error {
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	f := failure(fmt.Sprintf("%s has no verb %q.%s", c.CommandPath(), verb, didYouMean(verb, names)), c.CommandPath()+" --help")
+	return &exitError{code: exitFailed, failure: f}
+}
+
+// wrongArgs says which argument of the usage line is missing, or that there
+// is one too many.
+func wrongArgs(c *cobra.Command, args []string) string {
+	wanted := positional(c)
+	for i, w := range wanted {
+		if i >= len(args) && !strings.HasPrefix(w, "[") {
+			return w + " is missing"
+		}
+	}
+	if len(args) > len(wanted) {
+		return fmt.Sprintf("%q is one argument too many", args[len(wanted)])
+	}
+	return fmt.Sprintf("%d arguments are too few", len(args))
+}
+
+// positional lists the arguments of a usage line, in the order in which they
+// are needed: ENV, [SERVICE[/INDEX]].
+func positional(c *cobra.Command) []string {
+	var out []string
+	for _, word := range strings.Fields(strings.Replace(c.Use, "[-- ", "-- [", 1))[1:] {
+		switch {
+		case word == "--", word == "[flags]":
+		case strings.HasPrefix(word, "--"):
+			return out // a flag that must be given, and its value
+		default:
+			out = append(out, word)
+		}
+	}
+	return out
+}

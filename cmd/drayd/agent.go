@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,9 +31,6 @@ const (
 	// mostly waits. The limit is soft; a large pull may pass it.
 	gcPercent   = 40
 	memoryLimit = 64 << 20
-	// crashVariable ends the agent after that many changes of its journal. It
-	// is how faults are tried at every step.
-	crashVariable = "DRAYD_CRASH_AFTER"
 )
 
 // place is where one agent keeps things, and what it works with.
@@ -91,9 +87,10 @@ func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
+	stop := &failpoint{run: at.run, log: log}
 	a, err := agent.New(agent.Config{
-		State: at.state, Log: log, Parts: host.Parts(),
-		Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot, AfterCommit: crashAfter(),
+		State: at.state, Log: log, Parts: host.Parts(), Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot,
+		BeforeCommit: stop.at("before"), AfterCommit: stop.at("after"),
 	})
 	if err != nil {
 		return err
@@ -145,22 +142,4 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("making the agent's socket: %w", err)
 	}
 	return listener, os.Chmod(path, 0o660)
-}
-
-// crashAfter returns what ends the agent after a number of changes of its
-// journal, as a power cut would, if the environment asks for it.
-func crashAfter() func(point string) {
-	left, err := strconv.Atoi(os.Getenv(crashVariable))
-	if err != nil || left < 1 {
-		return nil
-	}
-	changes := make(chan int, 1)
-	changes <- left
-	return func(string) {
-		n := <-changes - 1
-		if n == 0 {
-			os.Exit(137)
-		}
-		changes <- n
-	}
 }

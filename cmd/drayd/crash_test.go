@@ -32,7 +32,8 @@ func TestKilledAtEveryChange(t *testing.T) {
 	tried := 0
 	for ; tried < mostChanges; tried++ {
 		h.kill()
-		h.start(fmt.Sprintf("%s=%d", crashVariable, tried+1))
+		h.failAt(fmt.Sprintf("after * %d exit", tried+1))
+		h.start()
 		d := newRollout(fmt.Sprintf("d%d", tried), release+1, images[1-runs])
 		err := d.run(h)
 		if err == nil {
@@ -50,6 +51,7 @@ func TestKilledAtEveryChange(t *testing.T) {
 		}
 	}
 	h.kill() // it may be about to end by itself
+	h.failAt("")
 	h.start()
 	under.end(t)
 	t.Logf("%d points tried", tried)

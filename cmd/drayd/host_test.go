@@ -63,11 +63,10 @@ func newHost(t *testing.T) *testHost {
 }
 
 // start starts the daemon and waits until it answers.
-func (h *testHost) start(env ...string) {
+func (h *testHost) start() {
 	h.t.Helper()
 	h.agent = exec.Command(filepath.Join(os.Getenv(programs), "drayd"), "agent", "--log-level", "debug")
 	h.agent.Stdout, h.agent.Stderr = &h.log, &h.log
-	h.agent.Env = append(os.Environ(), env...)
 	if err := h.agent.Start(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -75,6 +74,19 @@ func (h *testHost) start(env ...string) {
 		_, err := h.client.Host(context.Background())
 		return err == nil
 	})
+}
+
+// failAt arms the failpoint of the daemon that is started next, or takes it
+// away.
+func (h *testHost) failAt(line string) {
+	path := filepath.Join(runFolder, "failpoint")
+	_ = os.Remove(path) // there may be none
+	if line == "" {
+		return
+	}
+	if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // kill ends the daemon without a warning.

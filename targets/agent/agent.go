@@ -22,9 +22,10 @@ type Config struct {
 	Bundle string
 	// StartsAtBoot tells whether the agent starts with the host; nil is no.
 	StartsAtBoot func() bool
-	// AfterCommit is told the name of every change of the journal once it is
-	// on disk; tests end the agent there. Nil does nothing.
-	AfterCommit func(point string)
+	// BeforeCommit and AfterCommit are told the name of every change of the
+	// journal, before it is written and once it is on disk; tests stop or end
+	// the agent there. Nil does nothing.
+	BeforeCommit, AfterCommit func(point string)
 }
 
 // Agent brings one host to the releases that it is told to run.
@@ -59,7 +60,7 @@ type Agent struct {
 // New opens the agent's state. It starts nothing; Close it unless Run was
 // called.
 func New(c Config) (*Agent, error) {
-	db, err := openDatabase(filepath.Join(c.State, "agent.db"), c.AfterCommit)
+	db, err := openDatabase(filepath.Join(c.State, "agent.db"), c.BeforeCommit, c.AfterCommit)
 	if err != nil {
 		return nil, err
 	}

@@ -31,14 +31,15 @@ var buckets = []string{
 // and an older one ignores them.
 type database struct {
 	bolt *bbolt.DB
-	// after is told the name of each commit once it is on disk. Tests end the
-	// agent there: what follows a commit is exactly what a crash can lose.
-	after func(point string)
+	// before and after are told the name of each commit before it begins and
+	// once it is on disk. Tests end the agent there: what lies between two
+	// commits is exactly what a crash can lose.
+	before, after func(point string)
 }
 
 // openDatabase opens or makes the state file. It waits a short while for
 // another agent to let go of it.
-func openDatabase(path string, after func(point string)) (*database, error) {
+func openDatabase(path string, before, after func(point string)) (*database, error) {
 	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:        10 * time.Second,
 		NoFreelistSync: true,
@@ -58,10 +59,13 @@ func openDatabase(path string, after func(point string)) (*database, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), bolt.Close())
 	}
-	if after == nil {
-		after = func(string) {}
+	d := &database{bolt: bolt, before: before, after: after}
+	for _, told := range []*func(string){&d.before, &d.after} {
+		if *told == nil {
+			*told = func(string) {}
+		}
 	}
-	return &database{bolt: bolt, after: after}, nil
+	return d, nil
 }
 
 func (d *database) close() error { return d.bolt.Close() }
@@ -69,6 +73,7 @@ func (d *database) close() error { return d.bolt.Close() }
 // update changes the state in one transaction, durable when it returns nil.
 // The point names the change for those who test crashes.
 func (d *database) update(point string, change func(*transaction) error) error {
+	d.before(point)
 	var refused error
 	err := d.bolt.Update(func(tx *bbolt.Tx) error {
 		refused = change(&transaction{tx})

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	shortestTTL = 5 * time.Second
+	shortestTTL = 2 * time.Second
 	longestTTL  = 300 * time.Second
 )
 

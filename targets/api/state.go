@@ -113,7 +113,7 @@ type Lease struct {
 // AcquireLease asks for a lease.
 type AcquireLease struct {
 	Holder Actor  `json:"holder"`
-	TTL    int    `json:"ttl"`             // seconds, 5 to 300
+	TTL    int    `json:"ttl"`             // seconds, 2 to 300
 	Fence  uint64 `json:"fence,omitempty"` // at least this number, so that all hosts of a deployment agree
 	// ID is a random word of the caller's. Asking again with the ID of the
 	// lease that is held repeats the answer, with Fence raised if asked.

@@ -56,7 +56,7 @@ func hierarchies() ([]hierarchy, error) {
 
 func isType(path string, magic int64) bool {
 	var s unix.Statfs_t
-	return unix.Statfs(path, &s) == nil && int64(s.Type) == magic
+	return unix.Statfs(path, &s) == nil && int64(s.Type) == magic //nolint:unconvert // it is an int32 elsewhere
 }
 
 func labGroup(lab string) string { return "dray-lab-" + lab }

@@ -3,6 +3,7 @@ package buildkit
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -162,7 +163,8 @@ func (s *source) namedContext(req builder.Request, name, where string) error {
 
 // reason is an error without the path that the message has already.
 func reason(err error) string {
-	if pathErr, ok := err.(*fs.PathError); ok {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
 		return pathErr.Err.Error()
 	}
 	return err.Error()

@@ -157,7 +157,7 @@ func (e *engine) takeOver(ctx context.Context, path string, body any) (net.Conn,
 		return nil, nil, fmt.Errorf("%s: %w", e.host, err)
 	}
 	r := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(r, req)
+	resp, err := http.ReadResponse(r, req) //nolint:bodyclose // the body is the connection itself
 	if err != nil {
 		conn.Close()
 		return nil, nil, fmt.Errorf("%s: %w", e.host, err)

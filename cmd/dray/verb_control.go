@@ -193,7 +193,10 @@ func unlockCommand(a *app) *cobra.Command {
 				for _, h := range fleet.Hosts() {
 					err := h.Client.Environment(p.project.Name, env.Name).Unfreeze(cmd.Context())
 					var refused *api.Error
-					if err != nil && !(errors.As(err, &refused) && refused.Code == api.CodeNotFound) {
+					if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
+						continue // it was not locked
+					}
+					if err != nil {
 						return &deploy.HostError{Host: h.Name, Err: err}
 					}
 				}

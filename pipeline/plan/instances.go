@@ -133,10 +133,10 @@ func (c *comparison) pace(s *pipeline.Service, change Change) string {
 	}
 	n := min(parallel(s, change.Instances), changing)
 	batches := fmt.Sprintf("%d at a time", n)
-	switch {
-	case n == 1:
+	switch n {
+	case 1:
 		batches = "one at a time"
-	case n == changing:
+	case changing:
 		batches = "all at once"
 	}
 	switch c.strategy(s).Name {

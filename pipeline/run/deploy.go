@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -194,7 +195,8 @@ func (r *Runner) Ship(ctx context.Context) ([]*Deployed, *Refusal, error) {
 	var done []*Deployed
 	for _, env := range envs {
 		got, err := r.shipTo(ctx, env, built)
-		if refusal, ok := err.(*Refusal); ok && len(done) > 0 {
+		var refusal *Refusal
+		if errors.As(err, &refusal) && len(done) > 0 {
 			return done, refusal, nil
 		}
 		if err != nil {

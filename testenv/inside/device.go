@@ -1,6 +1,7 @@
 package inside
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -102,7 +103,7 @@ func attachLoop(image string) (*os.File, error) {
 			return dev, nil
 		}
 		dev.Close()
-		if err != unix.EBUSY { // busy: another host took it first
+		if !errors.Is(err, unix.EBUSY) { // busy: another host took it first
 			return nil, fmt.Errorf("attaching %s: %w", image, err)
 		}
 	}

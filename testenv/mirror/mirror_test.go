@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,7 +110,7 @@ func TestGolangBuilds(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--pid", "--fork", "sh", "-c",
 		`mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && exec chroot "$0" sh -c "$1"`, root,
 		"cd /src && go build -trimpath -x -o /x . 2>/trace && /x")
-	cmd.Env = append(config.Config.Env, "HOME=/root")
+	cmd.Env = append(slices.Clone(config.Config.Env), "HOME=/root")
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	t.Logf("go build took %v", time.Since(began))

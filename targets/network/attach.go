@@ -65,8 +65,7 @@ func (n *Networks) allocate(network, containerID string) (*subnet, netip.Addr, e
 		return nil, a, err
 	}
 	tx := n.begin()
-	tx.add(tx.addresses, a.AsSlice(), "")
-	tx.add(tx.itself, twice(a), "")
+	tx.addAddress(a)
 	if err := errors.Join(tx.commit(), n.file.put(n.state)); err != nil {
 		delete(s.Addresses, containerID)
 		return nil, a, err
@@ -96,7 +95,7 @@ func (n *Networks) subnetOf(network string) (*subnet, error) {
 		return nil, err
 	}
 	tx := n.begin()
-	tx.add(tx.bridges, bridgePair(s.Bridge), "")
+	tx.addBridge(s.Bridge)
 	if err := tx.commit(); err != nil {
 		return nil, errors.Join(err, removeLink(s.Bridge))
 	}
@@ -137,8 +136,7 @@ func (n *Networks) detach(containerID string) error {
 	}
 	a := s.Addresses[containerID]
 	tx := n.begin()
-	tx.remove(tx.addresses, a.AsSlice())
-	tx.remove(tx.itself, twice(a))
+	tx.removeAddress(a)
 	if err := tx.commit(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -170,7 +168,7 @@ func (n *Networks) dropIfUnused(network string) error {
 		return err
 	}
 	tx := n.begin()
-	tx.remove(tx.bridges, bridgePair(s.Bridge))
+	tx.removeBridge(s.Bridge)
 	if err := tx.commit(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

@@ -72,7 +72,8 @@ func (n *Networks) acceptBridges(c *nftables.Chain) error {
 		return fmt.Errorf("reading chain %s: %w", c.Name, err)
 	}
 	tx := n.begin()
-	for _, match := range [][]expr.Any{toBridge(), fromBridge()} {
+	for _, key := range []expr.MetaKey{expr.MetaKeyOIFNAME, expr.MetaKeyIIFNAME} {
+		match := compare(&expr.Meta{Key: key, Register: reg1}, expr.CmpOpEq, []byte(bridgePrefix))
 		if !slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return beginsWith(r, match) }) {
 			tx.conn.InsertRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule(match, one(&expr.Counter{}), accept())})
 		}

@@ -1,11 +1,9 @@
 package network
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -92,25 +90,39 @@ func (tx *transaction) readLayout() (layout, error) {
 	if !exists {
 		return l, nil
 	}
+	sets, err := tx.conn.GetSets(tx.t)
+	if err != nil {
+		return l, fmt.Errorf("reading the sets of table %s: %w", tableName, err)
+	}
 	read := func(s *nftables.Set, each func(key []byte, chain string)) {
+		if !slices.ContainsFunc(sets, func(has *nftables.Set) bool { return has.Name == s.Name }) {
+			return // the table of another version
+		}
 		elements, err := tx.conn.GetSetElements(s)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil {
 			tx.check(fmt.Errorf("reading set %s: %w", s.Name, err))
 		}
 		for _, e := range elements {
-			chain := ""
-			if e.VerdictData != nil {
-				chain = e.VerdictData.Chain
-			}
-			each(e.Key, chain)
+			each(e.Key, chainIn(e.Val))
 		}
 	}
 	read(tx.addresses, func(k []byte, _ string) { l.addresses[addressOf(k)] = true })
-	read(tx.bridges, func(k []byte, _ string) { l.bridges[strings.TrimRight(string(k[:len(k)/2]), "\x00")] = true })
+	read(tx.ours, func(k []byte, _ string) { l.bridges[strings.TrimRight(string(k), "\x00")] = true })
 	read(tx.ports, func(k []byte, _ string) { l.ports[portOf(k)] = true })
 	read(tx.services, func(k []byte, chain string) { l.services[addressOf(k)] = chain })
 	read(tx.published, func(k []byte, chain string) { l.published[portOf(k)] = chain })
 	return l, tx.err
+}
+
+// chainIn returns the chain that a verdict jumps to. The library gives the
+// verdict of an element as its netlink attributes.
+func chainIn(verdict []byte) string {
+	for kind, value := range attributesOf(verdict) {
+		if kind == unix.NFTA_VERDICT_CHAIN {
+			return strings.TrimRight(string(value), "\x00")
+		}
+	}
+	return ""
 }
 
 // follow brings the table from one layout to another. Elements and chains that
@@ -118,9 +130,8 @@ func (tx *transaction) readLayout() (layout, error) {
 // transaction, and the rule still before it.
 func (tx *transaction) follow(was, is layout) {
 	tx.fillChains(was, is)
-	diff(was.addresses, is.addresses, func(a netip.Addr) { tx.remove(tx.addresses, a.AsSlice()); tx.remove(tx.itself, twice(a)) },
-		func(a netip.Addr) { tx.add(tx.addresses, a.AsSlice(), ""); tx.add(tx.itself, twice(a), "") })
-	diff(was.bridges, is.bridges, func(b string) { tx.remove(tx.bridges, bridgePair(b)) }, func(b string) { tx.add(tx.bridges, bridgePair(b), "") })
+	diff(was.addresses, is.addresses, tx.removeAddress, tx.addAddress)
+	diff(was.bridges, is.bridges, tx.removeBridge, tx.addBridge)
 	diff(was.ports, is.ports, func(p hostPort) { tx.remove(tx.ports, portBytes(p)) }, func(p hostPort) { tx.add(tx.ports, portBytes(p), "") })
 	diff(was.services, is.services, func(a netip.Addr) { tx.remove(tx.services, a.AsSlice()) },
 		func(a netip.Addr) { tx.add(tx.services, a.AsSlice(), is.services[a]) })
@@ -160,6 +171,28 @@ func (tx *transaction) add(s *nftables.Set, key []byte, chain string) {
 		e.VerdictData = &expr.Verdict{Kind: expr.VerdictJump, Chain: chain}
 	}
 	tx.check(tx.conn.SetAddElements(s, []nftables.SetElement{e}))
+}
+
+func (tx *transaction) addAddress(a netip.Addr) {
+	tx.add(tx.addresses, a.AsSlice(), "")
+	tx.add(tx.itself, twice(a), "")
+}
+
+func (tx *transaction) removeAddress(a netip.Addr) {
+	tx.remove(tx.addresses, a.AsSlice())
+	tx.remove(tx.itself, twice(a))
+}
+
+func (tx *transaction) addBridge(name string) {
+	pair := bridgePair(name)
+	tx.add(tx.ours, pair[:len(pair)/2], "")
+	tx.add(tx.bridges, pair, "")
+}
+
+func (tx *transaction) removeBridge(name string) {
+	pair := bridgePair(name)
+	tx.remove(tx.ours, pair[:len(pair)/2])
+	tx.remove(tx.bridges, pair)
 }
 
 // fillChains adds the chains that are new and gives those that differ their

@@ -20,7 +20,7 @@ const (
 	v4Len = 4
 )
 
-// bridgePrefix begins the name of every bridge of dray and of nothing else.
+// bridgePrefix begins the name of every bridge of dray.
 const bridgePrefix = "dray"
 
 // rule strings the parts of a rule together.
@@ -39,16 +39,21 @@ func compare(load expr.Any, op expr.CmpOp, value []byte) []expr.Any {
 	return []expr.Any{load, &expr.Cmp{Op: op, Register: reg1, Data: value}}
 }
 
-func fromBridge() []expr.Any {
-	return compare(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, expr.CmpOpEq, []byte(bridgePrefix))
+// fromBridge matches what comes from one of dray's bridges. They are looked up
+// and not told by their names: others begin like that too.
+func (t *table) fromBridge() []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, lookup(t.ours)}
 }
 
-func toBridge() []expr.Any {
-	return compare(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, expr.CmpOpEq, []byte(bridgePrefix))
+func (t *table) toBridge() []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, lookup(t.ours)}
 }
 
-func notToBridge() []expr.Any {
-	return compare(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, expr.CmpOpNeq, []byte(bridgePrefix))
+func (t *table) notToBridge() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1},
+		&expr.Lookup{SourceRegister: reg1, SetName: t.ours.Name, SetID: t.ours.ID, Invert: true},
+	}
 }
 
 // withinOneNetwork matches when the interfaces of entry and exit are the same

@@ -2,13 +2,17 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -170,6 +174,9 @@ func TestRulesAreFlushed(t *testing.T) {
 	}
 	stop()
 	w.must(<-done)
+	if was, err := w.begin().readLayout(); err != nil || !was.sameKeys(layoutOf(w.state)) {
+		t.Errorf("it would be put back again and again: %+v, %v", was, err)
+	}
 }
 
 // TestSweep: what an agent made and did not note before it died goes, and a
@@ -198,5 +205,68 @@ func TestSweep(t *testing.T) {
 	list, err := netlink.AddrList(link, netlink.FAMILY_V4)
 	if len(list) != 1 || list[0].IP.String() != "10.209.77.1" || err != nil {
 		t.Errorf("addresses %v, %v", list, err)
+	}
+}
+
+// TestTableOfAnotherVersion: what an older agent left, with fewer sets and
+// other rules, becomes this one's table.
+func TestTableOfAnotherVersion(t *testing.T) {
+	w := newWorld(t)
+	e := w.attach("shop-prod", "a")
+	w.serve(e, "a", 80)
+	w.set(web(e))
+	tx := w.begin()
+	tx.conn.DelTable(tx.t)
+	tx.conn.AddTable(tx.t)
+	w.must(tx.conn.AddSet(tx.bridges, nil))
+	tx.add(tx.bridges, bridgePair(bridgeName("shop-prod")), "")
+	tx.chain(&nftables.Chain{Name: "forward", Table: tx.t, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter}, drop())
+	tx.chain(&nftables.Chain{Name: "shop-prod/gone", Table: tx.t})
+	w.must(tx.commit())
+	w.reopen()
+	if id, _, err := ask(w.client, "tcp", published); id != "a" {
+		t.Errorf("published port: %q, %v", id, err)
+	}
+	was, err := w.begin().readLayout()
+	if err != nil || !was.sameKeys(layoutOf(w.state)) {
+		t.Errorf("%+v, %v", was, err)
+	}
+}
+
+// TestBridgesOfOthers: an interface whose name begins like dray's is none of
+// its own.
+func TestBridgesOfOthers(t *testing.T) {
+	w := newWorld(t)
+	path := filepath.Join(t.TempDir(), "lab")
+	ns, err := newNamespace(path)
+	w.must(err)
+	defer func() { w.must(errors.Join(unix.Close(ns), unix.Unmount(path, unix.MNT_DETACH))) }()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Flags = "draylab0", net.FlagUp
+	w.must(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "inner", PeerNamespace: netlink.NsFd(ns)}))
+	defer func() { w.must(removeLink("draylab0")) }()
+	lab := netip.MustParseAddr("198.51.100.1")
+	w.must(address("draylab0", lab))
+	var l net.Listener
+	w.must(inNamespace(ns, func() (err error) {
+		if err = address("inner", lab.Next()); err != nil {
+			return err
+		}
+		if err = netlink.RouteAdd(&netlink.Route{Gw: lab.AsSlice()}); err != nil {
+			return err
+		}
+		l, err = net.Listen("tcp4", ":80")
+		return err
+	}))
+	defer l.Close()
+	w.reopen()
+	for name, from := range map[string]int{"the outside": w.client, "a container": w.from(w.attach("n", "a"))} {
+		c, err := dial(from, "tcp", "198.51.100.2:80")
+		if err != nil {
+			t.Errorf("from %s: %v", name, err)
+			continue
+		}
+		c.Close()
 	}
 }

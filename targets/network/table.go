@@ -24,6 +24,7 @@ type table struct {
 	t         *nftables.Table
 	addresses *nftables.Set // addresses of containers
 	itself    *nftables.Set // address . the same address
+	ours      *nftables.Set // bridges
 	bridges   *nftables.Set // bridge . the same bridge
 	ports     *nftables.Set // published ports, served or not
 	services  *nftables.Set // address of a service → its chain
@@ -44,6 +45,7 @@ func newTable() *table {
 		t:         t,
 		addresses: set("addresses", nftables.TypeIPAddr),
 		itself:    set("itself", pairType),
+		ours:      set("ours", nftables.TypeIFName),
 		bridges:   set("bridges", bridgesType),
 		ports:     set("ports", portType),
 		services:  vmap("services", nftables.TypeIPAddr),
@@ -98,7 +100,7 @@ func (tx *transaction) check(err error) {
 // is not yet on and the old one while it is off already.
 func (tx *transaction) frame(vips netip.Prefix) {
 	tx.conn.AddTable(tx.t)
-	for _, set := range []*nftables.Set{tx.addresses, tx.itself, tx.bridges, tx.ports, tx.services, tx.published} {
+	for _, set := range []*nftables.Set{tx.addresses, tx.itself, tx.ours, tx.bridges, tx.ports, tx.services, tx.published} {
 		tx.check(tx.conn.AddSet(set, nil))
 	}
 	tx.baseChains(vips)
@@ -120,22 +122,22 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 	// route_localnet lets the host's loopback reach containers; this keeps
 	// containers from reaching the host's loopback.
 	base("guard", filter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw,
-		rule(fromBridge(), in(destination(reg1), loopback, expr.CmpOpEq), drop()))
+		rule(tx.fromBridge(), in(destination(reg1), loopback, expr.CmpOpEq), drop()))
 	// A service that nothing serves is refused before the host looks for a
 	// route, which it may not have. (Linux 5.9 and later can do that here.)
 	base("prerouting", nat, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest,
-		append(slices.Clone(find), refused(fromBridge(), in(destination(reg1), vips, expr.CmpOpEq))...)...)
+		append(slices.Clone(find), refused(tx.fromBridge(), in(destination(reg1), vips, expr.CmpOpEq))...)...)
 	base("output", nat, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, find...)
 	base("postrouting", nat, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource,
 		rule([]expr.Any{source(reg8), destination(reg9), lookup(tx.itself)}, masquerade()),
-		rule(toBridge(), in(source(reg1), loopback, expr.CmpOpEq), masquerade()),
-		rule(notToBridge(), []expr.Any{source(reg1), lookup(tx.addresses)}, masquerade()))
+		rule(tx.toBridge(), in(source(reg1), loopback, expr.CmpOpEq), masquerade()),
+		rule(tx.notToBridge(), []expr.Any{source(reg1), lookup(tx.addresses)}, masquerade()))
 	base("forward", filter, nftables.ChainHookForward, nftables.ChainPriorityFilter,
-		rule(fromBridge(), astray(), drop()),
+		rule(tx.fromBridge(), astray(), drop()),
 		rule(known(), accept()),
 		rule(withinOneNetwork(tx.bridges), accept()),
-		rule(toBridge(), translated(), in(originalDestination(), vips, expr.CmpOpNeq), accept()), // through a published port
-		rule(toBridge(), drop()))
+		rule(tx.toBridge(), translated(), in(originalDestination(), vips, expr.CmpOpNeq), accept()), // through a published port
+		rule(tx.toBridge(), drop()))
 	// A published port that nothing serves. Refusing it here also keeps a UDP
 	// flow from being tracked as one to the host, and so from missing the
 	// container that serves later.

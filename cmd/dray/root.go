@@ -39,7 +39,7 @@ func Main() int {
 	_ = log.SetLevel("error") // containerd's libraries warn of what is no fault here; the level exists
 	ctx, stop := interruptible()
 	defer stop()
-	a := &app{viper: viper.New(), out: os.Stdout, errOut: os.Stderr, view: discardView{}}
+	a := &app{viper: newViper(), out: os.Stdout, errOut: os.Stderr, view: discardView{}}
 	root := newRoot(a)
 	err := root.ExecuteContext(ctx)
 	a.view.Close()

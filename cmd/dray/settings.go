@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,6 +48,13 @@ var settingFlags = []struct {
 	{"quiet", "print results and errors only", false},
 }
 
+// mirrorsKey is the one setting that has no flag.
+const mirrorsKey = "mirrors"
+
+// newViper makes the reader of settings. Names of registries hold dots, which
+// viper takes for levels otherwise.
+func newViper() *viper.Viper { return viper.NewWithOptions(viper.KeyDelimiter("\x00")) }
+
 // addSettingFlags declares the flags on the root command and binds them.
 func addSettingFlags(root *cobra.Command, v *viper.Viper) {
 	flags := root.PersistentFlags()
@@ -66,62 +77,150 @@ func addSettingFlags(root *cobra.Command, v *viper.Viper) {
 	v.AutomaticEnv()
 }
 
-// readSettings reads the config file, if any, and gathers everything.
+// readSettings reads the config file, if any, and gathers everything. All
+// that is wrong is told at once.
 func readSettings(v *viper.Viper) (*settings, error) {
-	if file := os.Getenv("DRAY_CONFIG"); file != "" {
-		v.SetConfigFile(file)
-	} else if dir, err := os.UserConfigDir(); err == nil {
-		v.SetConfigName("config")
-		v.AddConfigPath(filepath.Join(dir, "dray"))
+	file, err := readConfigFile(v)
+	if err != nil {
+		return nil, err
 	}
-	var missing viper.ConfigFileNotFoundError
-	if err := v.ReadInConfig(); err != nil && !asError(err, &missing) {
-		return nil, fmt.Errorf("reading settings: %w", err)
-	}
+	r := &reading{viper: v, file: file}
 	s := &settings{
-		Builder: v.GetString("builder"), BuilderIdle: v.GetDuration("builder-idle"),
-		Parallel: v.GetInt("parallel"), DataDir: v.GetString("data-dir"), SSHConfig: v.GetString("ssh-config"),
-		LockWait: v.GetDuration("lock-wait"), Lease: v.GetDuration("lease"), JSON: v.GetBool("json"), Quiet: v.GetBool("quiet"),
-		Mirrors: map[string][]string{},
+		Builder: v.GetString("builder"), BuilderIdle: r.duration("builder-idle"),
+		Parallel: r.integer("parallel"), DataDir: v.GetString("data-dir"), SSHConfig: v.GetString("ssh-config"),
+		LockWait: r.duration("lock-wait"), Lease: r.duration("lease"), JSON: r.boolean("json"), Quiet: r.boolean("quiet"),
+		Mirrors: r.mirrors(),
 	}
 	if s.Builder == "" {
 		s.Builder = os.Getenv("BUILDKIT_HOST")
 	}
 	if s.DataDir == "" {
-		dir, err := dataDir()
-		if err != nil {
-			return nil, err
+		if s.DataDir, err = dataDir(); err != nil {
+			r.errs = append(r.errs, err)
 		}
-		s.DataDir = dir
 	}
-	return s, s.readMirrors(v)
+	return s, errors.Join(r.errs...)
 }
 
-// readMirrors takes mirrors from the config file ("mirrors:" with a list for
-// each registry) or from DRAY_MIRRORS ("docker.io=http://localhost:5000,…").
-func (s *settings) readMirrors(v *viper.Viper) error {
+// readConfigFile reads the config file into v and returns its path, or "".
+func readConfigFile(v *viper.Viper) (string, error) {
+	file := newViper()
+	if path := os.Getenv("DRAY_CONFIG"); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return "", fmt.Errorf("reading settings (DRAY_CONFIG): %w", err)
+		}
+		if filepath.Ext(path) == "" {
+			file.SetConfigType("yaml")
+		}
+		file.SetConfigFile(path)
+	} else if dir, err := os.UserConfigDir(); err == nil {
+		file.SetConfigName("config")
+		file.AddConfigPath(filepath.Join(dir, "dray"))
+	}
+	var missing viper.ConfigFileNotFoundError
+	switch err := file.ReadInConfig(); {
+	case asError(err, &missing):
+		return "", nil
+	case err != nil && file.ConfigFileUsed() != "":
+		return "", fmt.Errorf("reading settings from %s: %w", file.ConfigFileUsed(), err)
+	case err != nil:
+		return "", fmt.Errorf("reading settings: %w", err)
+	}
+	known := []string{mirrorsKey}
+	for _, f := range settingFlags {
+		known = append(known, f.name)
+	}
+	for _, key := range sortedNames(file.AllSettings()) {
+		if !slices.Contains(known, key) {
+			slices.Sort(known)
+			return "", fmt.Errorf("reading settings from %s: there is no setting %q; there are: %s.%s",
+				file.ConfigFileUsed(), key, strings.Join(known, ", "), didYouMean(key, known))
+		}
+	}
+	return file.ConfigFileUsed(), v.MergeConfigMap(file.AllSettings())
+}
+
+// reading gathers settings and what is wrong with them.
+type reading struct {
+	viper *viper.Viper
+	file  string
+	errs  []error
+}
+
+// value is a setting as text: viper itself takes what it can't read for zero.
+func (r *reading) value(name string) string { return fmt.Sprint(r.viper.Get(name)) }
+
+func (r *reading) fault(name, form string) {
+	where := r.file
+	if variable := "DRAY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")); os.Getenv(variable) != "" {
+		where = variable
+	}
+	r.errs = append(r.errs, fmt.Errorf("reading settings: %s is %q in %s: write %s", name, r.value(name), where, form))
+}
+
+func (r *reading) duration(name string) time.Duration {
+	d, err := time.ParseDuration(r.value(name))
+	if err != nil || d < 0 {
+		r.fault(name, "a time such as 90s or 2m")
+	}
+	return d
+}
+
+func (r *reading) integer(name string) int {
+	n, err := strconv.Atoi(r.value(name))
+	if err != nil || n < 1 {
+		r.fault(name, "a number from 1")
+	}
+	return n
+}
+
+func (r *reading) boolean(name string) bool {
+	b, err := strconv.ParseBool(r.value(name))
+	if err != nil {
+		r.fault(name, "true or false")
+	}
+	return b
+}
+
+// mirrors come from DRAY_MIRRORS ("docker.io=http://localhost:5000,…") or from
+// the config file, where a registry has an address or a list of them.
+func (r *reading) mirrors() map[string][]string {
+	out := map[string][]string{}
 	if text := os.Getenv("DRAY_MIRRORS"); text != "" {
 		for entry := range strings.SplitSeq(text, ",") {
-			registry, address, ok := strings.Cut(entry, "=")
-			if !ok {
-				return fmt.Errorf("reading DRAY_MIRRORS: %q is not REGISTRY=ADDRESS", entry)
+			registry, address, _ := strings.Cut(entry, "=")
+			if !isAddress(address) {
+				r.errs = append(r.errs, fmt.Errorf("reading DRAY_MIRRORS: %q is not REGISTRY=ADDRESS, such as docker.io=https://mirror.example.com", entry))
+				continue
 			}
-			s.Mirrors[registry] = append(s.Mirrors[registry], address)
+			out[registry] = append(out[registry], address)
 		}
-		return nil
+		return out
 	}
-	// Keys hold dots, which viper takes for levels: read the list whole.
-	var entries []struct {
-		Registry  string
-		Addresses []string
+	all := r.viper.AllSettings()[mirrorsKey]
+	table, ok := all.(map[string]any)
+	if all != nil && !ok {
+		r.errs = append(r.errs, fmt.Errorf("reading settings: mirrors in %s: write a registry and its mirrors, such as docker.io: [https://mirror.example.com]", r.file))
 	}
-	if err := v.UnmarshalKey("mirrors", &entries); err != nil {
-		return fmt.Errorf("reading mirrors in %s: %w", v.ConfigFileUsed(), err)
+	for _, registry := range sortedNames(table) {
+		addresses, ok := table[registry].([]any)
+		if !ok {
+			addresses = []any{table[registry]}
+		}
+		for _, address := range addresses {
+			if text := fmt.Sprint(address); isAddress(text) {
+				out[registry] = append(out[registry], text)
+				continue
+			}
+			r.errs = append(r.errs, fmt.Errorf("reading settings: mirrors in %s: %q of %s is no address, such as https://mirror.example.com", r.file, fmt.Sprint(address), registry))
+		}
 	}
-	for _, e := range entries {
-		s.Mirrors[e.Registry] = append(s.Mirrors[e.Registry], e.Addresses...)
-	}
-	return nil
+	return out
+}
+
+func isAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // dataDir is $XDG_DATA_HOME/dray, or its default on this system.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/agext/levenshtein"
@@ -14,7 +16,11 @@ func unknown(kind, name, where string, names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("%s: none is declared", text)
 	}
-	return fmt.Errorf("%s; declared: %s.%s", text, strings.Join(names, ", "), didYouMean(name, names))
+	text += "; declared: " + strings.Join(names, ", ")
+	if near := nearest(name, names); near != "" {
+		text += ". Did you mean " + near + "?"
+	}
+	return errors.New(text)
 }
 
 // didYouMean is " Did you mean NAME?", or "" when nothing is near.
@@ -32,9 +38,19 @@ func nearest(name string, names []string) string {
 		if strings.HasPrefix(candidate, name) && name != "" {
 			return candidate
 		}
-		if d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(candidate), nil); d < least {
+		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < least {
 			best, least = candidate, d
 		}
 	}
 	return best
+}
+
+// distance counts the letters to change; the right letters in a wrong order
+// count as one.
+func distance(a, b string) int {
+	d := levenshtein.Distance(a, b, nil)
+	if d > 1 && slices.Equal(slices.Sorted(slices.Values([]rune(a))), slices.Sorted(slices.Values([]rune(b)))) {
+		return 1
+	}
+	return d
 }

@@ -45,7 +45,7 @@ func usageTemplate(c *cobra.Command) string {
 // misused is a command line that can't be understood.
 func misused(c *cobra.Command, what string) error {
 	f := failure(c.CommandPath()+": "+what, c.CommandPath()+" --help")
-	f.Detail = "Usage: " + c.UseLine()
+	f.Detail, f.Conclusion = "Usage: "+c.UseLine(), ""
 	return &exitError{code: exitFailed, failure: f}
 }
 
@@ -57,6 +57,7 @@ func unknownVerb(c *cobra.Command, verb string) error {
 		}
 	}
 	f := failure(fmt.Sprintf("%s has no verb %q.%s", c.CommandPath(), verb, didYouMean(verb, names)), c.CommandPath()+" --help")
+	f.Conclusion = ""
 	return &exitError{code: exitFailed, failure: f}
 }
 

@@ -26,6 +26,9 @@ the cache, and compares.`,
 				return err
 			}
 			defer p.close()
+			if err := p.targets(args); err != nil {
+				return err
+			}
 			p.begin("build")
 			began := time.Now()
 			runner := p.runner()
@@ -63,6 +66,9 @@ func pushCommand(a *app) *cobra.Command {
 				return err
 			}
 			defer p.close()
+			if err := p.targets(args); err != nil {
+				return err
+			}
 			if p.project.Registry == nil {
 				return &exitError{code: exitFailed, failure: failure(
 					"this project declares no registry, so there is nowhere to push to",
@@ -81,6 +87,16 @@ func pushCommand(a *app) *cobra.Command {
 			return a.printBuilt(built, began)
 		},
 	}
+}
+
+// targets looks whether all these are declared.
+func (p *project) targets(names []string) error {
+	for _, name := range names {
+		if p.project.Targets[name] == nil {
+			return unknown("target", name, "", sortedNames(p.project.Targets))
+		}
+	}
+	return nil
 }
 
 // verifyBuild builds again without the cache and compares.

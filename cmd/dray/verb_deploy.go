@@ -18,24 +18,33 @@ import (
 type rollout struct {
 	skip    []string
 	approve bool
+	proceed bool
 }
 
 func (r *rollout) flags(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&r.skip, "skip-host", nil, "leave a host out; history says so")
+	cmd.Flags().BoolVar(&r.proceed, "continue", false, "let healthy canaries go on without asking")
 	cmd.Flags().BoolVar(&r.approve, "approve", false, "approve what asks for approval, as the one who runs this")
 }
 
-// walk opens the project, lets do walk its stages, and says how it ended.
-func (r *rollout) walk(a *app, cmd *cobra.Command, words []string, do func(*run.Runner) (event.Event, error)) error {
+// walk opens the project, lets do walk the stages of these environments, and
+// says how it ended.
+func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, do func(*run.Runner) (event.Event, error)) error {
 	p, err := a.open(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	p.begin(words...)
+	for _, name := range envs {
+		if _, err := p.environment(name); err != nil {
+			return err
+		}
+	}
+	p.begin(what)
 	runner := p.runner()
 	runner.Deployer = &deployer{project: p, skip: r.skip, lockWait: a.settings.LockWait}
 	runner.Approve = a.approver(r.approve)
+	runner.Continue = a.continuer(r.proceed)
 	began := time.Now()
 	end, err := do(runner)
 	if err != nil {
@@ -56,7 +65,7 @@ func deployCommand(a *app) *cobra.Command {
 none. An environment behind a promotion gate takes only what its gate lets in.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.walk(a, cmd, []string{"deploy " + args[0]}, func(runner *run.Runner) (event.Event, error) {
+			return r.walk(a, cmd, args, "deploy "+args[0], func(runner *run.Runner) (event.Event, error) {
 				done, err := runner.Deploy(cmd.Context(), args[0])
 				return conclusion(err, done), err
 			})
@@ -77,7 +86,7 @@ func promoteCommand(a *app) *cobra.Command {
 			if len(args) == 2 {
 				from = args[0]
 			}
-			return r.walk(a, cmd, []string{"promote " + join(from, "→", to)}, func(runner *run.Runner) (event.Event, error) {
+			return r.walk(a, cmd, args, "promote "+strings.Join(args, " → "), func(runner *run.Runner) (event.Event, error) {
 				done, err := runner.Promote(cmd.Context(), from, to)
 				return conclusion(err, done), err
 			})
@@ -94,7 +103,7 @@ func shipCommand(a *app) *cobra.Command {
 		Short: "Build once, then every environment in order, up to the first gate",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return r.walk(a, cmd, []string{"ship"}, func(runner *run.Runner) (event.Event, error) {
+			return r.walk(a, cmd, nil, "ship", func(runner *run.Runner) (event.Event, error) {
 				done, gate, err := runner.Ship(cmd.Context())
 				end := conclusion(err, done...)
 				if gate != nil {
@@ -127,7 +136,7 @@ asked.`,
 				}
 				number = n
 			}
-			return r.walk(a, cmd, []string{"rollback " + args[0]}, func(runner *run.Runner) (event.Event, error) {
+			return r.walk(a, cmd, args[:1], "rollback "+args[0], func(runner *run.Runner) (event.Event, error) {
 				done, err := runner.Rollback(cmd.Context(), args[0], number)
 				return conclusion(err, done), err
 			})

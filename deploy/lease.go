@@ -34,9 +34,10 @@ type lease struct {
 // of two deployers one is refused there, and holds nothing.
 func (f *Fleet) acquire(ctx context.Context, holder api.Actor, wait time.Duration) (context.Context, *lease, error) {
 	l := &lease{fleet: f, fences: map[string]uint64{}}
+	id := newID() // asking again under it, after a cut, is answered alike
 	var mu sync.Mutex
 	take := func(ctx context.Context, h *Host) error {
-		got, err := f.on(h).AcquireLease(ctx, api.AcquireLease{Holder: holder, TTL: seconds(f.lease)})
+		got, err := f.on(h).AcquireLease(ctx, api.AcquireLease{ID: id, Holder: holder, TTL: seconds(f.lease)})
 		if err != nil {
 			return err
 		}

@@ -195,6 +195,7 @@ func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.De
 		},
 		Sources: func(h *deploy.Host, digest string) []api.ImageSource { return o.sources(h, d.Release, digest) },
 	}
+	request.Continue = d.Continue
 	if d.Approval != nil {
 		request.Approval = &api.Approval{Release: d.Approval.Release, By: d.Approval.By, At: d.Approval.At}
 	}

@@ -122,9 +122,26 @@ func (a *app) approver(flag bool) func(string, pipeline.Release) (bool, error) {
 		return nil
 	}
 	return func(env string, r pipeline.Release) (bool, error) {
-		a.view.Close()
-		a.view = discardView{}
-		return confirm(fmt.Sprintf("Release %d waits to enter %s. Type the environment's name to approve it: ", r.Number, env), env), nil
+		yes := false
+		a.view.Aside(func() {
+			yes = confirm(fmt.Sprintf("Release %d waits to enter %s. Type the environment's name to approve it: ", r.Number, env), env)
+		})
+		return yes, nil
+	}
+}
+
+// continuer lets a healthy canary go on: by flag, or by a yes at the terminal.
+func (a *app) continuer(flag bool) func(context.Context, string) error {
+	return func(_ context.Context, reason string) error {
+		if flag {
+			return nil
+		}
+		yes := false
+		a.view.Aside(func() { yes = confirm(reason+". Type \"go\" to bring the rest: ", "go") })
+		if yes {
+			return nil
+		}
+		return fmt.Errorf("%s, but nobody said to go on: answer at the terminal, give --continue, or set auto_promote in its update block", reason)
 	}
 }
 

@@ -9,10 +9,15 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+
+	"dray/deploy"
+	"dray/pipeline/event"
+	"dray/targets/api"
 )
 
 func logsCommand(a *app) *cobra.Command {
@@ -67,6 +72,9 @@ func (a *app) logs(ctx context.Context, env, service string, release int, query 
 		return err
 	}
 	containers = chooseLogs(containers, release)
+	if len(containers) == 0 && release > 0 {
+		return p.keptLogs(ctx, env, service, release, query.Get("tail"))
+	}
 	if len(containers) == 0 {
 		return p.nothing(env, service)
 	}
@@ -87,6 +95,40 @@ func (a *app) logs(ctx context.Context, env, service string, release int, query 
 		})
 	}
 	return group.Wait()
+}
+
+// keptLogs shows what the containers of a failed release wrote, which are gone.
+func (p *project) keptLogs(ctx context.Context, envName, service string, release int, tail string) error {
+	env, err := p.environment(envName)
+	if err != nil {
+		return err
+	}
+	name, _, _ := strings.Cut(service, "/")
+	last, err := strconv.Atoi(tail)
+	if err != nil {
+		last = 0 // "all"
+	}
+	found := 0
+	for _, hostName := range env.Hosts {
+		host, err := p.connector.Connect(ctx, *p.project.Hosts[hostName], event.Discard)
+		if err != nil {
+			return &deploy.HostError{Host: hostName, Err: err}
+		}
+		show := event.Func(func(e event.Event) { fmt.Fprintf(p.app.out, "%s %s | %s\n", hostName, e.Instance, e.Text) })
+		kept, err := host.Client.Environment(p.project.Name, env.Name).ReleaseLogs(ctx, release, name, last, show)
+		var refused *api.Error
+		switch {
+		case asError(err, &refused) && refused.Code == api.CodeNotFound:
+		case err != nil:
+			return &deploy.HostError{Host: hostName, Err: err}
+		default:
+			found += len(kept.Instances)
+		}
+	}
+	if found == 0 {
+		return p.nothing(env.Name, join(service, fmt.Sprintf("of release %d", release)))
+	}
+	return nil
 }
 
 // chooseLogs keeps the containers of one release: the named one, or the newest

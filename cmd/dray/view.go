@@ -11,10 +11,12 @@ import (
 	"dray/pipeline/event"
 )
 
-// view shows events to somebody. Close ends what is live on the screen.
+// view shows events to somebody. Close ends what is live on the screen. Aside
+// lets do have the screen for itself: to ask something.
 type view interface {
 	event.Sink
 	Close()
+	Aside(do func())
 }
 
 // newView chooses how events are shown: as JSON on out, live on a terminal, or
@@ -37,6 +39,7 @@ type discardView struct{}
 
 func (discardView) Emit(event.Event) {}
 func (discardView) Close()           {}
+func (discardView) Aside(do func())  { do() }
 
 // jsonView writes one event a line.
 type jsonView struct {
@@ -52,6 +55,8 @@ func (v *jsonView) Emit(e event.Event) {
 }
 
 func (v *jsonView) Close() {}
+
+func (v *jsonView) Aside(do func()) { do() }
 
 // plainView writes one line an event that matters, with the time. Progress in
 // between is left out: a pipe keeps every line.
@@ -71,3 +76,9 @@ func (v *plainView) Emit(e event.Event) {
 }
 
 func (v *plainView) Close() {}
+
+func (v *plainView) Aside(do func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	do()
+}

@@ -65,6 +65,16 @@ func (v *terminalView) Close() {
 	v.draw(last.String())
 }
 
+// Aside leaves the live part as it is above, and begins a new one below what
+// do has written.
+func (v *terminalView) Aside(do func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.draw("")
+	v.drawn = 0
+	do()
+}
+
 // Emit takes an event into the picture.
 func (v *terminalView) Emit(e event.Event) {
 	v.mu.Lock()

@@ -235,6 +235,7 @@ func (r *Runner) bring(ctx context.Context, env *pipeline.Environment, open Envi
 }
 
 func (r *Runner) deploy(ctx context.Context, env *pipeline.Environment, open Environment, d Deployment) (*Deployed, error) {
+	d.Continue = r.Continue
 	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
 	if len(env.Verify) > 0 {
 		d.Verify = func(ctx context.Context, release pipeline.Release) error {

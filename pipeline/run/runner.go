@@ -75,6 +75,8 @@ type Deployment struct {
 	Origin   Environment       // where the bytes are when this machine has not got them; may be nil
 	Approval *Approval
 	Verify   func(ctx context.Context, r pipeline.Release) error // nil when there is nothing to verify
+	// Continue answers whether a canary may go on to all instances.
+	Continue func(ctx context.Context, reason string) error
 }
 
 // Deployed says what a deployment has done.
@@ -105,6 +107,8 @@ type Runner struct {
 	Now      func() time.Time // the clock of gates
 	// Approve asks the person at the terminal; nil where there is none.
 	Approve func(env string, r pipeline.Release) (bool, error)
+	// Continue asks whether a healthy canary may go on; an error is a no.
+	Continue func(ctx context.Context, reason string) error
 }
 
 // Built maps targets to what they became.

@@ -122,6 +122,7 @@ func (h *Host) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.Engine.Run(ctx) })
 	group.Go(func() error { return h.Health.Run(ctx) })
+	group.Go(func() error { return h.Networks.Run(ctx) })
 	group.Go(func() error { return h.tellNames(ctx) })
 	return group.Wait()
 }

@@ -28,6 +28,7 @@ if [ "$(id -u)" != 0 ]; then
   echo "The demo makes hosts out of namespaces, which takes root: sudo make demo" >&2
   exit 1
 fi
+mkdir -p "$root/.cache"
 lab up --hosts d1,t1,p1,p2
 lab env >"$root/.cache/demo.env"
 # shellcheck disable=SC1091 # made a line ago

@@ -33,7 +33,6 @@ lab up --hosts d1,t1,p1,p2
 lab env >"$root/.cache/demo.env"
 # shellcheck disable=SC1091 # made a line ago
 . "$root/.cache/demo.env"
-export DRAY_MIRRORS="docker.io=$DRAY_LAB_MIRROR"
 
 cd "$root/examples/web"
 dray ship

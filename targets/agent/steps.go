@@ -45,7 +45,7 @@ func (a *Agent) steps(ctx context.Context, e *environment, id string, req api.St
 		if err := a.step(ctx, w, step); err != nil {
 			return nil, err
 		}
-		err := a.amend(w, "step.done", step.Key, func(d *deployment) { d.Done = append(d.Done, step.Key) })
+		err := a.amend(w, "step."+step.Key, "", func(d *deployment) { d.Done = append(d.Done, step.Key) })
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,227 @@
+package faults
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dray/targets/api"
+	"dray/testenv"
+)
+
+// scene is a trial at the moment of its fault.
+type scene struct {
+	field   *field
+	env     string
+	host    *testenv.Host
+	before  *api.Environment // of that host, before the verb began
+	client  *exec.Cmd
+	ended   <-chan struct{} // closed when the client has ended
+	probes  *probes
+	flipped []string // names of blobs that were corrupted
+}
+
+// fault is something that goes wrong.
+type fault struct {
+	name string
+	// make does it, while everything waits at the point. errNone says that
+	// there is nothing to do it to.
+	make func(ctx context.Context, s *scene) error
+	// heal undoes it once the client has ended; nil: nothing is to be undone.
+	heal func(ctx context.Context, s *scene) error
+	// arm does it before the verb begins instead: what a registry does wrong.
+	arm func(s *scene)
+	// point says where it can happen; nil is everywhere.
+	point func(point) bool
+	// killed says that the client has no exit code of its own.
+	killed bool
+	// through says that the verb must succeed all the same.
+	through bool
+}
+
+var errNone = errors.New("there is nothing to do that to")
+
+var faults = []fault{
+	{name: "nothing", make: func(context.Context, *scene) error { return nil }, through: true},
+	{name: "client killed", make: killClient, killed: true},
+	{name: "client interrupted", make: interruptClient},
+	{name: "agent killed", make: killAgent},
+	{name: "old shim killed", make: killOldShim},
+	{name: "new shim killed", make: killNewShim, point: func(p point) bool { return p.new }},
+	{name: "network cut", make: cut, heal: restore},
+	{name: "network cut for a second", make: cutShortly},
+	{name: "host rebooted", make: reboot},
+	{name: "host stopped", make: stopHost, heal: startHost},
+	{name: "disk full", make: fillDisk, heal: freeDisk},
+	{name: "blob corrupted", make: corruptBlob, heal: mendBlob, point: func(p point) bool { return !p.verify }},
+}
+
+func faultNamed(name string) fault {
+	for _, f := range faults {
+		if f.name == name {
+			return f
+		}
+	}
+	panic("no fault " + name)
+}
+
+func killClient(_ context.Context, s *scene) error { return s.client.Process.Kill() }
+
+func interruptClient(_ context.Context, s *scene) error {
+	return s.client.Process.Signal(unix.SIGINT)
+}
+
+// processes kills the processes of a host whose command line has all words.
+func killProcess(h *testenv.Host, words ...string) error {
+	processes, err := h.Processes()
+	if err != nil {
+		return err
+	}
+next:
+	for _, p := range processes {
+		for _, w := range words {
+			if !strings.Contains(p.Command, w) {
+				continue next
+			}
+		}
+		return unix.Kill(p.PID, unix.SIGKILL)
+	}
+	return fmt.Errorf("%w: %s runs nothing like %q", errNone, h.Name, words)
+}
+
+func killAgent(_ context.Context, s *scene) error { return killProcess(s.host, "drayd agent") }
+
+// shimGap is how long a host may fail to answer single requests after a
+// container that served was killed: until the agent has seen its end.
+const shimGap = 2 * time.Second
+
+func killOldShim(ctx context.Context, s *scene) error {
+	return killShim(ctx, s, func(i api.InstanceStatus) bool { return i.Release == s.before.Current.Number })
+}
+
+func killNewShim(ctx context.Context, s *scene) error {
+	return killShim(ctx, s, func(i api.InstanceStatus) bool { return i.Release != s.before.Current.Number })
+}
+
+// killShim kills the shim of one container, of one that serves if there is
+// one. Where the agent can't be asked, what ran before is what is there.
+func killShim(ctx context.Context, s *scene, is func(api.InstanceStatus) bool) error {
+	now, err := s.field.environment(ctx, s.host.Name, s.env)
+	if err != nil {
+		now = s.before
+	}
+	var chosen *api.InstanceStatus
+	for i, instance := range now.Instances {
+		if is(instance) && instance.State == "running" && (chosen == nil || instance.Serving && !chosen.Serving) {
+			chosen = &now.Instances[i]
+		}
+	}
+	if chosen == nil {
+		return errNone
+	}
+	if chosen.Serving {
+		s.probes.excuse(s.host.Name, time.Now())
+		defer func() { s.probes.amend(s.host.Name, time.Now().Add(shimGap)) }()
+	}
+	return killProcess(s.host, " shim ", chosen.ContainerID)
+}
+
+func cut(_ context.Context, s *scene) error {
+	s.probes.excuse(s.host.Name, time.Now())
+	return s.host.Cut()
+}
+
+func restore(ctx context.Context, s *scene) error {
+	defer func() { s.probes.amend(s.host.Name, time.Now()) }()
+	return errors.Join(s.host.Restore(), s.answers(ctx))
+}
+
+func cutShortly(ctx context.Context, s *scene) error {
+	if err := cut(ctx, s); err != nil {
+		return err
+	}
+	time.Sleep(time.Second)
+	return restore(ctx, s)
+}
+
+func reboot(ctx context.Context, s *scene) error {
+	return errors.Join(stopHost(ctx, s), startHost(ctx, s))
+}
+
+func stopHost(ctx context.Context, s *scene) error {
+	s.probes.excuse(s.host.Name, time.Now())
+	return s.host.Stop(ctx)
+}
+
+// startHost boots the host and waits until it serves again, with nobody
+// connected.
+func startHost(ctx context.Context, s *scene) error {
+	defer func() { s.probes.amend(s.host.Name, time.Now()) }()
+	return errors.Join(s.host.Start(ctx), s.answers(ctx))
+}
+
+func (s *scene) answers(ctx context.Context) error {
+	return eventually(ctx, time.Minute, s.host.Name+" answers", func() error {
+		_, err := get(ctx, s.host, "/up")
+		return err
+	})
+}
+
+// fillDisk leaves the host nothing to write to.
+func fillDisk(_ context.Context, s *scene) error { return s.host.FillDisk(0) }
+
+func freeDisk(_ context.Context, s *scene) error { return s.host.FreeDisk() }
+
+// corruptBlob changes a byte of every blob that the host keeps.
+func corruptBlob(_ context.Context, s *scene) error {
+	blobs, err := filepath.Glob(inside(s.host, "var/lib/dray/store/content/blobs/sha256/*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range blobs {
+		if err := flip(path); err != nil {
+			return err
+		}
+		s.flipped = append(s.flipped, filepath.Base(path))
+	}
+	if len(blobs) == 0 {
+		return errNone
+	}
+	return nil
+}
+
+// mendBlob changes the bytes back, of the blobs that are still those.
+func mendBlob(_ context.Context, s *scene) error {
+	for _, name := range s.flipped {
+		path := inside(s.host, filepath.Join("var/lib/dray/store/content/blobs/sha256", name))
+		if content, err := os.ReadFile(path); err != nil || fmt.Sprintf("%x", sha256.Sum256(content)) == name {
+			continue // it is gone, or has been fetched again
+		}
+		if err := flip(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func flip(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 1)
+	_, err = f.ReadAt(b, 0)
+	if err == nil {
+		b[0] ^= 1
+		_, err = f.WriteAt(b, 0)
+	}
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,135 @@
+package faults
+
+import (
+	"flag"
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+)
+
+var (
+	all   = flag.Bool("all", false, "make every trial, not only the representative ones")
+	match = flag.String("match", "", "make only trials whose name matches, as in deploy/three/verify/client_killed")
+)
+
+// representative are trials that between them have every point and every
+// fault, on one host and on three.
+var representative = []string{
+	"deploy/three/lease_taken/client_killed",
+	"deploy/one/preparing/agent_killed",
+	"deploy/three/preparing/network_cut",
+	"deploy/one/made/disk_full",
+	"deploy/one/prepared/client_killed",
+	"deploy/three/committing/old_shim_killed",
+	"deploy/three/batch_1_started/host_rebooted",
+	"rollback/one/batch_1_switching/agent_killed",
+	"deploy/one/batch_1_switched/client_killed",
+	"rollback/three/batch_1_retired/network_cut_for_a_second",
+	"promote/three/batch_2_started/client_interrupted",
+	"deploy/one/batch_2_switching/new_shim_killed",
+	"promote/one/committed/blob_corrupted",
+	"deploy/three/verify/client_killed",
+	"deploy/three/confirming/agent_killed",
+	"rollback/three/between_confirms/client_killed",
+	"deploy/three/between_confirms/host_stopped",
+	"deploy/one/confirmed/agent_killed",
+	"deploy/one/releasing/client_killed",
+}
+
+// trials lists all of them.
+func trials() []trial {
+	var out []trial
+	for _, env := range []string{"one", "three"} {
+		for _, verb := range []string{deploy, promote, rollback} {
+			for _, p := range points {
+				for _, f := range faults {
+					if f.name != "nothing" {
+						out = append(out, trial{verb, env, p, f})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// chosen are the trials that the flags ask for.
+func chosen(t *testing.T) []trial {
+	t.Helper()
+	pattern, err := regexp.Compile(*match)
+	if err != nil {
+		t.Fatal(err)
+	}
+	some := map[string]bool{}
+	for _, name := range representative {
+		some[name] = true
+	}
+	var out []trial
+	for _, tr := range trials() {
+		name := tr.String()
+		if (*all || *match != "" || some[name]) && pattern.MatchString(name) {
+			out = append(out, tr)
+		}
+		delete(some, name)
+	}
+	for name := range some {
+		t.Errorf("there is no trial %s", name)
+	}
+	return out
+}
+
+// TestFaults makes the trials, and prints what each came to.
+func TestFaults(t *testing.T) {
+	f := newField(t)
+	for env := range hostsOf {
+		f.settled(t, env, 1)
+	}
+	made, began := 0, time.Now()
+	var table []string
+	for _, tr := range chosen(t) {
+		ok := t.Run(tr.String(), func(t *testing.T) {
+			o := f.try(t, tr)
+			if o.skipped == "" {
+				made++
+			}
+			line := fmt.Sprintf("%-70s %s", tr, o)
+			if t.Failed() {
+				line += "  FAILED"
+			}
+			t.Log(line)
+			table = append(table, line)
+			fmt.Println(line)
+		})
+		if !ok && !f.repair(t, tr.env) {
+			t.Fatal("the environment can't be brought back")
+		}
+	}
+	t.Logf("%d points tried in %s", made, time.Since(began).Round(time.Second))
+}
+
+// repair brings an environment back after a trial that failed, so that the
+// next one begins from what works.
+func (f *field) repair(t *testing.T, env string) bool {
+	for _, name := range hostsOf[env] {
+		h := f.Lab.Host(name)
+		_ = h.Restore() // it may not be cut
+		if !h.Running() {
+			if err := h.Start(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		_ = h.FreeDisk() // it may not be full
+		remove(t, inside(h, "run/dray/failpoint"))
+		remove(t, inside(h, "run/dray/failpoint.reached"))
+	}
+	remove(t, f.Project+"/hold")
+	for range 3 {
+		if r := f.Run(t.Context(), append([]string{deploy, env}, vars(f.next())...)...); r.Code == 0 {
+			return true
+		} else {
+			t.Logf("bringing %s back: %s", env, r)
+		}
+	}
+	return false
+}

@@ -27,8 +27,9 @@ func (p *Project) Environment(name string) *Environment {
 // Registry is where images are pushed. Without one, layers travel from the
 // builder's store to the hosts over SSH.
 type Registry struct {
-	Address string `json:"address"` // host[:port][/path], without a scheme
-	At      Pos    `json:"-"`
+	Address  string `json:"address"`            // host[:port][/path], without a scheme
+	Insecure bool   `json:"insecure,omitempty"` // plain HTTP beyond the loopback, where the registry has no TLS: images and credentials travel in the clear
+	At       Pos    `json:"-"`
 }
 
 // Host is a Linux machine. The name "local" is this machine, without SSH.

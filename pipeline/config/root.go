@@ -90,12 +90,18 @@ func (l *loader) decodeRegistry(p *pipeline.Project) {
 	b := l.open(blocks[0], kindRegistry, "registry")
 	b.require("address")
 	r := &pipeline.Registry{At: l.at(b.def)}
+	b.boolean("insecure", &r.Insecure)
 	if !b.filled("address", &r.Address) {
 		return
 	}
 	r.Address = strings.TrimRight(r.Address, "/")
 	if strings.Contains(r.Address, "://") {
-		l.fault(b.rangeOf("address"), "Invalid registry address", "A registry's address has no scheme: write %q.", r.Address[strings.Index(r.Address, "://")+3:])
+		scheme, rest, _ := strings.Cut(r.Address, "://")
+		hint := "."
+		if scheme == "http" && !r.Insecure {
+			hint = ", and insecure = true beside it."
+		}
+		l.fault(b.rangeOf("address"), "Invalid registry address", "A registry's address has no scheme: write %q%s", rest, hint)
 		return
 	}
 	if !validRegistry(r.Address) {

@@ -50,12 +50,13 @@ var kindFunction = kind{name: "a function", args: []string{"params", "variadic_p
 var kindGroup = kind{name: "a group", args: []string{"targets", "description"}}
 
 var kindRegistry = kind{
-	name: "a registry", args: []string{"address"},
+	name: "a registry", args: []string{"address", "insecure"},
 	other: map[string]string{
 		"username": "Credentials come from docker login's store or a credential helper, never from the file.",
 		"password": "Credentials come from docker login's store or a credential helper, never from the file.",
 		"server":   `Write address = "registry.example.com/shop".`,
 		"url":      `Write address = "registry.example.com/shop".`,
+		"http":     "For a registry without TLS write insecure = true.",
 	},
 }
 

@@ -33,7 +33,10 @@ function "greet" {
   result = "hello ${upper(name)}"
 }
 
-registry { address = "registry.example.com:5000/shop/" }
+registry {
+  address  = "registry.example.com:5000/shop/"
+  insecure = true
+}
 
 group "default" { targets = ["web"] }
 

@@ -30,7 +30,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 mkdir -p "$root/.cache"
 lab up --hosts d1,t1,p1,p2
-lab env >"$root/.cache/demo.env"
+{
+  lab env
+  echo "export DRAY_DATA_DIR='$DRAY_DATA_DIR' PATH='$root/bin':\$PATH"
+} >"$root/.cache/demo.env"
 # shellcheck disable=SC1091 # made a line ago
 . "$root/.cache/demo.env"
 
@@ -47,10 +50,9 @@ done
 
 cat <<TEXT
 
-The lab is up. Try, in examples/web, after
-  export PATH=$root/bin:\$PATH DRAY_DATA_DIR=$DRAY_DATA_DIR DRAY_MIRRORS=$DRAY_MIRRORS
-  . $root/.cache/demo.env
-these:
+The lab is up. To try it:
+  . $root/.cache/demo.env; cd $root/examples/web
+and then:
   dray deploy dev --var version=2.0    a change, in dev only
   dray status                          what runs where, what waits
   dray promote dev test                the same digest, to test

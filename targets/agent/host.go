@@ -5,9 +5,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"os"
-	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dray/targets/api"
+	"dray/targets/runtime/cgroup"
 )
 
 // Host says what this host is. A fact that can't be read is left out.
@@ -30,7 +29,7 @@ func (a *Agent) Host() api.Host {
 	}
 	h.Hostname, _ = os.Hostname()
 	h.Kernel = kernelRelease()
-	h.CgroupVersion, h.Limits = controllers()
+	h.CgroupVersion, h.Limits = cgroup.Controllers()
 	h.MemoryTotal, h.MemoryFree = memory()
 	h.DiskTotal, h.DiskFree = disk(a.state)
 	return h
@@ -56,28 +55,6 @@ func kernelRelease() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Release[:])
-}
-
-// controllers returns the version of control groups, and which of cpu, memory
-// and pids work.
-func controllers() (version int, limits []string) {
-	const root = "/sys/fs/cgroup"
-	var fs unix.Statfs_t
-	if unix.Statfs(root, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
-		version = 2
-		text, _ := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
-		limits = strings.Fields(string(text))
-	} else {
-		version = 1
-		for _, name := range []string{"cpu", "memory", "pids"} {
-			if unix.Statfs(filepath.Join(root, name), &fs) == nil && fs.Type == unix.CGROUP_SUPER_MAGIC {
-				limits = append(limits, name)
-			}
-		}
-	}
-	return version, slices.DeleteFunc(limits, func(c string) bool {
-		return c != "cpu" && c != "memory" && c != "pids"
-	})
 }
 
 // memory returns MemTotal and MemAvailable of proc_meminfo(5), in bytes.

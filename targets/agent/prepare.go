@@ -117,6 +117,7 @@ func (a *Agent) reserve(ctx context.Context, w *work, p *api.Prepare) error {
 	if err := a.reserveRoom(w); err != nil {
 		return err
 	}
+	a.tellUnlimited(w)
 	if err := a.keepSecrets(w.release, p.Secrets); err != nil {
 		return err
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
+	"dray/targets/runtime/cgroup"
 )
 
 // reserveRoom refuses what can't fit: an instance that may use more memory
@@ -36,6 +38,38 @@ func (a *Agent) reserveRoom(w *work) error {
 			"the new containers may use up to %s of memory, and %s is free", sum, pipeline.Bytes(free))})
 	}
 	return nil
+}
+
+// tellUnlimited warns of limits that nothing enforces here, because the kernel
+// does not give this host the controller. They don't stop a deployment: the
+// service runs as well as without them.
+func (a *Agent) tellUnlimited(w *work) {
+	_, works := cgroup.Controllers()
+	for _, limit := range []struct {
+		controller, remedy string
+		of                 func(r pipeline.Resources) string
+	}{
+		{"cpu", "", func(r pipeline.Resources) string { return fmt.Sprint(r.CPU) }},
+		{"memory", "some kernels need cgroup_enable=memory on their command line",
+			func(r pipeline.Resources) string { return r.Memory.String() }},
+		{"pids", "", func(r pipeline.Resources) string { return fmt.Sprint(r.Pids) }},
+	} {
+		if slices.Contains(works, limit.controller) {
+			continue
+		}
+		none := limit.of(pipeline.Resources{})
+		var lost []string
+		for _, p := range w.placed {
+			if value := limit.of(p.service.Resources); value != none {
+				lost = append(lost, fmt.Sprintf("%s = %s of %s", limit.controller, value, p.service.Name))
+			}
+		}
+		slices.Sort(lost)
+		if lost = slices.Compact(lost); len(lost) > 0 {
+			w.sink.Emit(event.Event{Type: event.Warning, Next: limit.remedy, Text: fmt.Sprintf(
+				"%s has no %s controller: not enforced: %s", w.Host, limit.controller, strings.Join(lost, ", "))})
+		}
+	}
 }
 
 // reservePorts has the environment's network exist and holds the published

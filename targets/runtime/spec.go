@@ -10,18 +10,12 @@ import (
 	"strconv"
 	"strings"
 
-	"dray/pipeline"
-
 	"github.com/moby/profiles/seccomp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-const (
-	defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	defaultPids = 4096
-	cpuPeriod   = 100_000 // microseconds, the kernel's default
-)
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // A blueprint is everything that an OCI specification is made from.
 type blueprint struct {
@@ -69,7 +63,7 @@ func (b blueprint) ociSpec() (*specs.Spec, error) {
 		Linux: &specs.Linux{
 			CgroupsPath:   b.cgroup,
 			Namespaces:    namespaces(b.endpoint.NetnsPath),
-			Resources:     resources(b.spec.Resources),
+			Resources:     enforceable(resources(b.spec.Resources)),
 			MaskedPaths:   maskedPaths(),
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 			// Everyone may bind any port and ping: these are the container's own.
@@ -196,41 +190,6 @@ func oomScore() *int {
 	return &score
 }
 
-// resources converts limits. Swap is as much as memory on both versions of
-// cgroups, which means none in addition.
-func resources(r pipeline.Resources) *specs.LinuxResources {
-	out := &specs.LinuxResources{
-		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, // the runtime adds the usual ones
-	}
-	pids := r.Pids
-	if pids == 0 {
-		pids = defaultPids
-	}
-	out.Pids = &specs.LinuxPids{Limit: &pids}
-	if r.CPU > 0 {
-		quota, period := int64(r.CPU*cpuPeriod), uint64(cpuPeriod)
-		out.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
-	}
-	if r.Memory > 0 {
-		limit := int64(r.Memory)
-		out.Memory = &specs.LinuxMemory{Limit: &limit}
-		if countsSwap() {
-			out.Memory.Swap = &limit
-		}
-	}
-	return out
-}
-
-// countsSwap says whether this host can limit swap: version 1 only where the
-// kernel was started with it.
-func countsSwap() bool {
-	if _, err := os.Stat("/sys/fs/cgroup/memory"); err != nil {
-		return true // version 2
-	}
-	_, err := os.Stat("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
-	return err == nil
-}
-
 // maskedPaths are those that Docker hides, as they tell of the host.
 func maskedPaths() []string {
 	paths := []string{
@@ -296,20 +255,4 @@ func (b blueprint) mounts() []specs.Mount {
 		})
 	}
 	return mounts
-}
-
-// unlimit names the limits that r takes away: what an update leaves out would
-// stay.
-func unlimit(limits *specs.LinuxResources, r pipeline.Resources) {
-	none := int64(-1)
-	if r.CPU == 0 {
-		period := uint64(cpuPeriod)
-		limits.CPU = &specs.LinuxCPU{Quota: &none, Period: &period}
-	}
-	if r.Memory == 0 {
-		limits.Memory = &specs.LinuxMemory{Limit: &none}
-		if countsSwap() {
-			limits.Memory.Swap = &none
-		}
-	}
 }

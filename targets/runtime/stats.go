@@ -219,7 +219,7 @@ func (e *Engine) Update(ctx context.Context, idOrName string, r pipeline.Resourc
 		limits := resources(r)
 		limits.Devices = nil
 		unlimit(limits, r)
-		body, err := json.Marshal(limits)
+		body, err := json.Marshal(enforceable(limits))
 		if err != nil {
 			return err
 		}

@@ -9,11 +9,34 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const root = "/sys/fs/cgroup"
+
+// Controllers returns the version of this host's control groups, and which of
+// cpu, memory and pids it has.
+func Controllers() (version int, works []string) {
+	var fs unix.Statfs_t
+	if unix.Statfs(root, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		text, _ := os.ReadFile(filepath.Join(root, "cgroup.controllers")) // unreadable: none
+		return 2, slices.DeleteFunc(strings.Fields(string(text)), func(c string) bool {
+			return !slices.Contains(limiting, c)
+		})
+	}
+	for _, name := range limiting {
+		if unix.Statfs(filepath.Join(root, name), &fs) == nil && fs.Type == unix.CGROUP_SUPER_MAGIC {
+			works = append(works, name)
+		}
+	}
+	return 1, works
+}
+
+var limiting = []string{"cpu", "memory", "pids"}
 
 // A Group is the control group of a container: one folder on version 2, one
 // for each controller on version 1.

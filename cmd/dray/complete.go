@@ -25,7 +25,8 @@ func (a *app) completeArgs(c *cobra.Command, args []string, _ string) ([]string,
 	if len(args) >= len(wanted) && !many {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	if strings.Contains(word, "FILE") || strings.Contains(word, "COMMAND") || strings.Contains(word, "ARG") {
+	switch strings.Trim(word, "[]…") {
+	case "FILE", "COMMAND", "ARG":
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	p := a.peek(c.Context())
@@ -58,7 +59,7 @@ func namesFor(p *pipeline.Project, word string, args []string) []string {
 	case "ENV", "FROM", "TO":
 		return environmentNames(p)
 	case "HOST":
-		return sortedNames(p.Hosts)
+		return slices.DeleteFunc(sortedNames(p.Hosts), func(n string) bool { return n == pipeline.LocalHost })
 	case "TARGET":
 		return sortedNames(p.Targets)
 	case "SERVICE":

@@ -157,7 +157,7 @@ func (a *app) fail(failure event.Event, code int) {
 	if failure.Text == "" {
 		return // it was shown already
 	}
-	if a.settings != nil && a.settings.JSON {
+	if a.settings != nil && a.settings.JSON || a.settings == nil && a.viper.GetBool("json") {
 		failure.Time = time.Now()
 		failure.Code = code
 		_ = json.NewEncoder(a.out).Encode(failure) // there is nobody left to tell

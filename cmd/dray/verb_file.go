@@ -131,7 +131,10 @@ func fmtCommand(a *app) *cobra.Command {
 		Long:  "fmt rewrites the named files, or dray.hcl and *.dray.hcl here. \"-\" is stdin to stdout.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				args = ownFiles()
+				args = a.ownFiles()
+			}
+			if len(args) == 0 {
+				return &exitError{code: exitFailed, failure: failure("there is no dray.hcl here to format", "dray init, or dray fmt FILE")}
 			}
 			changed := []string{}
 			for _, name := range args {
@@ -162,7 +165,11 @@ func fmtCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func ownFiles() []string {
+// ownFiles lists the project's files: the one that --file names, or those here.
+func (a *app) ownFiles() []string {
+	if a.file != "" {
+		return []string{a.file}
+	}
 	files, _ := filepath.Glob("*.dray.hcl") // the pattern is sound
 	if _, err := os.Stat("dray.hcl"); err == nil {
 		files = append([]string{"dray.hcl"}, files...)

@@ -50,6 +50,9 @@ something to do; 1: it could not be found out.`,
 
 // plan compares what env would run with what its hosts run.
 func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refusal, error) {
+	if _, err := p.environment(name); err != nil {
+		return nil, nil, err
+	}
 	desired, err := p.runner().Desire(ctx, name)
 	if err != nil {
 		return nil, nil, err

@@ -119,8 +119,12 @@ func (d *deployment) resolve() {
 	for _, name := range sortedKeys(d.before) {
 		env := d.before[name]
 		last = max(last, env.LastNumber)
-		if env.Current != nil {
-			previous[name] = env.Current.Placement[name]
+		if env.Current == nil {
+			continue
+		}
+		previous[name] = env.Current.Placement[name]
+		for _, skipped := range d.Skipped { // what is there is told by the others
+			previous[skipped] = env.Current.Placement[skipped]
 		}
 	}
 	d.Release.Project, d.Release.Environment = d.Project, d.Environment
@@ -155,6 +159,7 @@ const (
 	KindDeploy   = "deploy"
 	KindPromote  = "promote"
 	KindRollback = "rollback"
+	KindRecover  = "recover"
 )
 
 func (d *deployment) from() int {

@@ -62,9 +62,10 @@ func decided(seen map[string]*api.Environment, d *api.Deployment) bool {
 
 // Recovery says what Recover found and did.
 type Recovery struct {
-	Finished int      // hosts where something was in doubt
-	Release  int      // what all hosts run now; 0 when they differ
-	Behind   []string // hosts that run another release than the newest confirmed one
+	Finished int               // hosts where something was in doubt
+	Release  int               // what all hosts run now; 0 when they differ
+	Behind   []string          // hosts that run another release than the newest confirmed one
+	Newest   *pipeline.Release // that release; nil when nothing was ever confirmed
 }
 
 // Recover finishes what is in doubt and says what the hosts run. It waits for
@@ -89,19 +90,22 @@ func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Durati
 	if err != nil {
 		return nil, newError(Unchanged, err)
 	}
-	newest := 0
-	for _, env := range after {
-		if env.Current != nil {
-			newest = max(newest, env.Current.Number)
+	since := time.Time{}
+	for _, name := range sortedKeys(after) {
+		if env := after[name]; env.Current != nil && (r.Newest == nil || env.Since.After(since)) {
+			r.Newest, since = env.Current, env.Since
 		}
 	}
+	if r.Newest == nil {
+		return r, nil
+	}
 	for _, name := range sortedKeys(after) {
-		if c := after[name].Current; newest != 0 && (c == nil || c.Number != newest) {
+		if c := after[name].Current; c == nil || c.Number != r.Newest.Number {
 			r.Behind = append(r.Behind, name)
 		}
 	}
 	if len(r.Behind) == 0 {
-		r.Release = newest
+		r.Release = r.Newest.Number
 	}
 	return r, nil
 }

@@ -191,7 +191,7 @@ func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.De
 	request := deploy.Request{
 		Kind: d.Kind, Release: d.Release, Secrets: d.Secrets, LockWait: o.deployer.lockWait,
 		Place: func(previous map[string][]string) map[string][]string {
-			return plan.Place(o.env.Services, o.fleet.Names(), previous)
+			return plan.Place(o.env.Services, o.env.Hosts, previous) // a skipped host keeps its share
 		},
 		Sources: func(h *deploy.Host, digest string) []api.ImageSource { return o.sources(h, d.Release, digest) },
 	}

@@ -16,6 +16,7 @@ import (
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/run"
 	"dray/targets/api"
 )
 
@@ -44,16 +45,13 @@ func recoverCommand(a *app) *cobra.Command {
 		Short: "Finish what a deployment that died left in doubt",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onFleet(cmd.Context(), args[0], func(_ *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
 				r, err := fleet.Recover(cmd.Context(), a.actor(), a.settings.LockWait)
 				if err != nil {
 					return err
 				}
 				if len(r.Behind) > 0 {
-					return &exitError{code: exitNotReverted, failure: event.Event{
-						Type: event.Failure, Text: fmt.Sprintf("%s runs another release than the rest of %s", strings.Join(r.Behind, ", "), env.Name),
-						Next: "dray deploy " + env.Name + ", or dray rollback " + env.Name,
-					}}
+					return p.catchUp(cmd.Context(), env, fleet, r)
 				}
 				text := fmt.Sprintf("Nothing is in doubt: %s runs %s on all hosts.", env.Name, releaseName(r.Release))
 				if r.Finished > 0 {
@@ -64,6 +62,25 @@ func recoverCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+}
+
+// catchUp brings the newest confirmed release to the hosts that have gone back
+// from it: it was decided, and only its confirmation did not reach them.
+func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet *deploy.Fleet, r *deploy.Recovery) error {
+	open := &openEnvironment{deployer: &deployer{project: p}, env: env, fleet: fleet}
+	release := *r.Newest
+	release.By = p.app.actor()
+	values, err := p.secretValues(ctx, env.Name, release.Secrets)
+	if err != nil {
+		return err
+	}
+	done, err := open.Deploy(ctx, run.Deployment{Kind: deploy.KindRecover, Release: release, Secrets: values, Origin: open})
+	if err != nil {
+		return err
+	}
+	p.app.finish(event.Event{Text: fmt.Sprintf("Brought release %d to %s: %s runs it on all hosts.", done.Release.Number, enumerate(r.Behind), env.Name),
+		Environment: env.Name, Release: done.Release.Number})
+	return nil
 }
 
 func downCommand(a *app) *cobra.Command {

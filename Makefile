@@ -11,7 +11,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build deps demo demo-down test test-unit test-race test-real lint bench chaos clean FORCE
+.PHONY: help release build deps demo demo-down test test-unit test-race test-real lint bench chaos clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,7 @@ lint: deps bin/tools/golangci-lint ## formatting, vet, import direction
 	bin/tools/golangci-lint run ./...
 	GOOS=darwin $(GO) vet ./cmd/dray
 	GOOS=windows $(GO) vet ./cmd/dray
-	shellcheck .ci/run .ci/deps examples/*.sh examples/*/*.sh
+	shellcheck .ci/run .ci/deps .ci/release examples/*.sh examples/*/*.sh
 
 bin/tools/golangci-lint:
 	GOBIN=$(CURDIR)/bin/tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
@@ -72,6 +72,9 @@ bench: deps build bin/lab ## the table of figures, measured here
 
 chaos: deps build ## deployments under random faults; SEED=n repeats one
 	$(GO) test -run TestChaos -count 1 -timeout 60m ./testenv/... -args -chaos -seed "$(SEED)"
+
+release: deps ## dray for each system, with the host programs inside, in dist/
+	./.ci/release
 
 clean: ## what was built
 	rm -rf bin dist

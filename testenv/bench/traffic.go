@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
-
-	"dray/testenv/load"
 )
 
 // lostDeploys is over how many deployments lost requests are counted.
@@ -25,19 +25,21 @@ func measureLost(ctx context.Context, b *Bench) ([]Result, error) {
 		name string
 		keep bool
 	}{{"keep-alive", true}, {"a connection each", false}}
-	quiet := make([]load.Report, len(kinds))
-	runs := make([]*load.Run, len(kinds))
+	quiet := make([]Seen, len(kinds))
+	streams := make([]*stream, len(kinds))
 	for i, k := range kinds {
 		var err error
-		if quiet[i], err = load.Do(ctx, b.stream(200, k.keep, rest)); err != nil {
+		if quiet[i], err = b.atRest(ctx, Load{Rate: 200, KeepAlive: k.keep}); err != nil {
 			return nil, err
 		}
 	}
 	for i, k := range kinds {
-		var err error
-		if runs[i], err = load.Start(ctx, b.stream(200, k.keep, 0)); err != nil {
+		s, err := b.start(ctx, Load{Rate: 200, KeepAlive: k.keep})
+		if err != nil {
 			return nil, err
 		}
+		defer s.abandon()
+		streams[i] = s
 	}
 	var failed error
 	for range lostDeploys {
@@ -47,27 +49,25 @@ func measureLost(ctx context.Context, b *Bench) ([]Result, error) {
 	}
 	var results []Result
 	for i, k := range kinds {
-		busy := runs[i].Stop()
+		busy, err := streams[i].stop()
+		if err != nil {
+			return nil, errors.Join(failed, err)
+		}
 		results = append(results, Result{
 			Measure: fmt.Sprintf("requests lost at 200/s over %d deploys, %s", lostDeploys, k.name), Today: "script 77–89 each, Kamal 0", Aim: "0", Limit: 0.5,
 			Unit: Count, Values: []float64{float64(busy.Failed)},
 			Note: fmt.Sprintf("of %d; p99 %s while building and deploying here, %s at rest%s", busy.Sent,
-				Seconds.text(seconds(busy.Percentile(99))), Seconds.text(seconds(quiet[i].Percentile(99))), reasons(busy)),
+				Seconds.text(busy.P99), Seconds.text(quiet[i].P99), reasons(busy)),
 		})
 	}
 	return results, failed
 }
 
-func reasons(r load.Report) (text string) {
-	for reason, n := range r.Errors {
-		text += fmt.Sprintf("; %d × %s", n, reason)
+func reasons(s Seen) (text string) {
+	for _, reason := range slices.Sorted(maps.Keys(s.Errors)) {
+		text += fmt.Sprintf("; %d × %s", s.Errors[reason], reason)
 	}
 	return text
-}
-
-// stream asks environment one's host for its version.
-func (b *Bench) stream(rate float64, keep bool, duration time.Duration) *load.HTTP {
-	return &load.HTTP{URL: "http://" + b.addresses("one")[0] + "/version", Rate: rate, KeepAlive: keep, Duration: duration, Timeout: 5 * time.Second}
 }
 
 // measureLatency compares the slowest hundredth of answers while a release is
@@ -80,7 +80,7 @@ func measureLatency(ctx context.Context, b *Bench) ([]Result, error) {
 	var quiet, busy, ratios []float64
 	failed := 0
 	for range b.Count {
-		still, err := load.Do(ctx, b.stream(1000, true, rest))
+		still, err := b.atRest(ctx, Load{Rate: 1000, KeepAlive: true})
 		if err != nil {
 			return nil, err
 		}
@@ -88,9 +88,12 @@ func measureLatency(ctx context.Context, b *Bench) ([]Result, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := b.forth(ctx); err != nil {
+			return nil, err
+		}
 		failed += during.Failed + still.Failed
-		quiet, busy = append(quiet, seconds(still.Percentile(99))), append(busy, seconds(during.Percentile(99)))
-		ratios = append(ratios, seconds(during.Percentile(99))/seconds(still.Percentile(99)))
+		quiet, busy = append(quiet, still.P99), append(busy, during.P99)
+		ratios = append(ratios, during.P99/still.P99)
 	}
 	return []Result{
 		{Measure: "p99 at 1000/s keep-alive, at rest", Unit: Seconds, Values: quiet},
@@ -100,15 +103,14 @@ func measureLatency(ctx context.Context, b *Bench) ([]Result, error) {
 }
 
 // underLoad runs a command while the service is asked 1000 times a second.
-func (b *Bench) underLoad(ctx context.Context, args ...string) (load.Report, error) {
-	l, err := load.Start(ctx, b.stream(1000, true, 0))
+func (b *Bench) underLoad(ctx context.Context, args ...string) (Seen, error) {
+	s, err := b.start(ctx, Load{Rate: 1000, KeepAlive: true})
 	if err != nil {
-		return load.Report{}, err
+		return Seen{}, err
 	}
-	_, failed := b.dray(ctx, args...)
-	report := l.Stop()
-	if report.Sent == 0 {
-		failed = errors.Join(failed, errors.New("no request was sent"))
+	defer s.abandon()
+	if _, err := b.dray(ctx, args...); err != nil {
+		return Seen{}, err
 	}
-	return report, failed
+	return s.stop()
 }

@@ -29,7 +29,11 @@ import (
 func main() {
 	_ = log.SetLevel("error") // containerd's libraries warn of what is no fault here; the level exists
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
+	do := run
+	if len(os.Args) > 1 && os.Args[1] == bench.LoadVerb {
+		do = func(ctx context.Context) error { return bench.ServeLoad(ctx, os.Args[2:]) }
+	}
+	err := do(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

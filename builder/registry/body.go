@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// errStalled ends a download that delivers nothing.
-var errStalled = errors.New("nothing came for 30s")
-
 // body is a download that ends with its context and when it stalls.
 type body struct {
 	ctx    context.Context // the lifetime of a reader is the call that opened it

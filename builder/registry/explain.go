@@ -10,11 +10,11 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// ErrUnreachable is matched by errors of a registry that could not be reached.
+// ErrUnreachable is matched by errors of a registry that could not be reached,
+// or that stopped answering.
 var ErrUnreachable = errors.New("unreachable")
 
 // explain says what an error of a registry means and what to type. The result
@@ -34,27 +34,31 @@ func explain(host string, err error) error {
 		return err
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Errorf("%s does not speak HTTPS, and images and credentials travel in the clear to this machine only: %w: %w", host, errPlain, err)
+		return fmt.Errorf("%s does not speak HTTPS: %w: %w", host, errPlain, err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, errPlain) {
 		return err
 	}
 	var op *net.OpError
+	var timeout net.Error
 	var dns *net.DNSError
 	if errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns) {
 		return fmt.Errorf("%s can't be reached: %w: %w", host, ErrUnreachable, err)
 	}
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return fmt.Errorf("%s stopped answering: %w: %w", host, ErrUnreachable, err)
+	}
 	return err
 }
 
-var errPlain = errors.New("refusing plain HTTP")
+var errPlain = errors.New("images and credentials would travel in the clear; if that is meant, write insecure = true in the registry block")
 
 // guard is the transport towards one registry. It refuses plain HTTP except
 // to loopback addresses or by leave: go-containerregistry falls back to it for
 // every private address, which would send credentials in the clear.
 func guard(base http.RoundTripper, reg name.Registry, insecure bool) http.RoundTripper {
 	if base == nil {
-		base = remote.DefaultTransport
+		base = newTransport()
 	}
 	return &guarded{base: base, host: reg.RegistryStr(), insecure: insecure}
 }

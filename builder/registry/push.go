@@ -11,7 +11,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"dray/pipeline/event"
@@ -21,6 +23,7 @@ import (
 type PushOptions struct {
 	Keychain  authn.Keychain    // nil is authn.DefaultKeychain: what docker login and credential helpers wrote
 	Insecure  bool              // plain HTTP is allowed; a loopback address needs no leave
+	Tags      []string          // further tags in the repository, set in this order once all content is there
 	MountFrom []name.Repository // repositories of the same registry that may have layers already
 	Jobs      int               // blobs at once; 0 is 4
 	Subject   string            // of the progress events; empty is the reference
@@ -41,9 +44,11 @@ func ParseReference(s string, insecure bool) (name.Reference, error) {
 }
 
 // Push sends the image or index with digest d from src to ref. Blobs that the
-// repository has are not sent again. It reports Progress in bytes. Errors
-// match errdefs.ErrUnauthenticated, ErrPermissionDenied and ErrNotFound, and
-// ErrUnreachable, and say what to do.
+// repository has are not sent again. What the registry then has is read back
+// before any further tag leads to it. It reports Progress in bytes.
+//
+// Errors match errdefs.ErrUnauthenticated, ErrPermissionDenied and ErrNotFound,
+// and ErrUnreachable, and say what to do.
 func Push(ctx context.Context, src Source, d digest.Digest, ref name.Reference, opts PushOptions, sink event.Sink) error {
 	if opts.Keychain == nil {
 		opts.Keychain = authn.DefaultKeychain
@@ -54,34 +59,87 @@ func Push(ctx context.Context, src Source, d digest.Digest, ref name.Reference, 
 	if opts.Subject == "" {
 		opts.Subject = ref.String()
 	}
-	image, err := pushable(ctx, src, d, ref, opts)
+	p, err := newPusher(ctx, ref, opts)
+	if err == nil {
+		err = p.push(ctx, src, d, sink)
+	}
+	if err != nil {
+		return fmt.Errorf("pushing %s: %w", ref, explain(ref.Context().RegistryStr(), err))
+	}
+	return nil
+}
+
+// pusher is a repository to which the client has logged in.
+type pusher struct {
+	ref  name.Reference
+	opts PushOptions
+	rt   http.RoundTripper
+}
+
+func newPusher(ctx context.Context, ref name.Reference, opts PushOptions) (*pusher, error) {
+	repo := ref.Context()
+	auth, err := authn.Resolve(ctx, opts.Keychain, repo)
+	if err != nil {
+		return nil, fmt.Errorf("finding credentials for %s: %w", repo.RegistryStr(), err)
+	}
+	scopes := []string{repo.Scope(transport.PushScope)}
+	for _, from := range opts.MountFrom {
+		if from.RegistryStr() == repo.RegistryStr() {
+			scopes = append(scopes, from.Scope(transport.PullScope))
+		}
+	}
+	base := transport.NewUserAgent(retrying(guard(opts.Base, repo.Registry, opts.Insecure)), "dray")
+	rt, err := login(ctx, repo.Registry, auth, base, scopes)
+	return &pusher{ref: ref, opts: opts, rt: rt}, err
+}
+
+func (p *pusher) options(ctx context.Context, more ...remote.Option) []remote.Option {
+	return append([]remote.Option{
+		remote.WithContext(ctx), remote.WithTransport(p.rt), remote.WithJobs(p.opts.Jobs),
+		remote.WithRetryBackoff(backoff), remote.WithRetryPredicate(worthRetrying),
+	}, more...)
+}
+
+func (p *pusher) push(ctx context.Context, src Source, d digest.Digest, sink event.Sink) error {
+	image, err := pushable(ctx, src, d, p.ref, p.opts)
 	if err != nil {
 		return err
 	}
 	updates := make(chan v1.Update, 64)
 	var g errgroup.Group
 	g.Go(func() error {
-		reportPush(updates, opts.Subject, d, sink)
+		reportPush(updates, p.opts.Subject, d, sink)
 		return nil
 	})
-	g.Go(func() error {
-		return send(ref, image,
-			remote.WithContext(ctx),
-			remote.WithAuthFromKeychain(opts.Keychain),
-			remote.WithTransport(guard(opts.Base, ref.Context().Registry, opts.Insecure)),
-			remote.WithJobs(opts.Jobs),
-			remote.WithProgress(updates),
-			remote.WithUserAgent("dray"),
-		)
-	})
+	g.Go(func() error { return send(p.ref, image, p.options(ctx, remote.WithProgress(updates))...) })
 	if err := g.Wait(); err != nil {
-		return fmt.Errorf("pushing %s: %w", ref, explain(ref.Context().RegistryStr(), err))
+		return err
+	}
+	if err := p.readBack(ctx, d); err != nil {
+		return err
+	}
+	for _, tag := range p.opts.Tags {
+		if err := remote.Put(p.ref.Context().Tag(tag), image, p.options(ctx)...); err != nil {
+			return fmt.Errorf("tagging it %s: %w", tag, err)
+		}
+	}
+	return nil
+}
+
+// readBack looks whether the registry has what it took.
+func (p *pusher) readBack(ctx context.Context, d digest.Digest) error {
+	repo := p.ref.Context()
+	far := &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), connect: func(context.Context) (http.RoundTripper, string, error) {
+		return p.rt, repo.Scheme() + "://" + repo.RegistryStr(), nil
+	}}
+	if _, err := ReadAll(ctx, far, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d}, MaxManifest); err != nil {
+		return fmt.Errorf("reading back what the registry took: %w", err)
 	}
 	return nil
 }
 
 // send closes the channel of updates at its end, as remote.Write does.
-func send(ref name.Reference, image any, opts ...remote.Option) error {
+func send(ref name.Reference, image remote.Taggable, opts ...remote.Option) error {
 	if idx, ok := image.(v1.ImageIndex); ok {
 		return remote.WriteIndex(ref, idx, opts...)
 	}
@@ -89,7 +147,7 @@ func send(ref name.Reference, image any, opts ...remote.Option) error {
 }
 
 // pushable is a v1.Image or v1.ImageIndex whose layers may be mounted.
-func pushable(ctx context.Context, src Source, d digest.Digest, ref name.Reference, opts PushOptions) (any, error) {
+func pushable(ctx context.Context, src Source, d digest.Digest, ref name.Reference, opts PushOptions) (remote.Taggable, error) {
 	desc, err := src.Resolve(ctx, d)
 	if err != nil {
 		return nil, fmt.Errorf("finding image %s: %w", d, err)

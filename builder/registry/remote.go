@@ -20,9 +20,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// stallTimeout ends a download that delivers nothing for so long.
-const stallTimeout = 30 * time.Second
-
 // RemoteOptions say how to reach a registry.
 type RemoteOptions struct {
 	Username string // with Password; empty asks Keychain
@@ -51,9 +48,9 @@ func Remote(repository string, opts RemoteOptions) (Source, error) {
 			return nil, "", err
 		}
 		base := guard(opts.Base, repo.Registry, opts.Insecure)
-		rt, err := transport.NewWithContext(ctx, repo.Registry, auth, base, []string{repo.Scope(transport.PullScope)})
+		rt, err := login(ctx, repo.Registry, auth, base, []string{repo.Scope(transport.PullScope)})
 		if err != nil {
-			return nil, "", explain(repo.RegistryStr(), err)
+			return nil, "", err
 		}
 		return rt, repo.Registry.Scheme() + "://" + repo.RegistryStr(), nil
 	}

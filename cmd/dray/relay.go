@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -20,21 +22,32 @@ import (
 // is shown.
 type relay struct {
 	local registry.Source
+	shown http.Handler
 
 	mu      sync.Mutex
-	roots   map[digest.Digest]bool
+	roots   []digest.Digest
 	origins []registry.Source
 }
 
 func newRelay(p *project) *relay {
-	return &relay{local: p.images.Source(), roots: map[digest.Digest]bool{}}
+	r := &relay{local: p.images.Source()}
+	r.shown = registry.Handler(registry.LimitTo(r, r.allowed), registry.HandlerOptions{})
+	return r
 }
 
 // allow shows an image, and everything it is made of, to the hosts.
 func (r *relay) allow(image string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.roots[digest.Digest(image)] = true
+	if d := digest.Digest(image); !slices.Contains(r.roots, d) {
+		r.roots = append(r.roots, d)
+	}
+}
+
+func (r *relay) allowed() []digest.Digest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.roots)
 }
 
 // add asks a further place for what is not here.
@@ -45,17 +58,7 @@ func (r *relay) add(origin registry.Source) {
 }
 
 // handler serves what is allowed at the time of each request.
-func (r *relay) handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.mu.Lock()
-		roots := make([]digest.Digest, 0, len(r.roots))
-		for d := range r.roots {
-			roots = append(roots, d)
-		}
-		r.mu.Unlock()
-		registry.Handler(registry.Limit(r, roots...), registry.HandlerOptions{}).ServeHTTP(w, req)
-	})
-}
+func (r *relay) handler() http.Handler { return r.shown }
 
 // sources returns the places to ask, this machine first.
 func (r *relay) sources() []registry.Source {
@@ -77,21 +80,22 @@ func (r *relay) Fetch(ctx context.Context, desc ocispec.Descriptor, offset int64
 // String names the relay for people.
 func (r *relay) String() string { return "the deployer's machine" }
 
-// first returns the first answer, or why there is none.
+// first returns the first answer, or why there is none. That one of the places
+// denies it is this machine's matter: to a host it is a place that failed.
 func first[T any](sources []registry.Source, ask func(registry.Source) (T, error)) (T, error) {
-	var failed []error
+	var failed []string
 	for _, s := range sources {
 		got, err := ask(s)
 		if err == nil {
 			return got, nil
 		}
 		if !errdefs.IsNotFound(err) {
-			failed = append(failed, err)
+			failed = append(failed, err.Error())
 		}
 	}
 	var none T
 	if len(failed) == 0 {
 		return none, errdefs.ErrNotFound
 	}
-	return none, errors.Join(failed...)
+	return none, fmt.Errorf("%s: %w", strings.Join(failed, "; "), registry.ErrUnreachable)
 }

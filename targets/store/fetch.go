@@ -18,7 +18,8 @@ import (
 	"dray/pipeline/event"
 )
 
-// tried remembers sources that sent something else than they were asked for.
+// tried remembers sources that sent something else than they were asked for,
+// or nothing.
 type tried struct {
 	mu    sync.Mutex
 	liars map[registry.Source]bool
@@ -28,6 +29,14 @@ func (t *tried) lies(src registry.Source) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.liars[src] = true
+}
+
+// shuts remembers a source that lets nobody in: another one remains, and each
+// further layer would wait for nothing.
+func (t *tried) shuts(src registry.Source, err error) {
+	if errors.Is(err, registry.ErrUnreachable) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) {
+		t.lies(src)
+	}
 }
 
 func (t *tried) honest(all []registry.Source) []registry.Source {
@@ -62,6 +71,7 @@ func (p *pull) each(ctx context.Context, what string, ask func(registry.Source) 
 		}
 		errs = append(errs, fmt.Errorf("from %s: %w", src, err))
 		if i+1 < len(sources) {
+			p.shuts(src, err)
 			p.meter.emit(event.Event{Type: event.Warning, Text: fmt.Sprintf("%s from %s failed, trying %s: %v", what, src, sources[i+1], err)})
 		}
 	}

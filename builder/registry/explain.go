@@ -17,15 +17,18 @@ import (
 // or that stopped answering.
 var ErrUnreachable = errors.New("unreachable")
 
-// explain says what an error of a registry means and what to type. The result
-// matches errdefs.ErrUnauthenticated, ErrPermissionDenied or ErrNotFound, or
-// ErrUnreachable.
+// explain says what an error of a registry means. The result is a *LoginError,
+// or matches errdefs.ErrPermissionDenied, ErrNotFound or ErrUnreachable.
 func explain(host string, err error) error {
 	var status *transport.Error
+	var login *LoginError
+	if errors.As(err, &login) || errors.Is(err, ErrUnreachable) {
+		return err // it was explained where it came up
+	}
 	if errors.As(err, &status) {
 		switch status.StatusCode {
 		case http.StatusUnauthorized:
-			return fmt.Errorf("%s asks for a login, and has refused the one given or was given none; log in with: docker login %s (or another tool that writes ~/.docker/config.json): %w: %w", host, host, errdefs.ErrUnauthenticated, err)
+			return &LoginError{Registry: host, err: err}
 		case http.StatusForbidden:
 			return fmt.Errorf("%s denies it to this login: %w: %w", host, errdefs.ErrPermissionDenied, err)
 		case http.StatusNotFound:
@@ -50,6 +53,19 @@ func explain(host string, err error) error {
 	}
 	return err
 }
+
+// LoginError is the answer of a registry that wants to know who asks. It
+// matches errdefs.ErrUnauthenticated.
+type LoginError struct {
+	Registry string // host[:port]
+	err      error
+}
+
+func (e *LoginError) Error() string {
+	return fmt.Sprintf("%s asks for a login, and was given none or has refused it: %v", e.Registry, e.err)
+}
+
+func (e *LoginError) Unwrap() []error { return []error{errdefs.ErrUnauthenticated, e.err} }
 
 var errPlain = errors.New("images and credentials would travel in the clear; if that is meant, write insecure = true in the registry block")
 

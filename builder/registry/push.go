@@ -47,8 +47,8 @@ func ParseReference(s string, insecure bool) (name.Reference, error) {
 // repository has are not sent again. What the registry then has is read back
 // before any further tag leads to it. It reports Progress in bytes.
 //
-// Errors match errdefs.ErrUnauthenticated, ErrPermissionDenied and ErrNotFound,
-// and ErrUnreachable, and say what to do.
+// Errors match errdefs.ErrPermissionDenied, ErrNotFound and ErrUnreachable, or
+// are a *LoginError.
 func Push(ctx context.Context, src Source, d digest.Digest, ref name.Reference, opts PushOptions, sink event.Sink) error {
 	if opts.Keychain == nil {
 		opts.Keychain = authn.DefaultKeychain
@@ -128,14 +128,19 @@ func (p *pusher) push(ctx context.Context, src Source, d digest.Digest, sink eve
 
 // readBack looks whether the registry has what it took.
 func (p *pusher) readBack(ctx context.Context, d digest.Digest) error {
-	repo := p.ref.Context()
-	far := &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), connect: func(context.Context) (http.RoundTripper, string, error) {
-		return p.rt, repo.Scheme() + "://" + repo.RegistryStr(), nil
-	}}
-	if _, err := ReadAll(ctx, far, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d}, MaxManifest); err != nil {
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d}
+	if _, err := ReadAll(ctx, p.far(), desc, MaxManifest); err != nil {
 		return fmt.Errorf("reading back what the registry took: %w", err)
 	}
 	return nil
+}
+
+// far is the repository as a Source.
+func (p *pusher) far() Source {
+	repo := p.ref.Context()
+	return &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), connect: func(context.Context) (http.RoundTripper, string, error) {
+		return p.rt, repo.Scheme() + "://" + repo.RegistryStr(), nil
+	}}
 }
 
 // send closes the channel of updates at its end, as remote.Write does.

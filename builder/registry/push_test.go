@@ -136,7 +136,7 @@ func TestPushErrorsSayWhatToDo(t *testing.T) {
 		is   error
 		says string
 	}{
-		"not logged in": {answer(401, "UNAUTHORIZED"), errdefs.ErrUnauthenticated, "docker login"},
+		"not logged in": {answer(401, "UNAUTHORIZED"), errdefs.ErrUnauthenticated, "asks for a login"},
 		"denied":        {answer(403, "DENIED"), errdefs.ErrPermissionDenied, "denies"},
 		"not found":     {answer(404, "NAME_UNKNOWN"), errdefs.ErrNotFound, "does not have"},
 		"unreachable":   {closed, registry.ErrUnreachable, "can't be reached"},

@@ -57,7 +57,35 @@ func Remote(repository string, opts RemoteOptions) (Source, error) {
 	return s, nil
 }
 
+// tokenUser is the user's name that says that the password is an identity
+// token, as docker's credential helpers have it.
+const tokenUser = "<token>"
+
+// Credentials finds who asks for a repository, as RemoteOptions takes it.
+// Both are empty where nobody has logged in.
+func Credentials(ctx context.Context, keychain authn.Keychain, repository string) (username, password string, err error) {
+	repo, err := name.NewRepository(repository)
+	if err != nil {
+		return "", "", fmt.Errorf("reading the repository %q: %w", repository, err)
+	}
+	auth, err := authn.Resolve(ctx, keychain, repo)
+	var c *authn.AuthConfig
+	if err == nil {
+		c, err = authn.Authorization(ctx, auth)
+	}
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("finding credentials for %s: %w", repo.RegistryStr(), err)
+	case c.IdentityToken != "":
+		return tokenUser, c.IdentityToken, nil
+	}
+	return c.Username, c.Password, nil
+}
+
 func (o RemoteOptions) authenticator(ctx context.Context, repo name.Repository) (authn.Authenticator, error) {
+	if o.Username == tokenUser {
+		return authn.FromConfig(authn.AuthConfig{IdentityToken: o.Password}), nil
+	}
 	if o.Username != "" || o.Password != "" {
 		return authn.FromConfig(authn.AuthConfig{Username: o.Username, Password: o.Password}), nil
 	}
@@ -103,21 +131,31 @@ type httpSource struct {
 	mu     sync.Mutex
 	client *http.Client
 	base   string
+	failed error // why the last connect failed
+	asked  time.Time
 }
 
 func (s *httpSource) String() string { return s.label }
 
-// dial connects once; a failure is tried again by the next call.
+// dial connects once. A failure holds for a while: each of many blobs would
+// wait anew for a place that never answers.
 func (s *httpSource) dial(ctx context.Context) (*http.Client, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client == nil {
-		rt, base, err := s.connect(ctx)
-		if err != nil {
-			return nil, "", err
-		}
-		s.client, s.base = &http.Client{Transport: rt}, base
+	if s.client != nil {
+		return s.client, s.base, nil
 	}
+	if s.failed != nil && time.Since(s.asked) < loginTimeout {
+		return nil, "", s.failed
+	}
+	rt, base, err := s.connect(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.failed, s.asked = err, time.Now()
+		}
+		return nil, "", err
+	}
+	s.client, s.base = &http.Client{Transport: rt}, base
 	return s.client, s.base, nil
 }
 

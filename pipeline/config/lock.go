@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/hcl/v2"
@@ -26,9 +27,10 @@ const lockHeader = `# Kept by dray; check it in. It pins base images and the key
 # A host's key changes here only after "dray host trust".
 `
 
-// Lock is a lock file. It is not safe for concurrent use.
+// Lock is a lock file. It is safe for concurrent use.
 type Lock struct {
 	path  string
+	mu    sync.RWMutex
 	src   []byte
 	file  *hcl.File
 	diags hcl.Diagnostics
@@ -70,13 +72,25 @@ func (k *Lock) Path() string { return k.path }
 
 // Bases returns the digests of base images by their full name, such as
 // "docker.io/library/busybox:latest".
-func (k *Lock) Bases() map[string]string { return maps.Clone(k.bases) }
+func (k *Lock) Bases() map[string]string {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return maps.Clone(k.bases)
+}
 
 // HostKey returns a host's public key as known_hosts has it, or "".
-func (k *Lock) HostKey(host string) string { return k.hosts[host].key }
+func (k *Lock) HostKey(host string) string { return k.host(host).key }
+
+func (k *Lock) host(name string) lockedHost {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.hosts[name]
+}
 
 // HostKeys returns the keys of all hosts that have one, by name.
 func (k *Lock) HostKeys() map[string]string {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
 	out := map[string]string{}
 	for host, h := range k.hosts {
 		if h.key != "" {
@@ -88,7 +102,7 @@ func (k *Lock) HostKeys() map[string]string {
 
 // AgentKey returns the ed25519 public key that a host's agent signs with, 32
 // bytes, or nil.
-func (k *Lock) AgentKey(host string) []byte { return slices.Clone(k.hosts[host].agentKey) }
+func (k *Lock) AgentKey(host string) []byte { return slices.Clone(k.host(host).agentKey) }
 
 // Base returns the digest that a base image is pinned to, or "". The
 // reference may be short: "busybox".
@@ -97,6 +111,8 @@ func (k *Lock) Base(ref string) string {
 	if err != nil {
 		return ""
 	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
 	return k.bases[full]
 }
 
@@ -144,6 +160,8 @@ const agentKeySize = 32
 
 // Write replaces the file, whole or not at all.
 func (k *Lock) Write() error {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
 	if err := replace(k.path, k.src); err != nil {
 		return fmt.Errorf("writing %s: %w", k.path, err)
 	}

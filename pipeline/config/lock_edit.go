@@ -17,6 +17,8 @@ import (
 // comments, stay as they are; a new block comes where the order of type and
 // name puts it.
 func (k *Lock) set(typ, label, name, value string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	src := k.src
 	if !k.hasBlock(typ, label) {
 		src = k.inserted(typ, label)

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/log"
 	"golang.org/x/sync/errgroup"
@@ -99,7 +100,7 @@ func (h *Host) Parts() agent.Parts {
 		Logs:       output{filepath.Join(h.config.State, "containers"), h.Engine},
 		Images:     h.images,
 		Traffic:    traffic{h.Networks},
-		Volumes:    volumes{h.Volumes, h.Store, h.config.Run},
+		Volumes:    volumes{h.Volumes, h.Store, h.config.Run, &sync.Mutex{}},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
@@ -19,8 +20,9 @@ import (
 // volumes is the host's volumes as the agent needs them.
 type volumes struct {
 	*volume.Store
-	images *store.Store
-	run    string
+	images  *store.Store
+	run     string
+	filling *sync.Mutex // several instances may ask for one volume at a time
 }
 
 var _ agent.Volumes = volumes{}
@@ -31,6 +33,8 @@ func (v volumes) Fill(ctx context.Context, network, name, image, destination str
 	if err != nil {
 		return err
 	}
+	v.filling.Lock()
+	defer v.filling.Unlock()
 	if entries, err := os.ReadDir(path); err != nil || len(entries) > 0 {
 		return err
 	}

@@ -61,7 +61,6 @@ lint: deps bin/tools/golangci-lint ## formatting, vet, import direction
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	bin/tools/golangci-lint run ./...
 	GOOS=darwin $(GO) vet ./cmd/dray
-	GOOS=windows $(GO) vet ./cmd/dray
 	shellcheck .ci/run .ci/deps .ci/release examples/*.sh examples/*/*.sh
 
 bin/tools/golangci-lint:

@@ -86,13 +86,14 @@ type guarded struct {
 }
 
 func (g *guarded) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme == "http" && !g.insecure && !isLoopback(r.URL.Hostname()) {
+	if r.URL.Scheme == "http" && !g.insecure && !IsLoopback(r.URL.Hostname()) {
 		return nil, fmt.Errorf("%s does not speak HTTPS: %w", r.URL.Host, errPlain)
 	}
 	return g.base.RoundTrip(r)
 }
 
-func isLoopback(host string) bool {
+// IsLoopback tells whether a host, without its port, is this very machine.
+func IsLoopback(host string) bool {
 	host = strings.Trim(host, "[]")
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -179,21 +178,22 @@ func (o *openEnvironment) Before(ctx context.Context, number int) (int, error) {
 
 // Deploy brings a release onto the hosts.
 func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.Deployed, error) {
-	relay := o.deployer.project.connector.relay
-	for _, image := range d.Release.Images {
-		relay.allow(image.Digest)
-	}
+	sink := event.With(o.deployer.project.app.view, func(e *event.Event) { e.Environment = o.env.Name })
+	origins := o.deployer.project.originsOf(d.Release)
 	if origin, ok := d.Origin.(*openEnvironment); ok {
 		for _, h := range origin.fleet.Hosts() {
-			relay.add(origin.source(h))
+			o.deployer.project.connector.relay.add(origin.source(h))
 		}
+	}
+	if err := origins.relayed(); err != nil {
+		return nil, err
 	}
 	request := deploy.Request{
 		Kind: d.Kind, Release: d.Release, Secrets: d.Secrets, LockWait: o.deployer.lockWait,
 		Place: func(previous map[string][]string) map[string][]string {
 			return plan.Place(o.env.Services, o.env.Hosts, previous) // a skipped host keeps its share
 		},
-		Sources: func(h *deploy.Host, digest string) []api.ImageSource { return o.sources(h, d.Release, digest) },
+		Sources: func(h *deploy.Host, digest string) []api.ImageSource { return origins.sources(ctx, h, digest, sink) },
 	}
 	request.Continue = d.Continue
 	if d.Approval != nil {
@@ -215,6 +215,9 @@ func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.De
 	if err != nil {
 		return nil, err
 	}
+	if !result.Unchanged {
+		origins.publish(ctx, o.fleet, result.Release, sink)
+	}
 	return &run.Deployed{
 		Release: result.Release, From: result.From, Unchanged: result.Unchanged,
 		Changed: result.Changed, Removed: result.Removed, Received: result.Received,
@@ -226,21 +229,6 @@ func (o *openEnvironment) source(h *deploy.Host) registry.Source {
 	return registry.Dial(h.Name, "", func(ctx context.Context) (net.Conn, error) {
 		return o.deployer.project.connector.engineOf(ctx, h).dial(ctx)
 	})
-}
-
-// sources says where a host finds an image: the project's registry first, if
-// there is one, then this machine.
-func (o *openEnvironment) sources(h *deploy.Host, release pipeline.Release, digest string) []api.ImageSource {
-	var out []api.ImageSource
-	if o.deployer.project.project.Registry != nil {
-		for _, image := range release.Images {
-			if image.Digest == digest && strings.HasPrefix(image.Name, o.deployer.project.project.Registry.Address) {
-				out = append(out, o.deployer.project.registrySource(image.Name))
-				break
-			}
-		}
-	}
-	return append(out, api.ImageSource{Kind: "peer", Address: h.Peer})
 }
 
 // Addresses says how this machine reaches each host.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dray/builder"
+	"dray/builder/registry"
 	"dray/deploy"
 	"dray/deploy/ssh"
 	"dray/pipeline/event"
@@ -114,6 +115,14 @@ func explainKnown(err error, e *event.Event) {
 	var setup *ssh.SetupError
 	if errors.As(err, &setup) && e.Next == "" {
 		e.Next = setup.Next
+	}
+	var login *registry.LoginError
+	if errors.As(err, &login) && e.Next == "" {
+		e.Next = "docker login " + login.Registry + ", or another tool that writes ~/.docker/config.json"
+	}
+	var push *pushError
+	if errors.As(err, &push) {
+		e.Conclusion = orWord(e.Conclusion, "No host was changed.")
 	}
 	var build *builder.Failure
 	if errors.As(err, &build) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"dray/builder/registry"
@@ -28,6 +29,7 @@ type project struct {
 	lock      *config.Lock
 	images    *registry.Store
 	connector *connector
+	pinning   sync.Mutex // held while the lock file's pins are written
 }
 
 // load reads the file. Its faults are printed whole.

@@ -121,7 +121,7 @@ func addVerbs(root *cobra.Command, a *app) {
 	}{
 		{"file", []*cobra.Command{initCommand(a), validateCommand(a), fmtCommand(a), configCommand(a)}},
 		{"ship", []*cobra.Command{
-			buildCommand(a), pushCommand(a), planCommand(a), deployCommand(a), promoteCommand(a), shipCommand(a),
+			buildCommand(a), updateCommand(a), pushCommand(a), planCommand(a), deployCommand(a), promoteCommand(a), shipCommand(a),
 			rollbackCommand(a), approveCommand(a), recoverCommand(a), downCommand(a),
 		}},
 		{"look", []*cobra.Command{

@@ -56,13 +56,15 @@ type deployment struct {
 
 // Deploy brings the release onto all hosts, or leaves all as they were. Its
 // error is an *Error.
-func (f *Fleet) Deploy(ctx context.Context, r Request) (*Result, error) {
+func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *Result, err error) {
+	d := &deployment{Fleet: f, Request: r, id: newID(), prepared: map[string]*api.PrepareResult{}}
+	defer func() { d.place(err) }()
 	held, l, err := f.acquire(ctx, r.Release.By, r.LockWait)
 	if err != nil {
 		return nil, newError(Unchanged, err)
 	}
 	defer l.release(ctx)
-	d := &deployment{Fleet: f, Request: r, id: newID(), lease: l, prepared: map[string]*api.PrepareResult{}}
+	d.lease = l
 	if d.before, err = f.settle(held, l); err != nil {
 		return nil, newError(Unchanged, err)
 	}
@@ -72,6 +74,14 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (*Result, error) {
 		return &Result{Release: d.Release, From: from, Unchanged: true}, nil
 	}
 	return d.run(held)
+}
+
+// place says in an error what failed where.
+func (d *deployment) place(err error) {
+	var e *Error
+	if errors.As(err, &e) {
+		e.Environment, e.Hosts, e.Release, e.From = d.Environment, d.Names(), d.Release.Number, d.from()
+	}
 }
 
 // run walks the road from prepare to confirm.
@@ -303,6 +313,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 
 // discard ends a deployment before anything has changed.
 func (d *deployment) discard(ctx context.Context, cause error) error {
+	cause = plainCause(ctx, cause)
 	if err := d.revert(ctx, cause); err != nil {
 		d.emit("", event.Event{Type: event.Warning, Text: "discarding what was prepared: " + err.Error(), Next: "dray recover " + d.Environment})
 	}
@@ -311,6 +322,7 @@ func (d *deployment) discard(ctx context.Context, cause error) error {
 
 // goBack reverts every host after something has changed.
 func (d *deployment) goBack(ctx context.Context, cause error) error {
+	cause = plainCause(ctx, cause)
 	err := d.revert(ctx, cause)
 	if err == nil {
 		return newError(Reverted, cause)
@@ -319,6 +331,15 @@ func (d *deployment) goBack(ctx context.Context, cause error) error {
 	e.Stuck = failedHosts(err)
 	e.Cause = errors.Join(cause, err)
 	return e
+}
+
+// plainCause is why ctx ended, when that is what a call failed of: which call it
+// was tells nobody anything.
+func plainCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+		return cause
+	}
+	return err
 }
 
 func (d *deployment) revert(ctx context.Context, cause error) error {

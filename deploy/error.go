@@ -3,6 +3,7 @@ package deploy
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"dray/targets/api"
 )
@@ -25,6 +26,11 @@ type Error struct {
 	Stuck   []string // hosts that could not be brought back
 	Logs    []string // the last lines of the container that failed
 	Partial bool     // something of the new release had served before it went back
+
+	Environment string
+	Hosts       []string // those that took part
+	Release     int      // what was on its way; 0: it had no number yet
+	From        int      // what ran before; 0: nothing
 }
 
 func (e *Error) Error() string { return e.Cause.Error() }
@@ -38,7 +44,13 @@ type HostError struct {
 	Err  error
 }
 
-func (e *HostError) Error() string { return e.Host + ": " + e.Err.Error() }
+func (e *HostError) Error() string {
+	text := e.Err.Error()
+	if strings.HasPrefix(text, e.Host+" ") || strings.HasPrefix(text, e.Host+": ") {
+		return text // it says so itself
+	}
+	return e.Host + ": " + text
+}
 
 // Unwrap returns the failure itself.
 func (e *HostError) Unwrap() error { return e.Err }

@@ -158,16 +158,30 @@ func (b *Bench) twoReleases(ctx context.Context, env string) error {
 
 // forth brings environment one to the newest release that it keeps.
 func (b *Bench) forth(ctx context.Context) error {
-	releases, err := agentOf(b.world.Lab.Host("o1")).Environment("shop", "one").Releases(ctx)
+	newest, err := b.newest(ctx, "one")
 	if err != nil {
 		return err
 	}
-	newest := 0
-	for _, r := range releases {
-		newest = max(newest, r.Number)
-	}
 	_, err = b.dray(ctx, "rollback", "one", fmt.Sprint(newest))
 	return err
+}
+
+// newest is the number of the newest release that an environment's first host
+// keeps.
+func (b *Bench) newest(ctx context.Context, env string) (number int, err error) {
+	for _, e := range environments {
+		if e.name != env {
+			continue
+		}
+		releases, err := agentOf(b.world.Lab.Host(e.hosts[0])).Environment("shop", env).Releases(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for _, r := range releases {
+			number = max(number, r.Number)
+		}
+	}
+	return number, nil
 }
 
 func measureExec(ctx context.Context, b *Bench) ([]Result, error) {

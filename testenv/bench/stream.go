@@ -41,6 +41,14 @@ type Seen struct {
 	P50, P99, Max float64
 }
 
+// add counts what another stream lost.
+func (s *Seen) add(other Seen) {
+	s.Sent, s.Failed = s.Sent+other.Sent, s.Failed+other.Failed
+	for reason, n := range other.Errors {
+		s.Errors[reason] += n
+	}
+}
+
 // ServeLoad is the stream's own process: it says that it has begun, asks until
 // it is told to stop or its time is over, and prints what it saw.
 func ServeLoad(ctx context.Context, args []string) error {

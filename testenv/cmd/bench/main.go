@@ -93,7 +93,11 @@ func locate(o *bench.Options) error {
 	if err != nil {
 		return fmt.Errorf("finding the checkout: %w", err)
 	}
-	o.Source = filepath.Dir(strings.TrimSpace(string(out)))
+	module := strings.TrimSpace(string(out))
+	if filepath.Base(module) != "go.mod" {
+		return errors.New("run it in dray's checkout: it deploys examples/web")
+	}
+	o.Source = filepath.Dir(module)
 	if o.Bin == "" {
 		o.Bin = filepath.Join(o.Source, "bin")
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -135,6 +136,7 @@ func TestEndDuringAStep(t *testing.T) {
 		r := w.boot(0)
 		defer r.stop()
 		slow := second
+		slow.Services = slices.Clone(second.Services)
 		for i := range slow.Services {
 			slow.Services[i].Update.HealthyDeadline = pipeline.Duration(time.Hour)
 		}

@@ -50,12 +50,6 @@ func ParseReference(s string, insecure bool) (name.Reference, error) {
 // Errors match errdefs.ErrPermissionDenied, ErrNotFound and ErrUnreachable, or
 // are a *LoginError.
 func Push(ctx context.Context, src Source, d digest.Digest, ref name.Reference, opts PushOptions, sink event.Sink) error {
-	if opts.Keychain == nil {
-		opts.Keychain = authn.DefaultKeychain
-	}
-	if opts.Jobs <= 0 {
-		opts.Jobs = 4
-	}
 	if opts.Subject == "" {
 		opts.Subject = ref.String()
 	}
@@ -77,6 +71,12 @@ type pusher struct {
 }
 
 func newPusher(ctx context.Context, ref name.Reference, opts PushOptions) (*pusher, error) {
+	if opts.Keychain == nil {
+		opts.Keychain = authn.DefaultKeychain
+	}
+	if opts.Jobs <= 0 {
+		opts.Jobs = 4
+	}
 	repo := ref.Context()
 	auth, err := authn.Resolve(ctx, opts.Keychain, repo)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"github.com/containerd/errdefs"
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
@@ -29,9 +28,6 @@ type Artifact struct {
 // list referrers by itself, the index under the image's fallback tag does. Of
 // opts, Tags and MountFrom mean nothing here.
 func Attach(ctx context.Context, subject name.Digest, artifacts []Artifact, opts PushOptions) error {
-	if opts.Keychain == nil {
-		opts.Keychain = authn.DefaultKeychain
-	}
 	p, err := newPusher(ctx, subject, opts)
 	if err == nil {
 		err = p.attach(ctx, subject, artifacts)

@@ -55,7 +55,8 @@ test-unit: ## packages by themselves, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 15m $(RACE)
 
 test-real: build ## the builder, the hosts and the whole road
-	$(GO) test -shuffle=on -timeout 25m -p 1 $(REAL)
+	CGO_ENABLED=1 $(GO) test -tags "$(OCI_TAGS)" -shuffle=on ./cmd/dray-oci/...
+	DRAY_TEST_BIN=$(CURDIR)/bin $(GO) test -shuffle=on -timeout 25m -p 1 $(REAL)
 
 lint: deps bin/tools/golangci-lint ## formatting, vet, import direction
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -283,34 +283,6 @@ func (d *deployment) verify(ctx context.Context) ([]api.VerifyResult, error) {
 	return d.Verify(ctx, d.Release)
 }
 
-// confirm makes the release the current one. Once the first host has
-// confirmed there is no way back: the others are told until they answer, and
-// what can't be told is finished by the next command.
-func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	// Long enough that no agent goes back by itself between the confirms.
-	if err := d.lease.renew(ctx, 5*time.Minute); err != nil {
-		return d.goBack(ctx, err)
-	}
-	err := d.each(ctx, func(ctx context.Context, h *Host) error {
-		_, err := d.on(h).Confirm(ctx, d.id, api.Confirm{
-			Fence: d.lease.fences[h.Name], Verified: verified, Approval: d.Approval, Skipped: d.Skipped,
-		})
-		return err
-	})
-	if err == nil {
-		return nil
-	}
-	failed := failedHosts(err)
-	if len(failed) == len(d.hosts) {
-		return d.goBack(ctx, err)
-	}
-	e := newError(NotReverted, fmt.Errorf("confirming release %d: %w", d.Release.Number, err))
-	e.Stuck = failed
-	return e
-}
-
 // discard ends a deployment before anything has changed.
 func (d *deployment) discard(ctx context.Context, cause error) error {
 	cause = plainCause(ctx, cause)

@@ -16,6 +16,7 @@ const (
 	Unchanged   Outcome = iota // nothing has changed
 	Reverted                   // every host went back
 	NotReverted                // the hosts in Error.Stuck did not go back
+	InDoubt                    // the hosts in Error.Stuck were not heard to confirm what all had agreed on; the others have
 	Refused                    // somebody else holds the lease, or a freeze is on; nothing has changed
 )
 

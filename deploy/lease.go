@@ -14,6 +14,8 @@ const (
 	// DefaultLease is for how long a host waits for its deployer's next sign
 	// of life. It is renewed four times in that time.
 	DefaultLease = 20 * time.Second
+	// leasePause is how long the client waits before it asks for a lease again.
+	leasePause = 250 * time.Millisecond
 	// A deployment's end is spoken on a context that outlives its
 	// cancellation, bounded by this.
 	cleanupTime = 2 * time.Minute
@@ -26,18 +28,44 @@ var errLeaseLost = errors.New("the lease was lost")
 type lease struct {
 	fleet  *Fleet
 	fences map[string]uint64
-	stop   context.CancelCauseFunc
-	done   chan struct{}
+	stop   context.CancelCauseFunc // of the work that it is held for
+	ended  chan struct{}           // closed by release
+	done   chan struct{}           // closed when keep has returned
 }
 
-// acquire takes the lease on all hosts. The first host by name is asked first:
-// of two deployers one is refused there, and holds nothing.
+// acquire takes the lease on all hosts, and waits for up to wait while another
+// holder has it on one of them.
 func (f *Fleet) acquire(ctx context.Context, holder api.Actor, wait time.Duration) (context.Context, *lease, error) {
-	l := &lease{fleet: f, fences: map[string]uint64{}}
-	id := newID() // asking again under it, after a cut, is answered alike
+	deadline := time.Now().Add(wait)
+	for {
+		l := &lease{fleet: f, fences: map[string]uint64{}}
+		err := l.take(ctx, holder)
+		if err == nil {
+			held, stop := context.WithCancelCause(ctx)
+			l.stop, l.ended, l.done = stop, make(chan struct{}), make(chan struct{})
+			go l.keep(context.WithoutCancel(ctx)) // ended by release, which waits for it
+			return held, l, nil
+		}
+		l.release(ctx)
+		if !isCode(err, api.CodeLocked) || time.Now().After(deadline) {
+			return nil, nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(leasePause):
+		}
+	}
+}
+
+// take asks all hosts for the lease. The first host by name is asked first: of
+// two deployers one is refused there, and holds nothing.
+func (l *lease) take(ctx context.Context, holder api.Actor) error {
+	f := l.fleet
+	id := newID()
 	var mu sync.Mutex
 	take := func(ctx context.Context, h *Host) error {
-		got, err := f.on(h).AcquireLease(ctx, api.AcquireLease{ID: id, Holder: holder, TTL: seconds(f.lease)})
+		got, err := f.on(h).AcquireLease(ctx, api.AcquireLease{Holder: holder, TTL: seconds(f.lease), ID: id})
 		if err != nil {
 			return err
 		}
@@ -47,38 +75,15 @@ func (f *Fleet) acquire(ctx context.Context, holder api.Actor, wait time.Duratio
 		return nil
 	}
 	names := f.Names()
-	if err := f.waitTurn(ctx, names[:1], wait, take); err != nil {
-		return nil, nil, err
+	if err := f.eachOf(ctx, names[:1], take); err != nil {
+		return err
 	}
-	if err := f.eachOf(ctx, names[1:], take); err != nil {
-		l.release(context.WithoutCancel(ctx))
-		return nil, nil, err
-	}
-	held, stop := context.WithCancelCause(ctx)
-	l.stop, l.done = stop, make(chan struct{})
-	go l.keep(held)
-	return held, l, nil
+	return f.eachOf(ctx, names[1:], take)
 }
 
-// waitTurn takes the lease of the first host, for up to wait while another
-// holder has it.
-func (f *Fleet) waitTurn(ctx context.Context, names []string, wait time.Duration, take func(context.Context, *Host) error) error {
-	deadline := time.Now().Add(wait)
-	for {
-		err := f.eachOf(ctx, names, take)
-		if !isCode(err, api.CodeLocked) || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// keep renews the lease until stop. A host that can't be renewed for a whole
-// TTL ends the deployment: its agent will go back by itself.
+// keep renews the lease until release, also while a deployment that was
+// interrupted goes back. A host that can't be renewed for a whole TTL ends the
+// deployment: its agent will go back by itself.
 func (l *lease) keep(ctx context.Context) {
 	defer close(l.done)
 	ttl := l.fleet.lease
@@ -87,7 +92,7 @@ func (l *lease) keep(ctx context.Context) {
 	last := time.Now()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-l.ended:
 			return
 		case <-tick.C:
 		}
@@ -98,8 +103,7 @@ func (l *lease) keep(ctx context.Context) {
 		case err == nil:
 			last = time.Now()
 		case isCode(err, api.CodeFenced) || time.Since(last) > ttl:
-			l.stop(fmt.Errorf("%w: %w", errLeaseLost, err))
-			return
+			l.stop(fmt.Errorf("%w: %w", errLeaseLost, err)) // only the first time counts
 		}
 	}
 }
@@ -118,6 +122,7 @@ func (l *lease) renew(ctx context.Context, ttl time.Duration) error {
 func (l *lease) release(ctx context.Context) {
 	if l.stop != nil {
 		l.stop(nil)
+		close(l.ended)
 		<-l.done
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -12,8 +12,9 @@ import (
 )
 
 // settle ends what an earlier deployment left in doubt, under the new lease,
-// and returns what the hosts run then. Where one host confirmed, the decision
-// was made: the others are confirmed too. Otherwise all go back.
+// and returns what the hosts run then. Where one host confirmed, or all have
+// voted for it, the decision was made: the others confirm too. Otherwise all
+// go back.
 func (f *Fleet) settle(ctx context.Context, l *lease) (map[string]*api.Environment, error) {
 	seen, err := f.Observe(ctx)
 	if err != nil {
@@ -37,9 +38,9 @@ func (f *Fleet) settle(ctx context.Context, l *lease) (map[string]*api.Environme
 func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Environment, doubtful map[string]*api.Deployment) error {
 	return f.eachOf(ctx, sortedKeys(doubtful), func(ctx context.Context, h *Host) error {
 		d := doubtful[h.Name]
-		if d.State == api.StateCommitted && decided(seen, d) {
+		if decided(seen, d) {
 			f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release,
-				Text: fmt.Sprintf("release %d was confirmed elsewhere; confirming it on %s", d.Release, h.Name)})
+				Text: fmt.Sprintf("release %d was agreed on by all hosts; confirming it on %s", d.Release, h.Name)})
 			_, err := f.on(h).Confirm(ctx, d.ID, api.Confirm{Fence: l.fences[h.Name]})
 			return err
 		}
@@ -50,14 +51,17 @@ func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Envir
 	})
 }
 
-// decided tells whether some host confirmed that deployment's release.
+// decided tells whether some host confirmed that deployment, or all have voted
+// for it: a host that can't be asked may have confirmed it then.
 func decided(seen map[string]*api.Environment, d *api.Deployment) bool {
+	all := true
 	for _, env := range seen {
-		if env.Deployment == nil && env.Current != nil && env.Current.Number == d.Release {
+		if env.Deployed == d.ID {
 			return true
 		}
+		all = all && env.Deployment != nil && env.Deployment.ID == d.ID && env.Deployment.Voted
 	}
-	return false
+	return all
 }
 
 // Recovery says what Recover found and did.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -28,11 +29,15 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.
 	if w.State != api.StatePrepared && w.State != api.StateCommitting && w.State != api.StateCommitted {
 		return nil, api.Errorf(api.CodeConflict, "deployment %s is %s: it can't be confirmed", id, w.State)
 	}
-	if err := a.mend(ctx, w); err != nil {
-		return nil, err
+	if err := errors.Join(a.mend(ctx, w), a.unfinished(w)); err != nil {
+		if !w.voted() {
+			return nil, err
+		}
+		// Other hosts may have confirmed by now: this one goes with them.
+		a.log.Error("a release that is not whole is confirmed", "environment", e.key(), "release", w.Release, "error", err)
 	}
-	if err := a.unfinished(w); err != nil {
-		return nil, err
+	if req.Vote {
+		return a.vote(w, req)
 	}
 	record, err := a.makeCurrent(w, req)
 	if err != nil {
@@ -43,6 +48,16 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.
 	a.scheduleChanged()
 	a.later(func(ctx context.Context) { a.tidy(ctx, e) })
 	return record, nil
+}
+
+// vote journals that the deployment may be confirmed on other hosts from now
+// on, with what the confirmation will say.
+func (a *Agent) vote(w *work, req api.Confirm) (*api.Record, error) {
+	record := w.record("", "")
+	if w.voted() {
+		return &record, nil
+	}
+	return &record, a.amend(w, "vote", "", func(d *deployment) { d.Vote = &req })
 }
 
 // confirmedBefore answers a confirmation that was asked for again.
@@ -103,6 +118,9 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 	now := time.Now().Round(0)
 	healthy := a.healthySince(w)
 	record := w.record(api.StateConfirmed, "")
+	if w.Vote != nil {
+		req.Verified, req.Approval, req.Skipped = w.Vote.Verified, w.Vote.Approval, w.Vote.Skipped
+	}
 	record.Verified, record.Approval, record.Skipped = req.Verified, req.Approval, req.Skipped
 	evidence, err := a.evidence(w, &record, healthy)
 	if err != nil {

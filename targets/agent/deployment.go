@@ -33,12 +33,18 @@ type deployment struct {
 	Already    bool              `json:"already,omitempty"`
 	Reason     string            `json:"reason,omitempty"`  // why it goes back
 	Healthy    time.Time         `json:"healthy,omitzero"`  // since when all of it was healthy, at the confirmation
+	Vote       *api.Confirm      `json:"vote,omitempty"`    // it may be confirmed elsewhere: nothing here decides any more
 	Archive    bool              `json:"archive,omitempty"` // logs of its removed containers are kept
 }
 
 // changing says that the deployment may have changed what serves.
 func (d *deployment) changing() bool {
 	return d.State == api.StateCommitting || d.State == api.StateCommitted || d.State == api.StateReverting
+}
+
+// voted says that the deployment waits for what all hosts decide.
+func (d *deployment) voted() bool {
+	return d.Vote != nil && (d.State == api.StateCommitting || d.State == api.StateCommitted)
 }
 
 // open says that the deployment has not come to its end.
@@ -241,7 +247,7 @@ func (a *Agent) madeBy(e *environment, deployment string) []runtime.Container {
 func (d *deployment) wire(l *lease) *api.Deployment {
 	out := &api.Deployment{
 		ID: d.ID, Kind: d.Kind, State: d.State, Release: d.Release, From: d.FromNumber,
-		Actor: d.Actor, Fence: d.Fence, Started: d.Started, Deadline: time.Now().Round(0),
+		Actor: d.Actor, Fence: d.Fence, Started: d.Started, Deadline: time.Now().Round(0), Voted: d.voted(),
 	}
 	if l.live() {
 		out.Deadline = l.end().Round(0)

@@ -42,6 +42,11 @@
 // not confirmed goes back. A lease lives on the monotonic clock; after a
 // restart of the agent the wall clock bounds it, for at most one TTL.
 //
+// Where a release has several hosts, all of them vote before the first one
+// confirms (api.Confirm). A host that has voted yes can't know whether another
+// one has confirmed already, so it does not go back by itself: it stays as it
+// is, says so, and waits to be told, for which one command is enough.
+//
 // A client that goes away during a call ends nothing: the call runs on the
 // agent's own context to its end, or until the lease ends. Repeating it waits
 // for its turn, finds what is done, and gives the same answer.

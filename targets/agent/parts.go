@@ -78,8 +78,9 @@ type Images interface {
 	// Pull has an image complete, verified and unpacked, and returns how many
 	// bytes travelled.
 	Pull(ctx context.Context, p PullRequest) (received int64, err error)
-	// Collect drops what none of the images needs.
-	Collect(ctx context.Context, keep []string, dryRun bool) (api.PruneResult, error)
+	// Collect drops what none of the images that needed lists needs. It asks
+	// once; what is pulled after that stays.
+	Collect(ctx context.Context, needed func() ([]string, error), dryRun bool) (api.PruneResult, error)
 }
 
 // Route is where new connections of one service go.

@@ -51,6 +51,9 @@ func (a *Agent) openDeployment(ctx context.Context, e *environment, p *api.Prepa
 		return nil, err
 	}
 	if r.Open != "" && r.Open != p.Deployment {
+		if voted, err := a.votedFor(r.Open); err != nil || voted {
+			return nil, errors.Join(err, api.Errorf(api.CodeConflict, "deployment %s is in doubt: other hosts may have confirmed it", r.Open))
+		}
 		// Left by a holder whose lease has ended: this turn settles it.
 		if err := a.settleOpen(ctx, e, r.Open, "another deployment begins"); err != nil {
 			return nil, err

@@ -146,7 +146,19 @@ func (a *Agent) settleOnce(ctx context.Context, e *environment, reason string) e
 	if err != nil || r.Open == "" || e.leased() {
 		return err // nothing is in doubt, or a new holder has come who decides
 	}
+	if voted, err := a.votedFor(r.Open); err != nil || voted {
+		return err // others may have confirmed: it stays until someone tells
+	}
 	return a.settleOpen(ctx, e, r.Open, reason)
+}
+
+func (a *Agent) votedFor(id string) (voted bool, err error) {
+	err = a.db.view(func(t *transaction) error {
+		d, err := t.deployment(id)
+		voted = d != nil && d.voted()
+		return err
+	})
+	return voted, err
 }
 
 // settleOpen ends the open deployment in the turn that the caller has. One that

@@ -80,7 +80,7 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 		if err != nil {
 			return err
 		}
-		out.Current = release
+		out.Current, out.Deployed = release, r.Current
 		if r.Open == "" {
 			out.Drift = drift(release, current, containers, mine)
 		}

@@ -74,7 +74,7 @@ func (a *Agent) commit(w *work, req api.Steps) error {
 		return api.Errorf(api.CodeConflict, "deployment %s is %s: no step can be taken", w.ID, w.State)
 	}
 	a.boundByConfirm(w.e, w.release.ConfirmIn.D())
-	if w.State == api.StateCommitting && w.Fence == req.Fence {
+	if w.State == api.StateCommitting && w.Fence == req.Fence || w.State == api.StateCommitted && onlyRetire(req.Steps) {
 		return nil
 	}
 	return a.amend(w, "commit", "", func(d *deployment) { d.State, d.Fence = api.StateCommitting, req.Fence })

@@ -227,9 +227,11 @@ func (a *Agent) removeUnneeded(ctx context.Context) error {
 
 // collectImages drops what no release needs from the store.
 func (a *Agent) collectImages(ctx context.Context, dryRun bool) (api.PruneResult, error) {
-	k, err := a.needed()
-	if err != nil {
-		return api.PruneResult{}, err
-	}
-	return a.parts.Images.Collect(ctx, slices.Sorted(maps.Keys(k.images)), dryRun)
+	return a.parts.Images.Collect(ctx, func() ([]string, error) {
+		k, err := a.needed()
+		if err != nil {
+			return nil, err
+		}
+		return slices.Sorted(maps.Keys(k.images)), nil
+	}, dryRun)
 }

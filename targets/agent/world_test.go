@@ -324,8 +324,12 @@ func (f *fakeImages) Pull(ctx context.Context, p PullRequest) (int64, error) {
 	})
 }
 
-func (f *fakeImages) Collect(ctx context.Context, keep []string, dryRun bool) (r api.PruneResult, err error) {
+func (f *fakeImages) Collect(ctx context.Context, needed func() ([]string, error), dryRun bool) (r api.PruneResult, err error) {
 	w := (*world)(f)
+	keep, err := needed()
+	if err != nil {
+		return r, err
+	}
 	return r, w.do(ctx, func() error {
 		for digest := range w.images {
 			if !slices.Contains(keep, digest) && !dryRun {

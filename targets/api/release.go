@@ -85,6 +85,10 @@ type Confirm struct {
 	Verified []VerifyResult `json:"verified,omitempty"`
 	Approval *Approval      `json:"approval,omitempty"`
 	Skipped  []string       `json:"skipped,omitempty"` // hosts left out of this deployment
+	// Vote only asks whether the host can confirm. One that has said yes does
+	// not go back by itself any more, and refuses no confirmation: so all hosts
+	// vote before the first one confirms.
+	Vote bool `json:"vote,omitempty"`
 }
 
 // VerifyResult is one verify block's outcome.

@@ -29,10 +29,11 @@ type Host struct {
 type Environment struct {
 	Project    string           `json:"project"`
 	Name       string           `json:"name"`
-	Current    *Release         `json:"current,omitempty"` // the confirmed release; nil before the first
-	Since      time.Time        `json:"since,omitzero"`    // when it was confirmed
-	Previous   []int            `json:"previous"`          // stable releases kept on this host, newest first, without Current
-	LastNumber int              `json:"last_number"`       // highest release number ever prepared here
+	Current    *Release         `json:"current,omitempty"`  // the confirmed release; nil before the first
+	Since      time.Time        `json:"since,omitzero"`     // when it was confirmed
+	Previous   []int            `json:"previous"`           // stable releases kept on this host, newest first, without Current
+	Deployed   string           `json:"deployed,omitempty"` // id of the deployment that brought Current
+	LastNumber int              `json:"last_number"`        // highest release number ever prepared here
 	Deployment *Deployment      `json:"deployment,omitempty"`
 	Lease      *Lease           `json:"lease,omitempty"`
 	Freeze     *Freeze          `json:"freeze,omitempty"`
@@ -63,7 +64,8 @@ type Deployment struct {
 	Actor    Actor     `json:"actor"`
 	Fence    uint64    `json:"fence"`
 	Started  time.Time `json:"started"`
-	Deadline time.Time `json:"deadline"` // it goes back by itself then unless confirmed or renewed
+	Deadline time.Time `json:"deadline"`        // it goes back by itself then unless confirmed or renewed
+	Voted    bool      `json:"voted,omitempty"` // or rather not: it waits to be told how the other hosts decided
 }
 
 // InstanceStatus is one container of an environment.

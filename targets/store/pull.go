@@ -26,6 +26,7 @@ type PullRequest struct {
 	Name     string            // for people
 	Platform ocispec.Platform  // of an index; zero is this host's
 	Sources  []registry.Source // in the order in which they are tried
+	Retain   string            // key under which the image is retained before GC may look at it; "" is none
 }
 
 // Pull brings an image onto this host and unpacks it. An image that is here
@@ -61,6 +62,9 @@ func (s *Store) Pull(ctx context.Context, req PullRequest, sink event.Sink) (Ima
 	img, err := p.run(ctx)
 	if err != nil {
 		return Image{}, fmt.Errorf("pulling %s (%s): %w", req.Name, short(req.Digest), err)
+	}
+	if req.Retain != "" {
+		return img, s.Retain(ctx, req.Retain, []digest.Digest{req.Digest})
 	}
 	return img, nil
 }

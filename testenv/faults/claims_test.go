@@ -138,10 +138,11 @@ func (f *field) tidy(ctx context.Context, host, env string) error {
 			return err
 		}
 	}
-	want := []int{22, 80, extraPort(versionOf(e.Current))}
-	slices.Sort(want)
-	if ports, err := listening(h); err != nil || !slices.Equal(ports, want) {
-		return fmt.Errorf("ports %v are taken, and should be %v (%w)", ports, want, err)
+	for version := 1; version <= f.last; version++ {
+		taken, err := portTaken(h, extraPort(version))
+		if err != nil || taken != (version == versionOf(e.Current)) {
+			return fmt.Errorf("the port of version %d is taken: %t (%w); version %d runs", version, taken, err, versionOf(e.Current))
+		}
 	}
 	garbage, err := f.clients[host].Prune(ctx, api.Prune{DryRun: true})
 	if err != nil {
@@ -197,31 +198,6 @@ func onlyOf(folder string, ids map[string]bool) error {
 		}
 	}
 	return nil
-}
-
-// listening are the TCP ports that something on a host listens at, but for
-// the agent's high ones.
-func listening(h *testenv.Host) ([]int, error) {
-	var ports []int
-	for _, file := range []string{"tcp", "tcp6"} {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", h.PID(), file))
-		if err != nil {
-			return nil, err
-		}
-		for line := range strings.Lines(string(text)) {
-			fields := strings.Fields(line)
-			if len(fields) < 4 || fields[3] == "st" {
-				continue
-			}
-			_, hex, _ := strings.Cut(fields[1], ":")
-			port, err := strconv.ParseUint(hex, 16, 16)
-			if err == nil && (fields[3] == "0A" || fields[3] == "07") && !slices.Contains(ports, int(port)) {
-				ports = append(ports, int(port))
-			}
-		}
-	}
-	slices.Sort(ports)
-	return ports, nil
 }
 
 // statusOf is what dray status says of an environment.

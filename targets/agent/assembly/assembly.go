@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/containerd/log"
 	"golang.org/x/sync/errgroup"
@@ -65,7 +66,9 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 			err = errors.Join(err, h.Close())
 		}
 	}()
-	if h.Store, err = store.Open(filepath.Join(c.State, "store"), store.Options{Log: c.Log}); err != nil {
+	// What is pulled is retained at once, so garbage need not be spared for a while.
+	options := store.Options{Log: c.Log, Grace: time.Nanosecond}
+	if h.Store, err = store.Open(filepath.Join(c.State, "store"), options); err != nil {
 		return nil, fmt.Errorf("opening the image store: %w", err)
 	}
 	h.images = &images{Store: h.Store}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
@@ -41,12 +42,10 @@ func (s *images) Pull(ctx context.Context, p agent.PullRequest) (int64, error) {
 		return 0, err
 	}
 	meter := &meter{next: p.Sink, moved: map[string]int64{}}
-	image, err := s.Store.Pull(ctx, store.PullRequest{Digest: d, Name: p.Name, Sources: sources}, meter)
-	if err != nil {
-		return meter.sum(), spaceFault(p.Name, err)
-	}
-	// Kept until the agent names what it needs: the next Collect.
-	return meter.sum(), s.Store.Retain(ctx, retainKey+"/"+image.Digest.String(), []digest.Digest{d})
+	// Kept until a Collect that begins later names what the agent needs.
+	key := fmt.Sprintf("%s/%d", retainKey, time.Now().UnixNano())
+	_, err = s.Store.Pull(ctx, store.PullRequest{Digest: d, Name: p.Name, Sources: sources, Retain: key}, meter)
+	return meter.sum(), spaceFault(p.Name, err)
 }
 
 func spaceFault(name string, err error) error {
@@ -104,10 +103,19 @@ func (m *meter) sum() (sum int64) {
 	return sum
 }
 
-// Collect implements agent.Images.
-func (s *images) Collect(ctx context.Context, keep []string, dryRun bool) (api.PruneResult, error) {
+// Collect implements agent.Images. What is pulled while it runs is retained
+// under a key that it has not seen, and stays.
+func (s *images) Collect(ctx context.Context, needed func() ([]string, error), dryRun bool) (api.PruneResult, error) {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
+	pulled, err := s.Retained(ctx)
+	if err != nil {
+		return api.PruneResult{}, err
+	}
+	keep, err := needed()
+	if err != nil {
+		return api.PruneResult{}, err
+	}
 	all, err := s.Images(ctx)
 	if err != nil {
 		return api.PruneResult{}, err
@@ -128,23 +136,16 @@ func (s *images) Collect(ctx context.Context, keep []string, dryRun bool) (api.P
 	if err := s.Retain(ctx, retainKey, kept); err != nil {
 		return api.PruneResult{}, err
 	}
-	if err := s.forgetPulls(ctx); err != nil {
-		return api.PruneResult{}, err
+	for key := range pulled {
+		if key == retainKey {
+			continue
+		}
+		if err := s.Forget(ctx, key); err != nil {
+			return api.PruneResult{}, err
+		}
 	}
 	result.Bytes, err = s.GC(ctx)
 	return result, err
-}
-
-// forgetPulls ends what Pull has retained: what is needed of it is in the
-// agent's list by now.
-func (s *images) forgetPulls(ctx context.Context) error {
-	retained, err := s.Retained(ctx)
-	for key := range retained {
-		if key != retainKey {
-			err = errors.Join(err, s.Forget(ctx, key))
-		}
-	}
-	return err
 }
 
 // roots is the store as the engine needs it.

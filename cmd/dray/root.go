@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,22 +25,23 @@ import (
 type app struct {
 	viper    *viper.Viper
 	settings *settings
-	view     view
+	view     *liveView
 	out      io.Writer // results
 	errOut   io.Writer // failures
 
-	file     string   // --file
-	vars     []string // --var
-	varFiles []string // --var-file
-	verb     string   // "dray ship", for leases and history
+	file     string      // --file
+	vars     []string    // --var
+	varFiles []string    // --var-file
+	verb     string      // "dray ship", for leases and history
+	changes  atomic.Bool // the verb has something to leave in a safe state
 }
 
 // Main runs the command line and returns its exit code.
 func Main() int {
 	_ = log.SetLevel("error") // containerd's libraries warn of what is no fault here; the level exists
-	ctx, stop := interruptible()
+	a := &app{viper: newViper(), out: os.Stdout, errOut: os.Stderr, view: &liveView{inner: discardView{}}}
+	ctx, stop := a.interruptible()
 	defer stop()
-	a := &app{viper: newViper(), out: os.Stdout, errOut: os.Stderr, view: discardView{}}
 	root := newRoot(a)
 	err := root.ExecuteContext(ctx)
 	a.view.Close()
@@ -50,13 +52,16 @@ func Main() int {
 	if cause := context.Cause(ctx); cause == errInterrupted && code == exitFailed { //nolint:errorlint // the cause is set by us
 		code = exitInterrupted
 	}
+	if failure.Text != "" && code == exitFailed && a.changes.Load() {
+		failure.Conclusion = orWord(failure.Conclusion, "Nothing was changed.")
+	}
 	a.fail(failure, code)
 	return code
 }
 
 // interruptible gives a context that the first Ctrl-C cancels: what is under
 // way ends in a safe state. The second ends the program at once.
-func interruptible() (context.Context, func()) {
+func (a *app) interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -64,9 +69,16 @@ func interruptible() (context.Context, func()) {
 		if _, ok := <-signals; !ok {
 			return
 		}
-		fmt.Fprintln(os.Stderr, "\ninterrupted: leaving a safe state; once more to stop now")
+		if a.changes.Load() {
+			a.view.Emit(event.Event{
+				Version: event.Version, Time: time.Now(), Type: event.Notice,
+				Text: "Interrupted: what has begun goes back. Once more stops at once and leaves that to the hosts.",
+			})
+		}
 		cancel(errInterrupted)
 		if _, ok := <-signals; ok {
+			a.view.Close()
+			fmt.Fprintln(os.Stderr, "✗ stopped; what was under way goes back by itself when its lease has ended\n  Next: dray status")
 			os.Exit(exitInterrupted)
 		}
 	}()
@@ -147,8 +159,7 @@ func (a *app) start(cmd *cobra.Command) error {
 	}
 	a.settings = s
 	a.verb = cmd.CommandPath()
-	out, errOut := os.Stdout, os.Stderr
-	a.view = newView(out, errOut, s.JSON, s.Quiet)
+	a.view.begin(newView(os.Stdout, os.Stderr, s.JSON, s.Quiet))
 	return nil
 }
 
@@ -170,7 +181,6 @@ func (a *app) fail(failure event.Event, code int) {
 // result prints a value as JSON with --json, or lets show print it.
 func (a *app) result(value any, show func(w io.Writer) error) error {
 	a.view.Close()
-	a.view = discardView{}
 	if !a.settings.JSON {
 		return show(a.out)
 	}
@@ -180,7 +190,6 @@ func (a *app) result(value any, show func(w io.Writer) error) error {
 // finish says what is true now.
 func (a *app) finish(e event.Event) {
 	a.view.Close()
-	a.view = discardView{}
 	if a.settings.JSON {
 		e.Version, e.Time, e.Type = event.Version, time.Now(), event.RunFinished
 		_ = json.NewEncoder(a.out).Encode(e) // a reader that went away is not this run's fault

@@ -105,7 +105,7 @@ func downCommand(a *app) *cobra.Command {
 						kept = append(kept, host+":"+v)
 					}
 				}
-				text := fmt.Sprintf("%s is gone from %s: %d containers removed.", env.Name, enumerate(fleet.Names()), containers)
+				text := fmt.Sprintf("%s is gone from %s: %s removed.", env.Name, enumerate(fleet.Names()), count(containers, "container"))
 				if len(kept) > 0 {
 					text += " Kept volumes: " + strings.Join(kept, ", ") + "."
 				}
@@ -260,7 +260,14 @@ func pruneCommand(a *app) *cobra.Command {
 				return a.result(results, func(w io.Writer) error {
 					for _, name := range fleet.Names() {
 						r := results[name]
-						fmt.Fprintf(w, "%s: %s in %d blobs and %d snapshots\n", name, byteCount(r.Bytes), r.Blobs, r.Snapshots)
+						switch {
+						case r.Bytes == 0:
+							fmt.Fprintf(w, "%s: nothing to drop\n", name)
+						case dry:
+							fmt.Fprintf(w, "%s: %s would go\n", name, byteCount(r.Bytes))
+						default:
+							fmt.Fprintf(w, "%s: %s dropped\n", name, byteCount(r.Bytes))
+						}
 					}
 					return nil
 				})

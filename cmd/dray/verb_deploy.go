@@ -41,6 +41,7 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 		}
 	}
 	p.begin(what)
+	a.changes.Store(true)
 	runner := p.runner()
 	runner.Deployer = &deployer{project: p, skip: r.skip, lockWait: a.settings.LockWait}
 	runner.Approve = a.approver(r.approve)
@@ -51,6 +52,9 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 		return err
 	}
 	end.Took = time.Since(began).Seconds()
+	if len(r.skip) > 0 {
+		end.Text += " Left out: " + enumerate(r.skip) + "."
+	}
 	end.Text += fmt.Sprintf(" %s.", seconds(end.Took))
 	a.finish(end)
 	return nil
@@ -105,6 +109,9 @@ func shipCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.walk(a, cmd, nil, "ship", func(runner *run.Runner) (event.Event, error) {
 				done, gate, err := runner.Ship(cmd.Context())
+				if err != nil && len(done) > 0 {
+					return event.Event{}, &partlyShipped{done: done, err: err}
+				}
 				end := conclusion(err, done...)
 				if gate != nil {
 					end.Text += fmt.Sprintf("\n%s waits:\n  - %s\n", gate.Environment, strings.Join(gate.Reasons, "\n  - "))

@@ -26,7 +26,6 @@ func eventsCommand(a *app) *cobra.Command {
 			ctx := cmd.Context()
 			return a.onFleet(ctx, args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
 				a.view.Close()
-				a.view = discardView{}
 				var mu sync.Mutex
 				var group sync.WaitGroup
 				errs := make([]error, len(fleet.Hosts()))

@@ -54,7 +54,6 @@ func (a *app) exec(ctx context.Context, env, service string, options container.E
 		return err
 	}
 	a.view.Close()
-	a.view = discardView{}
 	var created container.ExecCreateResponse
 	if err := c.engine.post(ctx, "/containers/"+c.ID+"/exec", options, &created); err != nil {
 		return err

@@ -67,6 +67,9 @@ func printHistory(w io.Writer, lines []historyLine) error {
 	fmt.Fprintln(tw, "WHEN\tRELEASE\tWHAT\tRESULT\tTOOK\tWHO\tHOSTS\tSOURCE\tNOTE")
 	for _, l := range lines {
 		release := fmt.Sprint(l.Release)
+		if l.Release == 0 {
+			release = "-"
+		}
 		if l.From != 0 && l.From != l.Release {
 			release = fmt.Sprintf("%d → %d", l.From, l.Release)
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -18,6 +19,7 @@ import (
 	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/config"
+	"dray/pipeline/event"
 	"dray/targets/api"
 )
 
@@ -66,7 +68,8 @@ func (p *project) trust(ctx context.Context, name string, yes bool) error {
 	key := keys[0]
 	fmt.Fprintf(p.app.errOut, "%s (%s) shows %s %s\n", name, key.Address, key.Type(), key.Fingerprint())
 	if !yes && !confirm("Is that the host's key? Type its name to trust it: ", name) {
-		return &exitError{code: exitRefused, failure: failure("the key of "+name+" was not confirmed", "dray host trust "+name)}
+		return &exitError{code: exitRefused, failure: failure("the key of "+name+" was not confirmed",
+			"dray host trust "+name+" at a terminal, or dray host trust --yes "+name+" once you have compared it")}
 	}
 	if err := p.lock.SetHostKey(name, key.Text()); err != nil {
 		return err
@@ -108,7 +111,10 @@ func hostCheckCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [HOST…]",
 		Short: "See whether hosts can be reached and used",
-		RunE:  func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args, false) },
+		Long: `check connects to hosts as a deployment would, brings dray's agent to those that
+lack it, and shows what each has: system, processors, memory, disk, and which
+limits it can enforce.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args, false) },
 	}
 }
 
@@ -142,7 +148,9 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 	}
 	for _, r := range reports {
 		if r.Error != "" {
-			return &exitError{code: exitFailed, failure: failure("not every host can be used", r.Next)}
+			f := failure("not every host can be used", r.Next)
+			f.Conclusion = ""
+			return &exitError{code: exitFailed, failure: f}
 		}
 	}
 	return nil
@@ -150,7 +158,8 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 
 func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport {
 	r := hostReport{Name: host.Name}
-	connected, err := p.connector.Connect(ctx, *host, p.app.view)
+	sink := event.With(p.app.view, func(e *event.Event) { e.Host = host.Name })
+	connected, err := p.connector.Connect(ctx, *host, sink)
 	if err == nil {
 		r.Host, err = connected.Client.Host(ctx)
 	}
@@ -187,7 +196,9 @@ func (p *project) record(host string, facts *api.Host) error {
 
 func printHosts(w io.Writer, reports []hostReport) error {
 	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(tw, "HOST\tSYSTEM\tKERNEL\tARCH\tCPUS\tMEMORY FREE\tDISK FREE\tCGROUPS\tSTARTS AT BOOT\tDRAYD")
+	if slices.ContainsFunc(reports, func(r hostReport) bool { return r.Host != nil }) {
+		fmt.Fprintln(tw, "HOST\tSYSTEM\tKERNEL\tARCH\tCPUS\tMEMORY FREE\tDISK FREE\tCGROUPS\tSTARTS AT BOOT\tDRAYD")
+	}
 	for _, r := range reports {
 		if h := r.Host; h != nil {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%s\t%s\tv%d %s\t%t\t%s\n", r.Name, h.OS, h.Kernel, h.Arch, h.CPUs,

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -32,11 +33,14 @@ func logsCommand(a *app) *cobra.Command {
 			query := url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {tail}}
 			setBool(query, "follow", follow)
 			setBool(query, "timestamps", times)
-			if since != "" {
-				query.Set("since", since)
-			}
-			if until != "" {
-				query.Set("until", until)
+			for name, text := range map[string]string{"since": since, "until": until} {
+				at, err := pointInTime(text, time.Now())
+				if err != nil {
+					return misused(cmd, fmt.Sprintf("--%s %s: %v", name, text, err))
+				}
+				if !at.IsZero() {
+					query.Set(name, at.Format(time.RFC3339Nano))
+				}
 			}
 			service := ""
 			if len(args) == 2 {
@@ -49,10 +53,32 @@ func logsCommand(a *app) *cobra.Command {
 	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes")
 	flags.StringVarP(&tail, "tail", "n", "100", "last lines of each container, or \"all\"")
 	flags.BoolVarP(&times, "timestamps", "t", false, "show when each line was written")
-	flags.StringVar(&since, "since", "", "only from then on (a time, or 10m)")
+	flags.StringVar(&since, "since", "", "only from then on: 10m ago, 15:04, or a date and time")
 	flags.StringVar(&until, "until", "", "only up to then")
 	flags.IntVar(&release, "release", 0, "of that release, instead of what runs")
 	return cmd
+}
+
+// pointInTime reads a time, or how long ago it was: 10m. "" is no time.
+func pointInTime(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d.Abs()), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateTime, "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	today := now.Format(time.DateOnly) + " "
+	for _, layout := range []string{time.DateTime, "2006-01-02 15:04"} {
+		if t, err := time.ParseInLocation(layout, today+text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, errors.New("write a time such as 10m, 15:04 or 2026-11-22T15:04:05Z")
 }
 
 func setBool(q url.Values, name string, value bool) {
@@ -67,9 +93,9 @@ func (a *app) logs(ctx context.Context, env, service string, release int, query 
 		return err
 	}
 	defer p.close()
-	containers, err := p.find(ctx, env, service)
-	if err != nil {
-		return err
+	containers, missed := p.find(ctx, env, service)
+	if missed != nil && len(containers) == 0 {
+		return missed
 	}
 	containers = chooseLogs(containers, release)
 	if len(containers) == 0 && release > 0 {
@@ -79,7 +105,6 @@ func (a *app) logs(ctx context.Context, env, service string, release int, query 
 		return p.nothing(env, service)
 	}
 	a.view.Close()
-	a.view = discardView{}
 	var mu sync.Mutex
 	var group errgroup.Group
 	for _, c := range containers {
@@ -94,7 +119,7 @@ func (a *app) logs(ctx context.Context, env, service string, release int, query 
 			return errors.Join(err, out.flush(), errOut.flush())
 		})
 	}
-	return group.Wait()
+	return errors.Join(group.Wait(), missed)
 }
 
 // keptLogs shows what the containers of a failed release wrote, which are gone.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -106,107 +105,8 @@ func (p *project) lookAt(ctx context.Context, env *pipeline.Environment, name st
 	return v
 }
 
-// sum draws one picture from what the hosts said.
-func (v *environmentView) sum(env *pipeline.Environment) {
-	v.Images, v.Services = map[string]string{}, map[string]string{}
-	counts := map[string]*tally{}
-	for _, name := range sortedNames(env.Services) {
-		counts[name] = &tally{}
-	}
-	releases := map[int][]string{}
-	for _, h := range v.Hosts {
-		if h.Error != "" {
-			v.Notes = append(v.Notes, h.Host+": "+h.Error)
-			continue
-		}
-		v.note(h)
-		current := h.State.Current
-		if current == nil {
-			releases[0] = append(releases[0], h.Host)
-			continue
-		}
-		releases[current.Number] = append(releases[current.Number], h.Host)
-		if h.State.Since.After(v.Since) {
-			v.Since = h.State.Since
-		}
-		for _, s := range current.Services {
-			v.Images[s.Name] = current.Images[s.Name].Digest
-			if counts[s.Name] == nil {
-				counts[s.Name] = &tally{}
-			}
-			counts[s.Name].add(s.Name, current, h)
-		}
-	}
-	for name, t := range counts {
-		v.Services[name] = t.String()
-	}
-	if len(releases) == 1 {
-		for number := range releases {
-			v.Release = number
-		}
-		return
-	}
-	for _, number := range sortedNames(releases) {
-		v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", strings.Join(releases[number], ", "), releaseName(number)))
-	}
-}
-
-// note adds what is wrong with a host.
-func (v *environmentView) note(h hostView) {
-	s := h.State
-	if d := s.Deployment; d != nil {
-		v.Notes = append(v.Notes, fmt.Sprintf("%s: %s of release %d by %s is %s since %s", h.Host, d.Kind, d.Release, d.Actor.User, d.State, d.Started.Local().Format("15:04:05")))
-		if s.Lease == nil {
-			v.Notes = append(v.Notes, fmt.Sprintf("%s: nobody holds it any more: dray recover %s", h.Host, v.Environment))
-		}
-	}
-	if l := s.Lease; l != nil {
-		v.Notes = append(v.Notes, fmt.Sprintf("%s: being changed by %s on %s (%s)", h.Host, l.Holder.User, l.Holder.Machine, l.Holder.Command))
-	}
-	if f := s.Freeze; f != nil {
-		v.Notes = append(v.Notes, fmt.Sprintf("%s: locked by %s: %s", h.Host, f.By.User, f.Reason))
-	}
-	for _, d := range s.Drift {
-		v.Notes = append(v.Notes, fmt.Sprintf("drift on %s: %s", h.Host, join(d.Instance, d.Kind, d.Detail)))
-	}
-}
-
-// tally counts the instances of a service.
-type tally struct{ want, healthy, running int }
-
-func (t *tally) add(service string, r *pipeline.Release, h hostView) {
-	for _, name := range r.Placement[h.Host] {
-		if !strings.HasPrefix(name, service+"/") {
-			continue
-		}
-		t.want++
-		i := slices.IndexFunc(h.State.Instances, func(s api.InstanceStatus) bool {
-			return s.Instance == name && s.Release == r.Number && s.State == "running"
-		})
-		if i < 0 {
-			continue
-		}
-		t.running++
-		if s := h.State.Instances[i].Health; s == api.HealthHealthy || s == api.HealthNone {
-			t.healthy++
-		}
-	}
-}
-
-func (t *tally) String() string {
-	switch {
-	case t.want == 0:
-		return "-"
-	case t.healthy == t.want:
-		return fmt.Sprintf("%d/%d healthy", t.healthy, t.want)
-	case t.running == t.want:
-		return fmt.Sprintf("%d/%d healthy, %d running", t.healthy, t.want, t.running)
-	}
-	return fmt.Sprintf("%d/%d healthy, %d down", t.healthy, t.want, t.want-t.running)
-}
-
 func (p *project) printStatus(w io.Writer, views []environmentView) error {
-	services := sortedNames(p.project.Services)
+	services := servicesOf(p.project, views)
 	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
 	fmt.Fprintf(tw, "\trelease\t\t%s\n", strings.Join(services, "\t"))
 	for _, v := range views {
@@ -230,6 +130,21 @@ func (p *project) printStatus(w io.Writer, views []environmentView) error {
 	}
 	p.printWaiting(w, views)
 	return nil
+}
+
+// servicesOf lists the file's services, and those that run though the file has
+// them no more.
+func servicesOf(p *pipeline.Project, views []environmentView) []string {
+	all := map[string]bool{}
+	for name := range p.Services {
+		all[name] = true
+	}
+	for _, v := range views {
+		for name := range v.Services {
+			all[name] = true
+		}
+	}
+	return sortedNames(all)
 }
 
 // printWaiting says what could be promoted.

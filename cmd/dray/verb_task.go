@@ -61,6 +61,10 @@ func taskListCommand(a *app) *cobra.Command {
 					return err
 				}
 				return a.result(tasks, func(w io.Writer) error {
+					if len(tasks) == 0 {
+						_, err := fmt.Fprintf(w, "%s has no tasks.\n", env.Name)
+						return err
+					}
 					tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
 					fmt.Fprintln(tw, "TASK\tNEXT\tLAST RUN\tBY\tRESULT\tTOOK")
 					for _, t := range tasks {

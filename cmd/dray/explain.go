@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"dray/builder"
+	"dray/builder/registry"
+	"dray/deploy"
+	"dray/deploy/ssh"
+	"dray/pipeline/event"
+	"dray/pipeline/run"
+	"dray/pipeline/secret"
+	"dray/targets/api"
+)
+
+// partlyShipped is a walk over several environments that failed at one of
+// them: those before it run what was shipped.
+type partlyShipped struct {
+	done []*run.Deployed
+	err  error
+}
+
+func (e *partlyShipped) Error() string { return e.err.Error() }
+
+// Unwrap returns the failure.
+func (e *partlyShipped) Unwrap() error { return e.err }
+
+// explain turns an error into what the person sees, and the exit code.
+func explain(err error) (event.Event, int) {
+	e := event.Event{Version: event.Version, Type: event.Failure, Text: err.Error()}
+	code := exitFailed
+	var exit *exitError
+	var refusal *run.Refusal
+	var failed *deploy.Error
+	switch {
+	case errors.As(err, &exit):
+		return exit.failure, exit.code
+	case errors.As(err, &refusal):
+		code = exitRefused
+		e.Environment, e.Release, e.Next = refusal.Environment, refusal.Release, refusal.Next
+		e.Conclusion = untouched(refusal.Environment, refusal.Runs)
+	case errors.As(err, &failed):
+		code = explainDeploy(failed, &e)
+	}
+	explainKnown(err, &e)
+	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+		code = exitInterrupted
+	}
+	if errors.Is(err, errInterrupted) {
+		e.Text, e.Detail = "interrupted", ""
+	}
+	var partly *partlyShipped
+	if errors.As(err, &partly) {
+		e.Conclusion = join(conclusion(nil, partly.done...).Text, e.Conclusion)
+	}
+	e.Code = code
+	return e, code
+}
+
+// explainDeploy says what is true after a deployment that failed.
+func explainDeploy(failed *deploy.Error, e *event.Event) int {
+	e.Environment, e.Release = failed.Environment, failed.Release
+	e.Detail = indentLines(failed.Logs)
+	var verify *run.VerifyError
+	if errors.As(failed, &verify) {
+		e.Detail = indentLines(verify.Output)
+	}
+	switch failed.Outcome {
+	case deploy.Refused:
+		e.Conclusion = "Nothing was changed."
+		e.Next = join("wait with --lock-wait 2m, or look: dray status", failed.Environment)
+		return exitRefused
+	case deploy.Reverted:
+		e.Conclusion = wentBack(failed)
+		e.Next = logsOf(failed)
+		return exitReverted
+	case deploy.NotReverted:
+		e.Conclusion = enumerate(failed.Stuck) + " did not go back; the agents do so by themselves when the lease has ended."
+		e.Next = join("dray status", failed.Environment) + ", then " + join("dray recover", failed.Environment)
+		return exitNotReverted
+	case deploy.InDoubt:
+		e.Conclusion = "All hosts had agreed on the release and run it; whether " + enumerate(failed.Stuck) + " has recorded that is not known."
+		e.Next = join("dray recover", failed.Environment)
+		return exitNotReverted
+	}
+	e.Conclusion = "Nothing was changed."
+	if failed.Environment != "" {
+		e.Conclusion = untouched(failed.Environment, failed.From)
+	}
+	return exitFailed
+}
+
+func untouched(env string, runs int) string {
+	return env + " is untouched and runs " + releaseName(runs) + "."
+}
+
+// wentBack says what the hosts serve after a release was taken back.
+func wentBack(failed *deploy.Error) string {
+	verb := " serve "
+	if len(failed.Hosts) == 1 {
+		verb = " serves "
+	}
+	return fmt.Sprintf("%s%s%s again. Nothing of release %d is left running.", enumerate(failed.Hosts), verb, releaseName(failed.From), failed.Release)
+}
+
+// logsOf is the command that shows what a service wrote before it was taken
+// back, or "".
+func logsOf(failed *deploy.Error) string {
+	var refused *api.Error
+	if !errors.As(failed, &refused) || refused.Service == "" || len(refused.Logs) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("dray logs %s %s --release %d shows all of its output", failed.Environment, refused.Service, failed.Release)
+}
+
+// explainKnown adds what certain failures tell beside their text.
+func explainKnown(err error, e *event.Event) {
+	var refused *api.Error
+	if errors.As(err, &refused) {
+		explainAgent(refused, e)
+	}
+	var missing *secret.MissingError
+	if errors.As(err, &missing) {
+		explainSecrets(missing, e)
+	}
+	var dial *ssh.DialError
+	if errors.As(err, &dial) && e.Next == "" {
+		e.Next = dial.Next
+		e.Conclusion = orWord(e.Conclusion, "Nothing was sent.")
+	}
+	var setup *ssh.SetupError
+	if errors.As(err, &setup) && e.Next == "" {
+		e.Next = setup.Next
+	}
+	var login *registry.LoginError
+	if errors.As(err, &login) && e.Next == "" {
+		e.Next = "docker login " + login.Registry + ", or another tool that writes ~/.docker/config.json"
+	}
+	var push *pushError
+	if errors.As(err, &push) {
+		e.Conclusion = orWord(e.Conclusion, "No host was changed.")
+	}
+	var build *builder.Failure
+	if errors.As(err, &build) {
+		e.Detail, e.Next = build.Detail(), build.Next
+		e.Conclusion = orWord(e.Conclusion, "Nothing was changed.")
+	}
+}
+
+// explainAgent adds what an agent told.
+func explainAgent(refused *api.Error, e *event.Event) {
+	env := orWord(e.Environment, "the environment")
+	if l := refused.Lease; l != nil {
+		e.Text = fmt.Sprintf("%s is being changed by %s on %s (%s) since %s; their lease ends in %.0fs unless renewed.",
+			env, l.Holder.User, l.Holder.Machine, l.Holder.Command, l.Since.Local().Format(time.TimeOnly), l.Seconds)
+	}
+	if f := refused.Freeze; f != nil {
+		until := ""
+		if !f.Until.IsZero() {
+			until = " until " + f.Until.Local().Format(time.DateTime)
+		}
+		e.Text = fmt.Sprintf("%s is locked by %s on %s%s: %s", env, f.By.User, f.By.Machine, until, f.Reason)
+		e.Next = join("dray unlock", orWord(e.Environment, "ENV")) + ", once that is settled"
+	}
+	if refused.Code == api.CodeSpace && e.Next == "" {
+		e.Next = join("make room there; dray prune", orWord(e.Environment, "ENV"), "drops what no release needs")
+		if strings.Contains(refused.Message, "memory") {
+			e.Next = "lower memory in its resources block, or take another host"
+		}
+	}
+	if refused.Detail != "" {
+		e.Detail = strings.TrimSpace(upperFirst(refused.Detail) + "\n" + e.Detail)
+	}
+}
+
+func explainSecrets(missing *secret.MissingError, e *event.Event) {
+	e.Text = count(len(missing.Names), "secret") + " without a value for " + missing.Environment + ": " + strings.Join(missing.Names, ", ")
+	e.Conclusion = orWord(e.Conclusion, "Nothing was changed.")
+	e.Next = fmt.Sprintf("write %s=… into %s/secrets.%s, or %[2]s/secrets for all environments, or set a variable of that name", missing.Names[0], secret.Folder, missing.Environment)
+	if missing.Command != "" {
+		e.Detail = fmt.Sprintf("%q did not print it either.", missing.Command)
+		return
+	}
+	e.Next += "; " + secret.CommandVariable + " can name a command that prints it"
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dray/pipeline"
+	"dray/targets/api"
+)
+
+// sum draws one picture from what the hosts said.
+func (v *environmentView) sum(env *pipeline.Environment) {
+	v.Images, v.Services = map[string]string{}, map[string]string{}
+	counts := map[string]*tally{}
+	for _, name := range sortedNames(env.Services) {
+		counts[name] = &tally{}
+	}
+	releases := map[int][]string{}
+	var newest *pipeline.Release
+	var silent []string
+	var found findings
+	for _, h := range v.Hosts {
+		if h.Error != "" {
+			silent = append(silent, h.Host)
+			found.add(h.Host, strings.TrimPrefix(h.Error, h.Host+" "))
+			continue
+		}
+		found.of(v.Environment, h)
+		current := h.State.Current
+		if current == nil {
+			releases[0] = append(releases[0], h.Host)
+			continue
+		}
+		releases[current.Number] = append(releases[current.Number], h.Host)
+		if newest == nil || current.Number > newest.Number {
+			newest = current
+		}
+		if h.State.Since.After(v.Since) {
+			v.Since = h.State.Since
+		}
+		for _, s := range current.Services {
+			v.Images[s.Name] = current.Images[s.Name].Digest
+			if counts[s.Name] == nil {
+				counts[s.Name] = &tally{}
+			}
+			counts[s.Name].add(s.Name, current, h)
+		}
+	}
+	for _, host := range silent {
+		count := func(t *tally, n int) { t.want, t.unknown = t.want+n, t.unknown+n }
+		for name, t := range counts {
+			if newest != nil {
+				count(t, len(instancesOf(name, newest.Placement[host])))
+			}
+		}
+	}
+	for name, t := range counts {
+		v.Services[name] = t.String()
+	}
+	v.Notes = found.lines()
+	v.agree(releases)
+}
+
+// agree says which release runs, or which hosts run which.
+func (v *environmentView) agree(releases map[int][]string) {
+	if len(releases) == 1 {
+		v.Release = sortedNames(releases)[0]
+		return
+	}
+	for _, number := range sortedNames(releases) {
+		v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", strings.Join(releases[number], ", "), releaseName(number)))
+	}
+}
+
+// findings is what is wrong with hosts; what is said of several is said once.
+type findings struct {
+	texts []string
+	hosts map[string][]string // by text
+}
+
+func (f *findings) add(host, text string) {
+	if f.hosts == nil {
+		f.hosts = map[string][]string{}
+	}
+	if !slices.Contains(f.texts, text) {
+		f.texts = append(f.texts, text)
+	}
+	f.hosts[text] = append(f.hosts[text], host)
+}
+
+func (f *findings) lines() []string {
+	var out []string
+	for _, text := range f.texts {
+		out = append(out, strings.Join(f.hosts[text], ", ")+": "+text)
+	}
+	return out
+}
+
+// of adds what is wrong with a host of an environment.
+func (f *findings) of(env string, h hostView) {
+	s := h.State
+	if d := s.Deployment; d != nil {
+		f.add(h.Host, fmt.Sprintf("%s of release %d by %s is %s since %s", d.Kind, d.Release, d.Actor.User, d.State, d.Started.Local().Format(time.TimeOnly)))
+		if s.Lease == nil {
+			f.add(h.Host, "nobody holds it any more: dray recover "+env)
+		}
+	}
+	if l := s.Lease; l != nil {
+		f.add(h.Host, fmt.Sprintf("being changed by %s on %s (%s)", l.Holder.User, l.Holder.Machine, l.Holder.Command))
+	}
+	if z := s.Freeze; z != nil {
+		until := ""
+		if !z.Until.IsZero() {
+			until = " until " + z.Until.Local().Format(time.DateTime)
+		}
+		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, until, z.Reason))
+	}
+	for _, d := range s.Drift {
+		f.add(h.Host, "drift: "+join(d.Instance, d.Kind, d.Detail))
+	}
+}
+
+// tally counts the instances of a service.
+type tally struct {
+	want, healthy, running int
+	unknown                int // on hosts that could not be asked
+}
+
+func (t *tally) add(service string, r *pipeline.Release, h hostView) {
+	for _, name := range instancesOf(service, r.Placement[h.Host]) {
+		t.want++
+		i := slices.IndexFunc(h.State.Instances, func(s api.InstanceStatus) bool {
+			return s.Instance == name && s.Release == r.Number && s.State == "running"
+		})
+		if i < 0 {
+			continue
+		}
+		t.running++
+		if s := h.State.Instances[i].Health; s == api.HealthHealthy || s == api.HealthNone {
+			t.healthy++
+		}
+	}
+}
+
+func instancesOf(service string, placed []string) []string {
+	var out []string
+	for _, name := range placed {
+		if strings.HasPrefix(name, service+"/") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (t *tally) String() string {
+	if t.want == 0 {
+		return "-"
+	}
+	text := fmt.Sprintf("%d/%d healthy", t.healthy, t.want)
+	if down := t.want - t.running - t.unknown; down > 0 {
+		text += fmt.Sprintf(", %d down", down)
+	} else if t.running > t.healthy {
+		text += fmt.Sprintf(", %d running", t.running)
+	}
+	if t.unknown > 0 {
+		text += fmt.Sprintf(", %d not known", t.unknown)
+	}
+	return text
+}

@@ -87,8 +87,24 @@ func (s *source) mount(req builder.Request, name, dir string) error {
 	if err != nil {
 		return fmt.Errorf("reading the context %s: %w", dir, err)
 	}
+	if left := leftOut(req, abs); len(left) > 0 {
+		if tree, err = fsutil.NewFilterFS(tree, &fsutil.FilterOpt{ExcludePatterns: left}); err != nil {
+			return fmt.Errorf("reading the context %s: %w", dir, err)
+		}
+	}
 	s.mounts[name] = tree
 	return nil
+}
+
+// leftOut lists what a context in the folder abs leaves out, as patterns.
+func leftOut(req builder.Request, abs string) []string {
+	var left []string
+	for _, file := range req.Leave {
+		if inside, err := filepath.Rel(abs, filepath.Join(req.Dir, file)); err == nil && filepath.IsLocal(inside) {
+			left = append(left, filepath.ToSlash(inside))
+		}
+	}
+	return left
 }
 
 // openDockerfile mounts the Dockerfile's folder; an inline one gets a folder

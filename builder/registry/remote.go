@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -102,7 +104,7 @@ func (o RemoteOptions) authenticator(ctx context.Context, repo name.Repository) 
 // Peer is a distribution handler that listens on a unix socket.
 func Peer(socket string) Source {
 	var d net.Dialer
-	return Dial("the peer", "", func(ctx context.Context) (net.Conn, error) {
+	return Dial("the deployer", "", func(ctx context.Context) (net.Conn, error) {
 		return d.DialContext(ctx, "unix", socket)
 	})
 }
@@ -236,13 +238,45 @@ func (s *httpSource) do(ctx context.Context, method string, desc ocispec.Descrip
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking %s for %s: %w", s, desc.Digest, explain(s.label, err))
+		return nil, fmt.Errorf("asking %s for %s: %w", s, shortDigest(desc.Digest), explain(s.label, brief(err)))
 	}
 	if err := checkStatus(resp, offset); err != nil {
 		resp.Body.Close()
-		return nil, fmt.Errorf("asking %s for %s: %w", s, desc.Digest, explain(s.label, err))
+		return nil, fmt.Errorf("asking %s for %s: %w", s, shortDigest(desc.Digest), explain(s.label, brief(err)))
 	}
 	return resp, nil
+}
+
+// brief leaves out of an error's text what is said beside it: the address, and
+// the digest in it.
+func brief(err error) error {
+	var status *transport.Error
+	if errors.As(err, &status) && len(status.Errors) > 0 {
+		var texts []string
+		for _, d := range status.Errors {
+			texts = append(texts, cmp.Or(d.Message, string(d.Code)))
+		}
+		return &briefly{strings.Join(texts, "; "), err}
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return &briefly{u.Err.Error(), err}
+	}
+	return err
+}
+
+type briefly struct {
+	text string
+	err  error
+}
+
+func (b *briefly) Error() string { return b.text }
+func (b *briefly) Unwrap() error { return b.err }
+
+// shortDigest is enough of a digest for a person.
+func shortDigest(d digest.Digest) string {
+	_, hex, _ := strings.Cut(d.String(), ":")
+	return hex[:min(12, len(hex))]
 }
 
 // byteRange names the last byte too where it is known: some registries refuse

@@ -20,7 +20,7 @@ const attempts = 3
 // download brings a blob into content, from where an earlier download ended,
 // and from one source after the other. The caller has the blob's lock.
 func (p *pull) download(ctx context.Context, desc ocispec.Descriptor, t *tee) error {
-	what := "fetching layer " + desc.Digest.String()
+	what := "fetching layer " + short(desc.Digest)
 	d := &download{pull: p, desc: desc, tee: t, ref: "pull-" + desc.Digest.String()}
 	if err := d.open(ctx); err != nil {
 		return fmt.Errorf("%s: %w", what, p.store.asSpace(err))

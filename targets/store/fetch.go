@@ -98,7 +98,7 @@ func (p *pull) document(ctx context.Context, desc ocispec.Descriptor, limit int6
 		}
 	}
 	var b []byte
-	err := p.each(ctx, "reading "+desc.Digest.String(), func(src registry.Source) (err error) {
+	err := p.each(ctx, "reading "+short(desc.Digest), func(src registry.Source) (err error) {
 		b, err = registry.ReadAll(ctx, src, desc, limit)
 		return err
 	})

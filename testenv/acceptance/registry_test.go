@@ -230,7 +230,7 @@ func TestRegistry(t *testing.T) {
 		defer far.Faults.Clear()
 		r := w.Dray(t, 0, "promote", "prod")
 		says(t, r, "warning", "the evidence for release")
-		if n := strings.Count(r.Stderr, "trying the peer"); n != 1 {
+		if n := strings.Count(r.Stderr, "trying the deployer"); n != 1 {
 			t.Errorf("%d warnings about one registry: %s", n, r)
 		}
 		if s := w.Status(t); s["prod"].Images["web"] != s["test"].Images["web"] {

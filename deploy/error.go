@@ -47,7 +47,7 @@ type HostError struct {
 
 func (e *HostError) Error() string {
 	text := e.Err.Error()
-	if strings.HasPrefix(text, e.Host+" ") || strings.HasPrefix(text, e.Host+": ") {
+	if strings.HasPrefix(text, e.Host+" ") || strings.HasPrefix(text, e.Host+": ") || strings.Contains(text, " on "+e.Host+" ") || strings.Contains(text, " on "+e.Host+":") {
 		return text // it says so itself
 	}
 	return e.Host + ": " + text

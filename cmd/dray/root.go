@@ -52,7 +52,7 @@ func Main() int {
 	if cause := context.Cause(ctx); cause == errInterrupted && code == exitFailed { //nolint:errorlint // the cause is set by us
 		code = exitInterrupted
 	}
-	if failure.Text != "" && code == exitFailed && a.changes.Load() {
+	if failure.Text != "" && (code == exitFailed || code == exitInterrupted) && a.changes.Load() {
 		failure.Conclusion = orWord(failure.Conclusion, "Nothing was changed.")
 	}
 	a.fail(failure, code)

@@ -40,6 +40,7 @@ func (r *Runner) Deploy(ctx context.Context, name string) (*Deployed, error) {
 		open, err = r.Deployer.Open(both, env, r.Sink)
 		return err
 	})
+	group.Go(func() error { return r.secretsAtHand(both, env) })
 	err = group.Wait()
 	if open != nil {
 		defer open.Close()
@@ -166,7 +167,7 @@ func chooseRollback(env string, kept []pipeline.Release, current *pipeline.Relea
 		}
 		numbers = append(numbers, fmt.Sprint(kept[i].Number))
 	}
-	refusal := &Refusal{Environment: env, Release: number, Next: "dray history " + env}
+	refusal := &Refusal{Environment: env, Release: number, Next: "dray history " + env, Back: true}
 	if current != nil {
 		refusal.Runs = current.Number
 	}
@@ -185,6 +186,9 @@ func chooseRollback(env string, kept []pipeline.Release, current *pipeline.Relea
 // that says no for now.
 func (r *Runner) Ship(ctx context.Context) ([]*Deployed, *Refusal, error) {
 	envs := r.Project.Environments
+	if err := r.secretsAtHand(ctx, envs[0]); err != nil {
+		return nil, nil, err
+	}
 	built, err := r.Build(ctx, targetsOf(envs...)...)
 	if err != nil {
 		return nil, nil, err

@@ -25,11 +25,11 @@ func (r *Runner) Desire(ctx context.Context, name string) (*Desired, error) {
 	}
 	d := &Desired{}
 	var images map[string]pipeline.ReleaseImage
-	number := 0
+	var waiting *gate
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		if env.Promotion != nil {
-			images, number, d.Gate, err = r.waiting(both, env)
+			waiting, err = r.waiting(both, env)
 			return err
 		}
 		built, err := r.Build(both, targetsOf(env)...)
@@ -42,7 +42,12 @@ func (r *Runner) Desire(ctx context.Context, name string) (*Desired, error) {
 		d.Open, err = r.Deployer.Open(both, env, r.Sink)
 		return err
 	})
+	group.Go(func() error { return r.secretsAtHand(both, env) })
 	err = group.Wait()
+	number := 0
+	if err == nil && waiting != nil {
+		images, number, d.Gate, err = waiting.ask(ctx, d.Open)
+	}
 	if err == nil {
 		d.Release, _, err = r.release(ctx, env, images)
 		d.Release.Number = number
@@ -53,37 +58,46 @@ func (r *Runner) Desire(ctx context.Context, name string) (*Desired, error) {
 	return d, err
 }
 
-// waiting is what the environment before the gate runs.
-func (r *Runner) waiting(ctx context.Context, env *pipeline.Environment) (map[string]pipeline.ReleaseImage, int, *Refusal, error) {
+// waiting is the gate in front of env, with what the environment before it
+// runs.
+func (r *Runner) waiting(ctx context.Context, env *pipeline.Environment) (*gate, error) {
 	source, err := r.environment(env.Promotion.From)
 	if err != nil {
-		return nil, 0, nil, err
+		return nil, err
 	}
 	origin, err := r.Deployer.Open(ctx, source, r.Sink)
 	if err != nil {
-		return nil, 0, nil, err
+		return nil, err
 	}
 	defer origin.Close()
 	running, err := origin.Running(ctx)
 	if err != nil {
-		return nil, 0, nil, err
+		return nil, err
 	}
-	ask := *r
-	ask.Approve = nil // a plan asks nobody
-	g := gate{runner: &ask, env: env, from: source, running: running, current: &Running{}, evidence: &Evidence{}}
+	g := &gate{runner: r, env: env, from: source, running: running, evidence: &Evidence{}, silent: true}
 	if running.Release != nil {
 		if g.evidence, err = origin.Evidence(ctx, running.Release); err != nil {
-			return nil, 0, nil, err
+			return nil, err
 		}
+	}
+	return g, nil
+}
+
+// ask returns what would enter the open environment, its number, and the
+// gate's no, if it says no now.
+func (g *gate) ask(ctx context.Context, open Environment) (map[string]pipeline.ReleaseImage, int, *Refusal, error) {
+	var err error
+	if g.current, err = open.Running(ctx); err != nil {
+		return nil, 0, nil, err
 	}
 	_, _, err = g.check()
 	var refusal *Refusal
 	if err != nil && !errors.As(err, &refusal) {
 		return nil, 0, nil, err
 	}
-	if running.Release == nil {
+	if g.running.Release == nil {
 		return nil, 0, nil, refusal
 	}
-	images, _ := promoted(env, running.Release)
-	return images, running.Release.Number, refusal, nil
+	images, _ := promoted(g.env, g.running.Release)
+	return images, g.running.Release.Number, refusal, nil
 }

@@ -19,6 +19,7 @@ type gate struct {
 	evidence *Evidence
 	current  *Running // in env
 	expected map[string]pipeline.ReleaseImage
+	silent   bool // a plan asks nobody
 }
 
 // check returns the images that may enter, or a *Refusal with every reason.
@@ -88,7 +89,7 @@ func (g *gate) approved(p *pipeline.Promotion, release *pipeline.Release) (*Appr
 	if a := g.current.Approved; a != nil && a.Release == release.Number {
 		return a, nil, nil
 	}
-	if g.runner.Approve != nil {
+	if g.runner.Approve != nil && !g.silent {
 		yes, err := g.runner.Approve(g.env.Name, *release)
 		if err != nil {
 			return nil, nil, err

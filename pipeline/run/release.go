@@ -32,27 +32,55 @@ func (r *Runner) release(ctx context.Context, env *pipeline.Environment, images 
 		Project: r.Project.Name, Environment: env.Name, Created: r.Now().UTC(), By: r.Actor, Source: r.Source,
 		Images: images, Retain: env.Retain, ConfirmIn: env.ConfirmWithin,
 	}
-	var names []string
 	for _, name := range slices.Sorted(maps.Keys(env.Services)) {
-		s := env.Services[name]
-		out.Services = append(out.Services, *s)
-		names = appendSecrets(names, s.Secrets)
+		out.Services = append(out.Services, *env.Services[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(env.Tasks)) {
-		t := env.Tasks[name]
-		out.Tasks = append(out.Tasks, *t)
+		out.Tasks = append(out.Tasks, *env.Tasks[name])
+	}
+	found, err := r.secretsOf(ctx, env)
+	out.Secrets = found.versions
+	return out, found.values, err
+}
+
+// foundSecrets are an environment's secrets: name → version, version → value.
+type foundSecrets struct{ versions, values map[string]string }
+
+// secretsOf finds the secrets of an environment, once a run: a command that
+// prints them may ask a person.
+func (r *Runner) secretsOf(ctx context.Context, env *pipeline.Environment) (foundSecrets, error) {
+	var names []string
+	for _, s := range env.Services {
+		names = appendSecrets(names, s.Secrets)
+	}
+	for _, t := range env.Tasks {
 		names = appendSecrets(names, t.Secrets)
 	}
 	if len(names) == 0 {
-		return out, nil, nil
+		return foundSecrets{}, nil
+	}
+	r.found.Lock()
+	defer r.found.Unlock()
+	if found, ok := r.found.of[env.Name]; ok {
+		return found, nil
 	}
 	slices.Sort(names)
 	versions, values, err := r.Secrets(ctx, env.Name, slices.Compact(names))
 	if err != nil {
-		return out, nil, err
+		return foundSecrets{}, err
 	}
-	out.Secrets = versions
-	return out, values, nil
+	if r.found.of == nil {
+		r.found.of = map[string]foundSecrets{}
+	}
+	r.found.of[env.Name] = foundSecrets{versions, values}
+	return r.found.of[env.Name], nil
+}
+
+// secretsAtHand fails when an environment's secrets can't be had: better now
+// than after the build.
+func (r *Runner) secretsAtHand(ctx context.Context, env *pipeline.Environment) error {
+	_, err := r.secretsOf(ctx, env)
+	return err
 }
 
 func appendSecrets(names []string, secrets []pipeline.Secret) []string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"dray/pipeline"
@@ -109,6 +110,11 @@ type Runner struct {
 	Approve func(env string, r pipeline.Release) (bool, error)
 	// Continue asks whether a healthy canary may go on; an error is a no.
 	Continue func(ctx context.Context, reason string) error
+
+	found struct {
+		sync.Mutex
+		of map[string]foundSecrets // by environment
+	}
 }
 
 // Built maps targets to what they became.
@@ -163,11 +169,17 @@ type Refusal struct {
 	Reasons     []string
 	Runs        int    // what the environment runs now; 0 for nothing
 	Next        string // command to type
+	Back        bool   // asked was for a way back, not in
 }
 
 func (r *Refusal) Error() string {
 	text := fmt.Sprintf("release %d may not enter %s:", r.Release, r.Environment)
-	if r.Release == 0 {
+	switch {
+	case r.Back && r.Release == 0:
+		text = fmt.Sprintf("%s can't go back:", r.Environment)
+	case r.Back:
+		text = fmt.Sprintf("%s can't go back to release %d:", r.Environment, r.Release)
+	case r.Release == 0:
 		text = fmt.Sprintf("this may not enter %s:", r.Environment)
 	}
 	for _, reason := range r.Reasons {

@@ -230,11 +230,13 @@ func (f *field) tellsTruth(ctx context.Context, t *testing.T, env string) {
 		t.Error(err)
 		return
 	}
-	notes := strings.Join(s.Notes, "\n")
 	for _, h := range s.Hosts {
 		switch {
 		case h.Error != "" || h.State.Deployment != nil:
-			if !strings.Contains(notes, h.Host+": ") {
+			if !slices.ContainsFunc(s.Notes, func(note string) bool {
+				hosts, _, _ := strings.Cut(note, ":")
+				return slices.Contains(strings.Split(hosts, ", "), h.Host)
+			}) {
 				t.Errorf("status does not speak of %s, which is in doubt: %+v", h.Host, s)
 			}
 		case h.State.Current == nil:

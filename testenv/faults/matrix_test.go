@@ -25,7 +25,7 @@ var representative = []string{
 	"deploy/three/batch_1_started/host_rebooted",
 	"rollback/one/batch_1_switching/agent_killed",
 	"deploy/one/batch_1_switched/client_killed",
-	"rollback/three/batch_1_retired/network_cut_for_a_second",
+	"rollback/three/batch_1_switched/network_cut_for_a_second",
 	"promote/three/batch_2_started/client_interrupted",
 	"deploy/one/batch_2_switching/new_shim_killed",
 	"promote/one/committed/blob_corrupted",

@@ -38,7 +38,6 @@ var points = []point{
 	{name: "batch 1 started", line: "before step.0.start 1", new: true},
 	{name: "batch 1 switching", line: "after switch 1", new: true},
 	{name: "batch 1 switched", line: "before step.0.switch 1", new: true},
-	{name: "batch 1 retired", line: "before step.0.retire 1", new: true},
 	{name: "batch 2 started", line: "before step.1.start 1", new: true},
 	{name: "batch 2 switching", line: "after switch 2", new: true},
 	{name: "committed", line: "after committed 1", new: true},

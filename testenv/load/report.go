@@ -17,6 +17,7 @@ type Report struct {
 	Answers      map[string]int // first 64 bytes of answers, to the end of a line → how often
 	FirstFailure time.Time      // zero: none failed
 	LastFailure  time.Time
+	LastLost     time.Time     // when the last of those that failed was due
 	Took         time.Duration // from the first to the last
 	Truncated    bool          // the limit on the count ended it, not Stop
 
@@ -78,6 +79,9 @@ func (t *tally) add(due time.Time, answer string, err error) {
 		r.FirstFailure = now
 	}
 	r.LastFailure = now
+	if due.After(r.LastLost) {
+		r.LastLost = due
+	}
 }
 
 // soFar gives a copy that stays as it is.

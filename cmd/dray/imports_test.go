@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ func goList(t *testing.T, flag string, packages ...string) []string {
 	args := append([]string{"list", flag}, packages...)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1") // dray-oci is nothing without it
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go %s: %v", strings.Join(args, " "), err)

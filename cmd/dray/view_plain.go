@@ -22,7 +22,7 @@ func plainLine(e event.Event) string {
 		return join(where, e.Stage, stageSubject(e), shortDigest(e.Digest), "done in", seconds(e.Took))
 	case event.StepFinished:
 		if e.Error != "" {
-			return join(where, e.Text, "failed:", e.Error)
+			return join(where, e.Text, "failed") // the end says why
 		}
 		if e.Cached {
 			return join(where, e.Text, "(cached)")
@@ -34,7 +34,7 @@ func plainLine(e event.Event) string {
 		return join(where, e.Instance, e.State, e.Text)
 	case event.HostState:
 		if e.State == event.Prepared {
-			return join(where, "prepared,", byteCount(e.Done), "sent")
+			return join(where, "prepared"+sent(e.Done))
 		}
 		return join(where, e.State, e.Text)
 	case event.Warning:
@@ -43,6 +43,13 @@ func plainLine(e event.Event) string {
 		return join(where, e.Text)
 	}
 	return ""
+}
+
+func sent(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return ", " + byteCount(n) + " sent"
 }
 
 // place is "ENVIRONMENT HOST:", as far as they are known.

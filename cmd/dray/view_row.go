@@ -154,7 +154,7 @@ func (r *row) rollout(v *terminalView, clock float64) string {
 		if i == len(r.hosts)-1 {
 			end = seconds(clock)
 		}
-		fmt.Fprintf(&b, "%s %-8s %s\n", v.paint(bold, fmt.Sprintf("%-6s", name)), h.name, join(h.text(v), end))
+		fmt.Fprintf(&b, "%s %-8s %s\n", v.paint(bold, fmt.Sprintf("%-6s", name)), h.name, spaced(h.text(v), end))
 		name = ""
 	}
 	for _, p := range r.parts {
@@ -179,13 +179,44 @@ func (h *hostRow) text(v *terminalView) string {
 	if len(h.instances) == 0 || h.progress.total > 0 {
 		parts = append(parts, v.paint(dim, h.state), h.progress.bar(), h.progress.amount())
 	}
-	for _, i := range h.instances {
-		parts = append(parts, i.name+" "+v.instance(i))
+	parts = []string{join(parts...)}
+	if len(h.instances) > mostInstances {
+		parts = append(parts, h.summary(v)...)
+	} else {
+		for _, i := range h.instances {
+			parts = append(parts, i.name+" "+v.instance(i))
+		}
 	}
 	if h.received > 0 {
 		parts = append(parts, v.paint(dim, byteCount(h.received)+" sent"))
 	}
-	return join(parts...)
+	return spaced(parts...)
+}
+
+// mostInstances is how many instances of a host are shown one by one.
+const mostInstances = 6
+
+// summary counts the instances of each service by their state.
+func (h *hostRow) summary(v *terminalView) []string {
+	var keys []string
+	counts, example := map[string]int{}, map[string]instanceState{}
+	for _, i := range h.instances {
+		service, _, _ := strings.Cut(i.name, "/")
+		key := service + " " + i.state
+		if counts[key]++; counts[key] == 1 {
+			keys = append(keys, key)
+			example[key] = instanceState{name: service, state: i.state}
+		}
+	}
+	for n, key := range keys {
+		keys[n] = fmt.Sprintf("%s %d %s", example[key].name, counts[key], v.instance(example[key]))
+	}
+	return keys
+}
+
+// spaced joins with two blanks what is not empty.
+func spaced(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "  ")
 }
 
 func (v *terminalView) instance(i instanceState) string {

@@ -25,6 +25,9 @@ type Request struct {
 	Secrets  map[string]string // version → value
 	Approval *api.Approval
 	LockWait time.Duration // how long to wait for somebody else's lease
+	// Base is the release that ran when this one was chosen. Where another one
+	// runs by the time of the lease, the choice is stale and refused. 0: any.
+	Base int
 	// Verify runs the environment's checks after the rollout; an error
 	// brings every host back.
 	Verify func(ctx context.Context, release pipeline.Release) ([]api.VerifyResult, error)
@@ -68,12 +71,25 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *Result, err error) {
 	if d.before, err = f.settle(held, l); err != nil {
 		return nil, newError(Unchanged, err)
 	}
+	if err := d.stale(); err != nil {
+		return nil, newError(Refused, err)
+	}
 	d.resolve()
 	if from, same := d.unchanged(); same {
 		d.Release.Number = from
 		return &Result{Release: d.Release, From: from, Unchanged: true}, nil
 	}
 	return d.run(held)
+}
+
+// stale says that something else runs than what the release was chosen by.
+func (d *deployment) stale() error {
+	for _, name := range sortedKeys(d.before) {
+		if c := d.before[name].Current; d.Base != 0 && c != nil && c.Number != d.Base {
+			return fmt.Errorf("%s runs release %d, by %s, since this was asked while it ran release %d", d.Environment, c.Number, c.By.User, d.Base)
+		}
+	}
+	return nil
 }
 
 // place says in an error what failed where.

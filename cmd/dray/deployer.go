@@ -189,7 +189,7 @@ func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.De
 		return nil, err
 	}
 	request := deploy.Request{
-		Kind: d.Kind, Release: d.Release, Secrets: d.Secrets, LockWait: o.deployer.lockWait,
+		Kind: d.Kind, Release: d.Release, Secrets: d.Secrets, LockWait: o.deployer.lockWait, Base: d.Base,
 		Place: func(previous map[string][]string) map[string][]string {
 			return plan.Place(o.env.Services, o.env.Hosts, previous) // a skipped host keeps its share
 		},

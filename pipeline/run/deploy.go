@@ -153,6 +153,9 @@ func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deploy
 	}
 	target.By = r.Actor
 	d := Deployment{Kind: KindRollback, Release: *target}
+	if running.Release != nil && len(running.Differ) == 0 {
+		d.Base = running.Release.Number
+	}
 	return r.deploy(ctx, env, open, d)
 }
 

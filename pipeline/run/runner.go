@@ -75,6 +75,7 @@ type Deployment struct {
 	Secrets  map[string]string // version → value
 	Origin   Environment       // where the bytes are when this machine has not got them; may be nil
 	Approval *Approval
+	Base     int                                                 // the release that ran when this one was chosen: if another one does by now, it is refused; 0: whatever runs
 	Verify   func(ctx context.Context, r pipeline.Release) error // nil when there is nothing to verify
 	// Continue answers whether a canary may go on to all instances.
 	Continue func(ctx context.Context, reason string) error

@@ -22,7 +22,7 @@ func TestImportDirection(t *testing.T) {
 		{"dray/deploy/...", []string{"dray/builder", "dray/cmd", "dray/testenv", "dray/targets", "dray/pipeline/config", "dray/pipeline/run"}, []string{"dray/targets/api"}},
 		{"dray/targets/...", []string{"dray/builder", "dray/deploy", "dray/cmd", "dray/testenv", "dray/pipeline/config", "dray/pipeline/run"}, []string{"dray/builder/registry"}},
 		{"dray/cmd/drayd", []string{"github.com/moby/buildkit", "github.com/hashicorp/hcl", "github.com/spf13/cobra", "github.com/spf13/viper", "k8s.io"}, nil},
-		{"dray/cmd/dray-oci", []string{"github.com/moby/buildkit", "github.com/hashicorp/hcl", "github.com/spf13", "github.com/containerd/containerd", "net/http", "dray/targets", "dray/pipeline"}, []string{"dray/targets/runtime/shim"}},
+		{"dray/cmd/dray-oci", []string{"github.com/moby/buildkit", "github.com/hashicorp/hcl", "github.com/spf13", "github.com/containerd/containerd", "net/http", "dray/targets", "dray/pipeline"}, []string{"dray/targets/runtime/shim", "dray/targets/runtime/cgroup", "dray/targets/logs"}},
 	}
 	for _, test := range tests {
 		t.Run(test.of, func(t *testing.T) {

@@ -79,9 +79,15 @@ func TestRestarts(t *testing.T) {
 		kill(t, host, "drayd agent")
 		r := w.Dray(t, 0, "status", "prod")
 		stop()
-		if !strings.Contains(r.Stdout, "2/2 healthy") {
+		if !strings.Contains(r.Stdout, "2 running") && !strings.Contains(r.Stdout, "2/2 healthy") {
 			t.Errorf("status: %s", r)
 		}
+		eventually(t, 10*time.Second, "the new agent having checked all", func() error {
+			if s := w.Status(t)["prod"]; s.Services["web"] != "2/2 healthy" {
+				return fmt.Errorf("%+v", s)
+			}
+			return nil
+		})
 		if after := containers(t, w); after != before {
 			t.Errorf("containers changed:\n%s\n%s", before, after)
 		}

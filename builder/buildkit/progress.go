@@ -25,7 +25,8 @@ const (
 // progress turns BuildKit's stream of vertices into events:
 //
 //   - Progress, Subject TARGET, unit steps: how many of the steps known so far
-//     are done. What BuildKit does for itself is not counted.
+//     are done, and with Text the one that runs. What BuildKit does for itself
+//     is not counted.
 //   - StepFinished, Subject TARGET: each of those steps.
 //   - Progress, Subject TARGET/WHAT, unit bytes: a context that is read, a
 //     layer that is pulled, the image that is stored.
@@ -38,16 +39,23 @@ type progress struct {
 
 	mu     sync.Mutex
 	steps  map[digest.Digest]*step
-	counts [2]int64 // done, total of the last report
-	stored int64    // bytes written to the image store
+	counts counts // of the last report
+	stored int64  // bytes written to the image store
 	last   map[string]time.Time
 	from   map[builder.Base]bool
+}
+
+// counts is how far a build is.
+type counts struct {
+	done, total int64
+	running     string // the step that began last, of those under way
 }
 
 // step is one vertex.
 type step struct {
 	name     string
 	internal bool
+	started  time.Time
 	done     bool
 	failed   bool
 	partial  [3]string // unfinished lines by stream
@@ -86,6 +94,9 @@ func (p *progress) vertex(v *client.Vertex) {
 	if v.Name != "" && st.name == "" {
 		st.name, st.internal = v.Name, isInternal(v.Name)
 		p.noteBase(v.Name)
+	}
+	if v.Started != nil {
+		st.started = *v.Started
 	}
 	if v.Completed == nil || st.done || st.failed {
 		return
@@ -128,19 +139,23 @@ func isInternal(name string) bool {
 }
 
 func (p *progress) count() {
-	var done, total int64
+	var now counts
+	var latest time.Time
 	for _, s := range p.steps {
 		if s.internal || s.name == "" {
 			continue
 		}
-		total++
-		if s.done {
-			done++
+		now.total++
+		switch {
+		case s.done:
+			now.done++
+		case !s.failed && s.started.After(latest):
+			now.running, latest = s.name, s.started
 		}
 	}
-	if now := [2]int64{done, total}; now != p.counts {
+	if now != p.counts {
 		p.counts = now
-		p.sink.Emit(event.Event{Type: event.Progress, Subject: p.target, Done: done, Total: total, Unit: "steps"})
+		p.sink.Emit(event.Event{Type: event.Progress, Subject: p.target, Text: now.running, Done: now.done, Total: now.total, Unit: "steps"})
 	}
 }
 

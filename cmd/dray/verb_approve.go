@@ -90,7 +90,7 @@ func approveCommand(a *app) *cobra.Command {
 // before runs it.
 func (p *project) waits(ctx context.Context, env *pipeline.Environment, number int) error {
 	if env.Promotion == nil || !env.Promotion.Approve {
-		return &exitError{code: exitFailed, failure: failure(env.Name+" asks for no approval", "dray promote "+env.Name)}
+		return &exitError{code: exitFailed, failure: failure(env.Name+" asks for no approval: its promotion block has no approve = true", "")}
 	}
 	from, err := p.environment(env.Promotion.From)
 	if err != nil {

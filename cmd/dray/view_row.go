@@ -16,10 +16,13 @@ type row struct {
 	name     string // build, push, verify, or the environment
 	subject  string
 	began    time.Time
-	progress meter
+	progress meter // bytes that move
+	walked   meter // steps of a build
 	steps    int
 	cached   int
-	now      string // what it does
+	now      string // the step that it is at
+	what     string // the bytes' doing: transferring, storing
+	said     string // the last line of output
 	hosts    []*hostRow
 	parts    []event.Event // verify commands and tasks: the last event of each
 	ended    *event.Event
@@ -52,16 +55,22 @@ func (r *row) take(e event.Event) {
 	}
 	switch e.Type {
 	case event.Progress:
+		if e.Unit == "steps" {
+			r.walked.set(e)
+			if r.now != e.Text {
+				r.now, r.said = e.Text, ""
+			}
+			return
+		}
 		r.progress.set(e)
-		r.now = e.Text
+		r.what = e.Text
 	case event.StepFinished:
 		r.steps++
 		if e.Cached {
 			r.cached++
 		}
-		r.now = e.Text
 	case event.Output:
-		r.now = e.Text
+		r.said = e.Text
 	}
 }
 
@@ -135,7 +144,22 @@ func (r *row) text(v *terminalView, now time.Time) string {
 	case r.ended != nil:
 		return line + v.paint(green, "✓ ") + join(r.summary(), shortDigest(r.ended.Digest)) + "  " + seconds(clock) + "\n"
 	}
-	return line + join(r.progress.bar(), r.progress.amount(), seconds(clock), v.paint(dim, r.now)) + "\n"
+	moved := ""
+	if r.progress.total > r.progress.done {
+		moved = join(r.what, r.progress.amount())
+	}
+	return line + spaced(join(r.walked.bar(), r.walked.amount()), moved, seconds(clock), v.paint(dim, join(r.now, r.last()))) + "\n"
+}
+
+// last is what the step said last, behind its name.
+func (r *row) last() string {
+	switch {
+	case r.said == "":
+		return ""
+	case r.now == "":
+		return r.said
+	}
+	return "| " + r.said
 }
 
 func (r *row) summary() string {

@@ -31,7 +31,7 @@ func plainLine(e event.Event) string {
 	case event.Output:
 		return join(where, "|", e.Text)
 	case event.InstanceState:
-		return join(where, e.Instance, e.State, e.Text)
+		return join(where, e.Instance, because(e.State, e.Text))
 	case event.HostState:
 		if e.State == event.Prepared {
 			return join(where, "prepared"+sent(e.Done))
@@ -43,6 +43,14 @@ func plainLine(e event.Event) string {
 		return join(where, e.Text)
 	}
 	return ""
+}
+
+// because is a state with what is said of it.
+func because(state, text string) string {
+	if text == "" {
+		return state
+	}
+	return state + ": " + text
 }
 
 func sent(n int64) string {

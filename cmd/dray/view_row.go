@@ -148,18 +148,19 @@ func (r *row) text(v *terminalView, now time.Time) string {
 	if r.progress.total > r.progress.done {
 		moved = join(r.what, r.progress.amount())
 	}
-	return line + spaced(join(r.walked.bar(), r.walked.amount()), moved, seconds(clock), v.paint(dim, join(r.now, r.last()))) + "\n"
+	return line + spaced(join(r.walked.bar(), r.walked.amount()), moved, seconds(clock), v.paint(dim, r.doing())) + "\n"
 }
 
-// last is what the step said last, behind its name.
-func (r *row) last() string {
-	switch {
-	case r.said == "":
-		return ""
-	case r.now == "":
-		return r.said
+// doing is the step that runs, and what it said last.
+func (r *row) doing() string {
+	if r.said == "" || r.now == "" {
+		return join(r.now, r.said)
 	}
-	return "| " + r.said
+	name := []rune(r.now)
+	if len(name) > 32 {
+		name = append(name[:31], '…')
+	}
+	return string(name) + " | " + r.said
 }
 
 func (r *row) summary() string {
@@ -248,7 +249,7 @@ func (v *terminalView) instance(i instanceState) string {
 	case event.Healthy, event.Switched, event.Staged, event.Stopped, event.Draining:
 		return v.paint(green, "✓ "+i.state)
 	case event.Unhealthy, event.Failed:
-		return v.paint(red, "✗ "+i.state)
+		return v.paint(red, "✗ "+because(i.state, i.note))
 	case event.Reverted:
 		return v.paint(yellow, "↩ "+i.state)
 	}

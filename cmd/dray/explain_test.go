@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"dray/builder"
+	"dray/deploy"
+	"dray/deploy/ssh"
+	"dray/pipeline"
+	"dray/pipeline/run"
+	"dray/pipeline/secret"
+	"dray/targets/api"
+)
+
+// TestExplain holds what a person sees of each kind of failure, in its four
+// parts, and the exit code.
+func TestExplain(t *testing.T) {
+	inUTC(t)
+	at := time.Date(2026, 11, 22, 10, 2, 11, 0, time.UTC)
+	unhealthy := &api.Error{
+		Code: api.CodeUnhealthy, Service: "web", Message: "web did not become healthy on p1 within 2m",
+		Detail: "the container listens on :80, not on 8080", Logs: []string{"listening on :80"},
+	}
+	rollout := func(outcome deploy.Outcome, cause error, change func(*deploy.Error)) error {
+		e := &deploy.Error{Outcome: outcome, Cause: cause, Environment: "prod", Hosts: []string{"p1", "p2"}, Release: 42, From: 41}
+		var refused *api.Error
+		if errors.As(cause, &refused) {
+			e.Logs = refused.Logs
+		}
+		if change != nil {
+			change(e)
+		}
+		return fmt.Errorf("wrapped: %w", e)
+	}
+	tests := []struct {
+		name string
+		err  error
+		code int
+		want string // after "wrapped: "
+	}{
+		{"any error", errors.New("no such thing"), exitFailed, "✗ no such thing\n"},
+		{
+			"unhealthy, and back", rollout(deploy.Reverted, &deploy.HostError{Host: "p1", Err: unhealthy}, nil), exitReverted,
+			"✗ web did not become healthy on p1 within 2m\n" +
+				"  The container listens on :80, not on 8080\n" +
+				"  Its last lines:\n" +
+				"    listening on :80\n" +
+				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n" +
+				"  Next: dray logs prod web --release 42 shows all of its output\n",
+		},
+		{
+			"the first release, and back", rollout(deploy.Reverted, errors.New("p1: it ended"), func(e *deploy.Error) { e.From, e.Hosts = 0, []string{"p1"} }), exitReverted,
+			"✗ p1: it ended\n  p1 serves nothing again. Nothing of release 42 is left running.\n",
+		},
+		{
+			"not everywhere back", rollout(deploy.NotReverted, errors.New("p1: it ended"), func(e *deploy.Error) { e.Stuck = []string{"p2"} }), exitNotReverted,
+			"✗ p1: it ended\n  p2 did not go back; the agents do so by themselves when the lease has ended.\n  Next: dray status prod, then dray recover prod\n",
+		},
+		{
+			"nothing begun", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: api.Errorf(api.CodePort, "port 80/tcp is taken by nginx (pid 5)")}, nil), exitFailed,
+			"✗ p1: port 80/tcp is taken by nginx (pid 5)\n  prod is untouched and runs release 41.\n",
+		},
+		{
+			"no space", rollout(deploy.Unchanged, api.Errorf(api.CodeSpace, "no space left on the disk"), nil), exitFailed,
+			"✗ no space left on the disk\n  prod is untouched and runs release 41.\n  Next: make room there; dray prune prod drops what no release needs\n",
+		},
+		{
+			"no memory", rollout(deploy.Unchanged, api.Errorf(api.CodeSpace, "web/1 may use 900GiB of memory"), nil), exitFailed,
+			"✗ web/1 may use 900GiB of memory\n  prod is untouched and runs release 41.\n  Next: lower memory in its resources block, or take another host\n",
+		},
+		{
+			"somebody else deploys", rollout(deploy.Refused, &api.Error{Code: api.CodeLocked, Message: "held", Lease: &api.Lease{
+				Holder: api.Actor{User: "mira", Machine: "ci-7", Command: "dray ship"}, Since: at, Seconds: 20,
+			}}, nil), exitRefused,
+			"✗ prod is being changed by mira on ci-7 (dray ship) since 10:02:11; their lease ends in 20s unless renewed.\n" +
+				"  Nothing was changed.\n  Next: wait with --lock-wait 2m, or look: dray status prod\n",
+		},
+		{
+			"locked", rollout(deploy.Refused, &api.Error{Code: api.CodeLocked, Message: "locked", Freeze: &api.Freeze{
+				By: api.Actor{User: "mira", Machine: "ci-7"}, Reason: "audit", Until: at,
+			}}, nil), exitRefused,
+			"✗ prod is locked by mira on ci-7 until 2026-11-22 10:02:11: audit\n  Nothing was changed.\n  Next: dray unlock prod, once that is settled\n",
+		},
+		{
+			"a verify that does not pass", rollout(deploy.Reverted, &run.VerifyError{
+				Verify: pipeline.Verify{Name: "smoke", At: pipeline.Pos{File: "dray.hcl", Line: 7}}, Err: errors.New("exit code 1"), Output: []string{"GET /: 500"},
+			}, nil), exitReverted,
+			"✗ verify smoke (dray.hcl:7) did not pass: exit code 1\n  Its last lines:\n    GET /: 500\n" +
+				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n",
+		},
+		{
+			"a gate's no", &run.Refusal{Environment: "prod", Release: 42, Runs: 41, Reasons: []string{"it is too young", "nobody has approved it"}, Next: "dray approve prod 42"}, exitRefused,
+			"✗ release 42 may not enter prod:\n    - it is too young\n    - nobody has approved it\n  prod is untouched and runs release 41.\n  Next: dray approve prod 42\n",
+		},
+		{
+			"no way back", &run.Refusal{Environment: "prod", Back: true, Reasons: []string{"there is no older one"}}, exitRefused,
+			"✗ prod can't go back:\n    - there is no older one\n  prod is untouched and runs nothing.\n",
+		},
+		{
+			"interrupted", rollout(deploy.Reverted, errInterrupted, nil), exitInterrupted,
+			"✗ interrupted\n  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n",
+		},
+		{"cancelled", fmt.Errorf("building: %w", context.Canceled), exitInterrupted, "✗ building: context canceled\n"},
+		{
+			"an unreachable host", &deploy.HostError{Host: "p1", Err: &ssh.DialError{Host: "p1", Address: "deploy@p1:22", Kind: ssh.KindRefused, Detail: "nothing listens there", Next: "ssh deploy@p1"}}, exitFailed,
+			"✗ p1 (deploy@p1:22): nothing listens there\n  Nothing was sent.\n  Next: ssh deploy@p1\n",
+		},
+		{
+			"a secret without a value", &secret.MissingError{Environment: "prod", Names: []string{"TOKEN"}, Dir: "/src"}, exitFailed,
+			"✗ 1 secret without a value for prod: TOKEN\n  Nothing was changed.\n  Next: write TOKEN=… into .dray/secrets.prod, or .dray/secrets for all environments," +
+				" or set a variable of that name; DRAY_SECRETS_COMMAND can name a command that prints it\n",
+		},
+		{
+			"a build", &builder.Failure{Target: "web", Reason: "the command failed with exit code 1", Output: []string{"cc: no"}, Next: "fix it"}, exitFailed,
+			"✗ building web: the command failed with exit code 1\n  Its last lines:\n    cc: no\n  Nothing was changed.\n  Next: fix it\n",
+		},
+		{"said already", &exitError{code: exitDifferent}, exitDifferent, "✗ \n"},
+		{
+			"one environment of several", &partlyShipped{
+				done: []*run.Deployed{{Release: pipeline.Release{Environment: "dev", Number: 42, Images: images("web", "aaaa")}}},
+				err:  rollout(deploy.Unchanged, errors.New("p1: no"), nil),
+			}, exitFailed,
+			"✗ p1: no\n  dev runs web aaaa (release 42). prod is untouched and runs release 41.\n",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			e, code := explain(test.err)
+			e.Text = strings.TrimPrefix(e.Text, "wrapped: ")
+			var out bytes.Buffer
+			printFailure(&out, e, false)
+			if code != test.code || out.String() != test.want {
+				t.Errorf("code %d, want %d\n%s\nwant\n%s", code, test.code, out.String(), test.want)
+			}
+		})
+	}
+}
+
+func images(service, hex string) map[string]pipeline.ReleaseImage {
+	return map[string]pipeline.ReleaseImage{service: {Name: service, Digest: "sha256:" + hex}}
+}
+
+func TestConclusion(t *testing.T) {
+	deployed := func(env string, number int, hex string, unchanged bool) *run.Deployed {
+		return &run.Deployed{Release: pipeline.Release{Environment: env, Number: number, Images: images("web", hex)}, Unchanged: unchanged}
+	}
+	withTask := deployed("dev", 1, "aaaa", false)
+	withTask.Release.Images["task.migrate"] = pipeline.ReleaseImage{Digest: "sha256:bbbb"}
+	tests := []struct {
+		name string
+		done []*run.Deployed
+		want string
+	}{
+		{"one", []*run.Deployed{deployed("dev", 42, "aaaa", false)}, "dev runs web aaaa (release 42)."},
+		{"nothing to do", []*run.Deployed{deployed("dev", 42, "aaaa", true)}, "dev runs web aaaa (release 42). Nothing to do."},
+		{"alike", []*run.Deployed{deployed("dev", 42, "aaaa", true), deployed("test", 42, "aaaa", true), deployed("prod", 42, "aaaa", false)}, "dev, test and prod run web aaaa (release 42)."},
+		{"differing", []*run.Deployed{deployed("dev", 42, "aaaa", false), deployed("test", 41, "bbbb", false)}, "dev runs web aaaa (release 42).\ntest runs web bbbb (release 41)."},
+		{"a task is no service", []*run.Deployed{withTask}, "dev runs web aaaa (release 1)."},
+		{"none", nil, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := conclusion(nil, test.done...).Text; got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+	if got := conclusion(errors.New("no"), withTask).Text; got != "" {
+		t.Errorf("after a failure it concludes %q", got)
+	}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/spf13/cobra"
+
+	"dray/pipeline"
+	"dray/targets/api"
+)
+
+func TestChooseLogs(t *testing.T) {
+	on := func(host, instance, release, state string) listed {
+		return listed{
+			Summary: container.Summary{State: container.ContainerState(state), Labels: map[string]string{"dray.instance": instance, "dray.release": release}},
+			engine:  &engine{host: host},
+		}
+	}
+	all := []listed{
+		on("p1", "web/1", "40", "exited"), on("p1", "web/1", "41", "running"),
+		on("p1", "web/2", "40", "exited"), on("p1", "web/2", "39", "exited"),
+		on("p2", "web/1", "40", "running"), on("p2", "web/1", "41", "created"),
+	}
+	tests := []struct {
+		name    string
+		release int
+		want    []string
+	}{
+		{"what runs, or ran last", 0, []string{"p1 web/1 41", "p1 web/2 40", "p2 web/1 40"}},
+		{"a release", 40, []string{"p1 web/1 40", "p1 web/2 40", "p2 web/1 40"}},
+		{"a release that is not there", 7, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var got []string
+			for _, c := range chooseLogs(all, test.release) {
+				got = append(got, c.engine.host+" "+c.instance()+" "+c.Labels["dray.release"])
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestPrefixWriter(t *testing.T) {
+	var mu sync.Mutex
+	var out bytes.Buffer
+	a := &prefixWriter{mu: &mu, out: &out, prefix: "a | "}
+	b := &prefixWriter{mu: &mu, out: &out, prefix: "b | "}
+	for _, step := range []struct {
+		w    *prefixWriter
+		text string
+	}{{a, "one\ntw"}, {b, "eins\n"}, {a, "o\n\nthree"}, {b, "zw"}} {
+		if n, err := step.w.Write([]byte(step.text)); n != len(step.text) || err != nil {
+			t.Fatalf("wrote %d of %q: %v", n, step.text, err)
+		}
+	}
+	for _, w := range []*prefixWriter{a, b, a} {
+		if err := w.flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := "a | one\nb | eins\na | two\na | \na | three\nb | zw\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestMergeHistory(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 11, 22, 10, minute, 0, 0, time.UTC) }
+	var lines []historyLine
+	lines = mergeHistory(lines, "p1", []api.Record{
+		{Deployment: "b", Release: 2, Result: "reverted", Started: at(2)}, {Deployment: "a", Release: 1, Result: "confirmed", Started: at(1)},
+	})
+	lines = mergeHistory(lines, "p2", []api.Record{
+		{Deployment: "c", Release: 3, Result: "confirmed", Started: at(3)}, {Deployment: "b", Release: 2, Result: "confirmed", Started: at(2)},
+		{Deployment: "a", Release: 1, Result: "confirmed", Started: at(1)},
+	})
+	var got []string
+	for _, l := range lines {
+		got = append(got, l.Deployment+" "+l.Result+" "+strings.Join(l.Hosts, ","))
+	}
+	want := []string{"c confirmed p2", "b reverted p1", "b confirmed p2", "a confirmed p1,p2"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestSum draws an environment from what its hosts say.
+func TestSum(t *testing.T) {
+	env := &pipeline.Environment{Name: "prod", Services: map[string]*pipeline.Service{"web": {Name: "web"}}}
+	release := func(number int) *pipeline.Release {
+		return &pipeline.Release{
+			Number: number, Services: []pipeline.Service{{Name: "web"}}, Images: images("web", "aaaa"),
+			Placement: map[string][]string{"p1": {"web/1", "web/3"}, "p2": {"web/2"}},
+		}
+	}
+	state := func(number int, instances ...api.InstanceStatus) *api.Environment {
+		return &api.Environment{Current: release(number), Instances: instances}
+	}
+	runs := func(instance string, release int, health string) api.InstanceStatus {
+		return api.InstanceStatus{Instance: instance, Release: release, State: "running", Health: health}
+	}
+	whole := state(41, runs("web/1", 41, api.HealthHealthy), runs("web/3", 41, api.HealthNone))
+	frozen := func(s *api.Environment) *api.Environment {
+		s.Freeze = &api.Freeze{By: api.Actor{User: "mira"}, Reason: "audit"}
+		return s
+	}
+	tests := []struct {
+		name    string
+		hosts   []hostView
+		release int
+		web     string
+		notes   []string
+	}{
+		{"all well", []hostView{{Host: "p1", State: whole}, {Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}}, 41, "3/3 healthy", nil},
+		{
+			"one is unhealthy, one has ended",
+			[]hostView{{Host: "p1", State: state(41, runs("web/1", 41, api.HealthUnhealthy))}, {Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}},
+			41, "1/3 healthy, 1 down", nil,
+		},
+		{"one is starting", []hostView{{Host: "p2", State: state(41, runs("web/2", 41, "starting"))}}, 41, "0/1 healthy, 1 running", nil},
+		{
+			"a host is silent", []hostView{{Host: "p1", State: whole}, {Host: "p2", Error: "p2 (deploy@p2): no route"}},
+			41, "2/3 healthy, 1 not known", []string{"p2: (deploy@p2): no route"},
+		},
+		{
+			"hosts differ", []hostView{{Host: "p1", State: whole}, {Host: "p2", State: state(40, runs("web/2", 40, api.HealthHealthy))}},
+			0, "3/3 healthy", []string{"p2: release 40", "p1: release 41"},
+		},
+		{"nothing runs", []hostView{{Host: "p1", State: &api.Environment{}}}, 0, "-", nil},
+		{
+			"what is said of several is said once",
+			[]hostView{{Host: "p1", State: frozen(&api.Environment{})}, {Host: "p2", State: frozen(&api.Environment{})}},
+			0, "-", []string{"p1, p2: locked by mira: audit"},
+		},
+		{
+			"a deployer has died", []hostView{{Host: "p1", State: &api.Environment{Deployment: &api.Deployment{Kind: "deploy", Release: 42, State: "committing", Actor: api.Actor{User: "mira"}}}}},
+			0, "-", []string{"p1: deploy of release 42 by mira is committing since 00:00:00", "p1: nobody holds it any more: dray recover prod"},
+		},
+	}
+	inUTC(t)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			v := environmentView{Environment: "prod", Hosts: test.hosts}
+			v.sum(env)
+			if v.Release != test.release || v.Services["web"] != test.web || !slices.Equal(v.Notes, test.notes) {
+				t.Errorf("got release %d, %q, %q; want %d, %q, %q", v.Release, v.Services["web"], v.Notes, test.release, test.web, test.notes)
+			}
+		})
+	}
+}
+
+func TestNearest(t *testing.T) {
+	names := []string{"dev", "test", "prod-eu", "prod-us"}
+	for name, want := range map[string]string{
+		"dve": "dev", "tst": "test", "Test": "test", "prod": "prod-eu", "prod-ue": "prod-eu", "elsewhere": "", "": "", "x": "",
+	} {
+		if got := nearest(name, names); got != want {
+			t.Errorf("nearest(%q) is %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestPositional(t *testing.T) {
+	for use, want := range map[string][]string{
+		"ship":                             nil,
+		"deploy ENV":                       {"ENV"},
+		"promote [FROM] TO":                {"[FROM]", "TO"},
+		"lock ENV --reason TEXT":           {"ENV"},
+		"run ENV NAME [-- COMMAND…]":       {"ENV", "NAME", "[COMMAND…]"},
+		"exec ENV S [flags] -- CMD [ARG…]": {"ENV", "S", "CMD", "[ARG…]"},
+	} {
+		if got := positional(&cobra.Command{Use: use}); !slices.Equal(got, want) {
+			t.Errorf("%q has %q, want %q", use, got, want)
+		}
+	}
+}
+
+func TestPointInTime(t *testing.T) {
+	inUTC(t)
+	now := time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"":                     {},
+		"10m":                  now.Add(-10 * time.Minute),
+		"1h30m":                now.Add(-90 * time.Minute),
+		"09:15":                time.Date(2026, 11, 22, 9, 15, 0, 0, time.UTC),
+		"09:15:20":             time.Date(2026, 11, 22, 9, 15, 20, 0, time.UTC),
+		"2026-11-20":           time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC),
+		"2026-11-20 09:15":     time.Date(2026, 11, 20, 9, 15, 0, 0, time.UTC),
+		"2026-11-20T09:15:20Z": time.Date(2026, 11, 20, 9, 15, 20, 0, time.UTC),
+	} {
+		if got, err := pointInTime(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q is %v (%v), want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"yesterday", "10", "25:00", "22.11.2026"} {
+		if got, err := pointInTime(text, now); err == nil {
+			t.Errorf("%q was read as %v", text, got)
+		}
+	}
+}

@@ -71,7 +71,7 @@ bench: deps build bin/lab ## the table of figures, measured here
 	$(GO) run ./testenv/cmd/bench
 
 chaos: deps build ## deployments under random faults; SEED=n repeats one
-	$(GO) test -run TestChaos -count 1 -timeout 60m ./testenv/... -args -chaos -seed "$(SEED)"
+	$(GO) test -v -run TestChaos -count 1 -timeout 60m ./testenv/faults -args -chaos -seed "$(SEED)"
 
 release: deps ## dray for each system, with the host programs inside, in dist/
 	./.ci/release

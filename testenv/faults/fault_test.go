@@ -37,10 +37,10 @@ type fault struct {
 	make func(ctx context.Context, s *scene) error
 	// heal undoes it once the client has ended; nil: nothing is to be undone.
 	heal func(ctx context.Context, s *scene) error
-	// arm does it before the verb begins instead: what a registry does wrong.
-	arm func(s *scene)
-	// point says where it can happen; nil is everywhere.
-	point func(point) bool
+	// at says where it can happen; nil is everywhere.
+	at func(trial) bool
+	// registry says that the images go through the registry.
+	registry bool
 	// killed says that the client has no exit code of its own.
 	killed bool
 	// through says that the verb must succeed all the same.
@@ -55,13 +55,16 @@ var faults = []fault{
 	{name: "client interrupted", make: interruptClient},
 	{name: "agent killed", make: killAgent},
 	{name: "old shim killed", make: killOldShim},
-	{name: "new shim killed", make: killNewShim, point: func(p point) bool { return p.new }},
+	{name: "new shim killed", make: killNewShim, at: func(tr trial) bool { return tr.point.new }},
 	{name: "network cut", make: cut, heal: restore},
 	{name: "network cut for a second", make: cutShortly},
 	{name: "host rebooted", make: reboot},
 	{name: "host stopped", make: stopHost, heal: startHost},
 	{name: "disk full", make: fillDisk, heal: freeDisk},
-	{name: "blob corrupted", make: corruptBlob, heal: mendBlob, point: func(p point) bool { return !p.verify }},
+	{name: "blob corrupted", make: corruptBlob, heal: mendBlob},
+	{name: "registry failing", make: failRegistry, heal: mendRegistry, at: pulling, registry: true, through: true},
+	{name: "registry stalling", make: stallRegistry, heal: mendRegistry, at: pulling, registry: true, through: true},
+	{name: "registry lying", make: lieRegistry, heal: mendRegistry, at: pulling, registry: true, through: true},
 }
 
 func faultNamed(name string) fault {
@@ -97,6 +100,31 @@ next:
 	return fmt.Errorf("%w: %s runs nothing like %q", errNone, h.Name, words)
 }
 
+// pulling says that the host may be asking the registry.
+func pulling(tr trial) bool { return tr.point.pulls && tr.verb == deploy }
+
+// What a registry does wrong is of no consequence: the image comes up the
+// client's own connection then.
+func failRegistry(_ context.Context, s *scene) error {
+	s.field.registry.Faults.Fail(10_000, 500)
+	return nil
+}
+
+func stallRegistry(_ context.Context, s *scene) error {
+	s.field.registry.Faults.Stall()
+	return nil
+}
+
+func lieRegistry(_ context.Context, s *scene) error {
+	s.field.registry.Faults.Corrupt(10_000)
+	return nil
+}
+
+func mendRegistry(_ context.Context, s *scene) error {
+	s.field.registry.Faults.Clear()
+	return nil
+}
+
 func killAgent(_ context.Context, s *scene) error { return killProcess(s.host, "drayd agent") }
 
 // shimGap is how long a host may fail to answer single requests after a
@@ -114,7 +142,9 @@ func killNewShim(ctx context.Context, s *scene) error {
 // killShim kills the shim of one container, of one that serves if there is
 // one. Where the agent can't be asked, what ran before is what is there.
 func killShim(ctx context.Context, s *scene, is func(api.InstanceStatus) bool) error {
-	now, err := s.field.environment(ctx, s.host.Name, s.env)
+	asking, cancel := context.WithTimeout(ctx, time.Second) // it does not answer at every point
+	defer cancel()
+	now, err := s.field.environment(asking, s.host.Name, s.env)
 	if err != nil {
 		now = s.before
 	}

@@ -12,14 +12,16 @@ import (
 
 	"dray/targets/api"
 	"dray/testenv"
+	"dray/testenv/mirror"
 	"dray/testenv/world"
 )
 
 // field is the lab that all trials share.
 type field struct {
 	*world.World
-	clients map[string]*api.Client // by host
-	last    int                    // newest version given out
+	clients  map[string]*api.Client // by host
+	registry *mirror.Mirror         // that registry.hcl declares
+	last     int                    // newest version given out
 }
 
 // hostsOf are the hosts of each environment.
@@ -44,6 +46,7 @@ func newField(t *testing.T) *field {
 	})
 	w.Env = append(w.Env, "DRAY_LEASE="+lease.String(), "DRAY_LOCK_WAIT=60s")
 	f := &field{World: w, clients: map[string]*api.Client{}}
+	f.declareRegistry(t)
 	for _, h := range w.Lab.Hosts() {
 		f.clients[h.Name] = api.NewClient(func(ctx context.Context) (net.Conn, error) {
 			var d net.Dialer
@@ -51,6 +54,25 @@ func newField(t *testing.T) *field {
 		}, api.Actor{User: "trial"})
 	}
 	return f
+}
+
+// declareRegistry starts a registry that the hosts reach, and writes a file
+// that is the project's with it.
+func (f *field) declareRegistry(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", f.Lab.Gateway()+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.registry, err = mirror.Serve(context.WithoutCancel(t.Context()), t.TempDir(), listener); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.registry.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	f.Write(t, map[string]string{"registry.hcl": fmt.Sprintf("%s\nregistry {\n  address  = %q\n  insecure = true\n}\n", projectFile, f.registry.Addr()+"/shop")})
 }
 
 // inside is a file of a running host, as this machine reaches it.

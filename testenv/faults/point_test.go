@@ -150,3 +150,12 @@ func eventually(ctx context.Context, limit time.Duration, what string, ok func()
 		time.Sleep(pause)
 	}
 }
+
+func pointNamed(name string) point {
+	for _, p := range points {
+		if p.name == name {
+			return p
+		}
+	}
+	panic("no point " + name)
+}

@@ -61,7 +61,7 @@ func (f *field) hostOf(env string) *testenv.Host {
 // try makes one trial. Everything must be settled before, and is afterwards.
 func (f *field) try(t *testing.T, tr trial) outcome {
 	t.Helper()
-	if tr.fault.point != nil && !tr.fault.point(tr.point) || tr.point.others != nil && len(hostsOf[tr.env]) == 1 {
+	if tr.fault.at != nil && !tr.fault.at(tr) || tr.point.others != nil && len(hostsOf[tr.env]) == 1 {
 		return outcome{skipped: "it can't be at that point"}
 	}
 	old, version, args := f.ready(t, tr)
@@ -117,7 +117,11 @@ func (f *field) ready(t *testing.T, tr trial) (old, version int, args []string) 
 		f.payload(t)
 	}
 	version = f.next()
-	return f.current(t, tr.env), version, append([]string{deploy, tr.env}, vars(version)...)
+	args = append([]string{deploy, tr.env}, vars(version)...)
+	if tr.fault.registry {
+		args = append(args, "--file", "registry.hcl")
+	}
+	return f.current(t, tr.env), version, args
 }
 
 // verbRun is the client under trial.
@@ -137,9 +141,6 @@ func (f *field) begin(ctx context.Context, s *scene, tr trial, args []string) (*
 	waiting, err := f.arm(tr.point, s.host)
 	if err != nil {
 		return nil, fmt.Errorf("arming %s: %w", tr.point.name, err)
-	}
-	if tr.fault.arm != nil {
-		tr.fault.arm(s)
 	}
 	v := &verbRun{cmd: f.Command(ctx, args...), waiting: waiting, ended: make(chan struct{}), began: time.Now()}
 	v.cmd.Stdout, v.cmd.Stderr = &v.out, &v.out

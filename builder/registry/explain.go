@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -72,9 +73,9 @@ var errPlain = errors.New("images and credentials would travel in the clear; if 
 // guard is the transport towards one registry. It refuses plain HTTP except
 // to loopback addresses or by leave: go-containerregistry falls back to it for
 // every private address, which would send credentials in the clear.
-func guard(base http.RoundTripper, reg name.Registry, insecure bool) http.RoundTripper {
+func guard(base http.RoundTripper, reg name.Registry, insecure bool, stall time.Duration) http.RoundTripper {
 	if base == nil {
-		base = newTransport()
+		base = newTransport(stall)
 	}
 	return &guarded{base: base, host: reg.RegistryStr(), insecure: insecure}
 }

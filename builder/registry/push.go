@@ -27,6 +27,7 @@ type PushOptions struct {
 	MountFrom []name.Repository // repositories of the same registry that may have layers already
 	Jobs      int               // blobs at once; 0 is 4
 	Subject   string            // of the progress events; empty is the reference
+	Stall     time.Duration     // a transfer in which nothing moves ends after this; 0 is 30s
 	Base      http.RoundTripper // nil is a transport made for registries
 }
 
@@ -77,6 +78,9 @@ func newPusher(ctx context.Context, ref name.Reference, opts PushOptions) (*push
 	if opts.Jobs <= 0 {
 		opts.Jobs = 4
 	}
+	if opts.Stall <= 0 {
+		opts.Stall = stallTimeout
+	}
 	repo := ref.Context()
 	auth, err := authn.Resolve(ctx, opts.Keychain, repo)
 	if err != nil {
@@ -88,7 +92,7 @@ func newPusher(ctx context.Context, ref name.Reference, opts PushOptions) (*push
 			scopes = append(scopes, from.Scope(transport.PullScope))
 		}
 	}
-	base := transport.NewUserAgent(retrying(guard(opts.Base, repo.Registry, opts.Insecure)), "dray")
+	base := transport.NewUserAgent(retrying(guard(opts.Base, repo.Registry, opts.Insecure, opts.Stall)), "dray")
 	rt, err := login(ctx, repo.Registry, auth, base, scopes)
 	return &pusher{ref: ref, opts: opts, rt: rt}, err
 }
@@ -138,7 +142,7 @@ func (p *pusher) readBack(ctx context.Context, d digest.Digest) error {
 // far is the repository as a Source.
 func (p *pusher) far() Source {
 	repo := p.ref.Context()
-	return &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), connect: func(context.Context) (http.RoundTripper, string, error) {
+	return &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), stall: p.opts.Stall, connect: func(context.Context) (http.RoundTripper, string, error) {
 		return p.rt, repo.Scheme() + "://" + repo.RegistryStr(), nil
 	}}
 }

@@ -28,6 +28,7 @@ type RemoteOptions struct {
 	Password string
 	Keychain authn.Keychain    // nil is no credentials
 	Insecure bool              // plain HTTP is allowed; a loopback address needs no leave
+	Stall    time.Duration     // a transfer in which nothing moves ends after this; 0 is 30s
 	Base     http.RoundTripper // nil is a transport made for registries
 	Log      *slog.Logger      // nil discards
 }
@@ -43,13 +44,13 @@ func Remote(repository string, opts RemoteOptions) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the repository %q: %w", repository, err)
 	}
-	s := &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr()}
+	s := &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), stall: cmp.Or(opts.Stall, stallTimeout)}
 	s.connect = func(ctx context.Context) (http.RoundTripper, string, error) {
 		auth, err := opts.authenticator(ctx, repo)
 		if err != nil {
 			return nil, "", err
 		}
-		base := guard(opts.Base, repo.Registry, opts.Insecure)
+		base := guard(opts.Base, repo.Registry, opts.Insecure, s.stall)
 		rt, err := login(ctx, repo.Registry, auth, base, []string{repo.Scope(transport.PullScope)})
 		if err != nil {
 			return nil, "", err
@@ -119,7 +120,7 @@ func Dial(label, prefix string, dial func(ctx context.Context) (net.Conn, error)
 		ResponseHeaderTimeout: stallTimeout,
 		DisableCompression:    true,
 	}
-	return &httpSource{label: label, repo: "dray", connect: func(context.Context) (http.RoundTripper, string, error) {
+	return &httpSource{label: label, repo: "dray", stall: stallTimeout, connect: func(context.Context) (http.RoundTripper, string, error) {
 		return rt, "http://peer" + strings.TrimSuffix(prefix, "/"), nil
 	}}
 }
@@ -128,6 +129,7 @@ func Dial(label, prefix string, dial func(ctx context.Context) (net.Conn, error)
 type httpSource struct {
 	label   string
 	repo    string
+	stall   time.Duration
 	connect func(context.Context) (rt http.RoundTripper, base string, err error)
 
 	mu     sync.Mutex
@@ -207,7 +209,7 @@ func (s *httpSource) Fetch(ctx context.Context, desc ocispec.Descriptor, offset 
 		cancel(nil)
 		return nil, err
 	}
-	body := newBody(ctx, resp, cancel)
+	body := newBody(ctx, resp, s.stall, cancel)
 	if offset > 0 && resp.StatusCode != http.StatusPartialContent {
 		if _, err := io.CopyN(io.Discard, body, offset); err != nil {
 			body.Close()

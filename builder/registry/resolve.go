@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -26,7 +27,7 @@ func resolveReference(ctx context.Context, ref name.Reference, opts RemoteOption
 	if err != nil {
 		return "", err
 	}
-	base := retrying(guard(opts.Base, repo.Registry, opts.Insecure))
+	base := retrying(guard(opts.Base, repo.Registry, opts.Insecure, cmp.Or(opts.Stall, stallTimeout)))
 	rt, err := login(ctx, repo.Registry, auth, base, []string{repo.Scope(transport.PullScope)})
 	if err != nil {
 		return "", err

@@ -27,37 +27,42 @@ const (
 	loginTimeout = 10 * time.Second
 )
 
-// errStalled ends a transfer in which nothing moves. It is no reason to try
-// the same registry again.
-var errStalled = fmt.Errorf("nothing moved for %s: %w", stallTimeout, ErrUnreachable)
+// stalled ends a transfer in which nothing moves. It is no reason to try the
+// same place again.
+func stalled(after time.Duration) error {
+	return fmt.Errorf("nothing moved for %s: %w", after, ErrUnreachable)
+}
 
 // newTransport is go-containerregistry's transport with an end to all waiting.
-func newTransport() http.RoundTripper {
+func newTransport(stall time.Duration) http.RoundTripper {
 	t := remote.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = stallTimeout
+	t.ResponseHeaderTimeout = stall
 	d := &net.Dialer{Timeout: dialTimeout, KeepAlive: stallTimeout}
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := d.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return &sending{Conn: conn}, nil
+		return &sending{conn, stall}, nil
 	}
 	return t
 }
 
 // sending is a connection whose writes end when the other end takes nothing.
 // What is read is watched by body and by the wait for an answer's header.
-type sending struct{ net.Conn }
+type sending struct {
+	net.Conn
+	stall time.Duration
+}
 
 func (c *sending) Write(p []byte) (n int, err error) {
-	if err := c.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
 		return 0, err
 	}
 	n, err = c.Conn.Write(p)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		err = errStalled
+		err = stalled(c.stall)
 	}
 	return n, err
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -113,6 +114,10 @@ func (o *origins) publish(ctx context.Context, fleet *deploy.Fleet, release pipe
 	if len(o.images) == 0 {
 		return
 	}
+	slow := time.AfterFunc(time.Second, func() {
+		sink.Emit(event.Event{Type: event.Notice, Text: "putting the hosts' evidence beside the image in the registry"})
+	})
+	defer slow.Stop()
 	statements, err := statementsOf(ctx, fleet, release)
 	for digest, repository := range o.images {
 		var subject name.Digest

@@ -82,14 +82,25 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *Result, err error) {
 	return d.run(held)
 }
 
-// stale says that something else runs than what the release was chosen by.
+// stale says that nothing of what the release was chosen by runs any more.
 func (d *deployment) stale() error {
+	if d.Base == 0 {
+		return nil
+	}
+	var now *pipeline.Release
 	for _, name := range sortedKeys(d.before) {
-		if c := d.before[name].Current; d.Base != 0 && c != nil && c.Number != d.Base {
-			return fmt.Errorf("%s runs release %d, by %s, since this was asked while it ran release %d", d.Environment, c.Number, c.By.User, d.Base)
+		c := d.before[name].Current
+		if c != nil && c.Number == d.Base {
+			return nil
+		}
+		if now == nil {
+			now = c
 		}
 	}
-	return nil
+	if now == nil {
+		return nil // there is nothing to be wrong about
+	}
+	return fmt.Errorf("%s runs release %d, by %s, since this was asked while it ran release %d", d.Environment, now.Number, now.By.User, d.Base)
 }
 
 // place says in an error what failed where.

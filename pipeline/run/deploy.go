@@ -153,7 +153,7 @@ func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deploy
 	}
 	target.By = r.Actor
 	d := Deployment{Kind: KindRollback, Release: *target}
-	if running.Release != nil && len(running.Differ) == 0 {
+	if running.Release != nil {
 		d.Base = running.Release.Number
 	}
 	return r.deploy(ctx, env, open, d)

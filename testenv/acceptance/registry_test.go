@@ -477,7 +477,7 @@ func serveRegistry(t *testing.T, w *world.World, data, listen string) (address s
 	if err != nil {
 		t.Fatal(err)
 	}
-	go io.Copy(io.Discard, out) //nolint:errcheck // until it ends
+	go io.Copy(io.Discard, out) // until it ends
 	fields := strings.Fields(string(line[:n]))
 	return fields[len(fields)-1], func() {
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {

@@ -11,10 +11,10 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help release build deps demo demo-down test test-unit test-race test-real lint bench chaos clean FORCE
+.PHONY: acceptance-vm help release build deps demo demo-down test test-unit test-race test-real lint bench chaos clean FORCE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: bin/dray bin/drayd bin/dray-oci ## the three programs, in bin/
 
@@ -75,6 +75,9 @@ chaos: deps build ## deployments under random faults; SEED=n repeats one
 
 release: deps ## dray for each system, with the host programs inside, in dist/
 	./.ci/release
+
+acceptance-vm: deps build ## a real server with cgroup v2, as a virtual machine (qemu-system-x86)
+	DRAY_TEST_VM=1 $(GO) test ./testenv/acceptance -run TestServer -count 1 -v -timeout 40m
 
 clean: ## what was built
 	rm -rf bin dist

@@ -154,7 +154,7 @@ func newerRelease(theirs, ours string) bool {
 	return released && semver.IsValid(ours) && semver.Compare(theirs, ours) > 0
 }
 
-const helloPatience = 30 * time.Second // an agent that has to be started takes up to 10
+const helloPatience = 30 * time.Second // an agent that has to be started takes up to 25
 
 // open runs connectScript: the result is a Session, or the facts of a host
 // without drayd.
@@ -197,7 +197,7 @@ func (b *bootstrap) explain(p *Process, in *prefaced, err error) error {
 	}
 	ended := p.Wait()
 	said := strings.TrimSpace(strings.Join(append(in.noise, p.Stderr.String()), "\n"))
-	if strings.Contains(said, "sudo:") {
+	if strings.Contains(said, "sudo:") && !b.becomesRoot() {
 		return noRoot(b.transport.Name(), b.user())
 	}
 	return &SetupError{Host: b.transport.Name(), Kind: SetupAgent, Err: errors.Join(err, ended),
@@ -234,6 +234,15 @@ func (b *bootstrap) install(ctx context.Context, wanted *bundle.Bundle) error {
 func (b *bootstrap) isRoot(ctx context.Context) bool {
 	out, _, err := Run(ctx, b.transport, "id -u", nil)
 	return err == nil && slices.Contains(strings.Fields(string(out)), "0")
+}
+
+// becomesRoot tells whether sudo does what it is asked. It also complains
+// without refusing: about a host name that does not resolve, for one.
+func (b *bootstrap) becomesRoot() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, _, err := Run(ctx, b.transport, "sudo -n true", nil)
+	return err == nil
 }
 
 // user returns who the user there is, for a message.
@@ -295,7 +304,7 @@ func (b *bootstrap) setupFault(err error) error {
 		fault.Kind, fault.Detail, fault.Next = SetupNoExec, "programs in /var/lib/dray can not be executed: "+said, "mount the file system of /var/lib without noexec there"
 	case strings.Contains(said, "dray-damaged"):
 		fault.Kind, fault.Detail, fault.Next = SetupDamage, "the bundle that arrived is not the one that was sent; it was thrown away", "try again"
-	case strings.Contains(said, "sudo:"):
+	case strings.Contains(said, "sudo:") && !b.becomesRoot():
 		return noRoot(host, b.user())
 	}
 	return fault

@@ -30,7 +30,7 @@ type Options struct {
 }
 
 const (
-	agentPatience = 10 * time.Second // for an agent that was started
+	agentPatience = 25 * time.Second // for an agent that was started: less than clients wait for the connection
 	askEvery      = 10 * time.Second // a silent client
 	givenUpAfter  = 2 * time.Minute  // a client that stays silent: on a slow link its answer queues behind megabytes
 	mostStreams   = 512              // at once, in either direction

@@ -63,6 +63,9 @@ func notSlim(path string) bool {
 // (sources.list(5)); the security archive is another and has no base system.
 var archiveURI = regexp.MustCompile(`(?m)^(?:deb(?: +\[[^]]*\])?|URIs:) +(https?://\S+/debian/?)(?:\s|$)`)
 
+// DebianArchive is the address of the Debian archive that apt uses here.
+func DebianArchive() string { return debianMirror("/etc/apt") }
+
 // debianMirror gives the mirror in apt's sources, or the usual one.
 func debianMirror(etc string) string {
 	files := []string{filepath.Join(etc, "sources.list")}

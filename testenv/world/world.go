@@ -25,7 +25,7 @@ import (
 
 // World is a lab, and a project to bring there.
 type World struct {
-	Lab     *testenv.Lab
+	Lab     *testenv.Lab // nil: hosts of other kinds
 	Mirror  *mirror.Mirror
 	Project string // folder with dray.hcl
 	Data    string // dray's data folder: images, builder
@@ -33,22 +33,32 @@ type World struct {
 	Env     []string
 }
 
-// New makes a world that ends with the test. The project folder is empty.
+// New makes a lab and a world on it, which end with the test. The project
+// folder is empty.
 func New(t testing.TB, o testenv.Options) *World {
+	t.Helper()
+	lab := testenv.New(t, o)
+	w := Reaching(t, lab.SSHConfig)
+	w.Lab = lab
+	return w
+}
+
+// Reaching makes a world that ends with the test, without a lab: its hosts are
+// those of an ssh_config(5). The project folder is empty.
+func Reaching(t testing.TB, sshConfig string) *World {
 	t.Helper()
 	m, err := mirror.Start(context.WithoutCancel(t.Context()), mirror.CacheDir())
 	if err != nil {
 		t.Fatalf("starting the mirror: %v", err)
 	}
 	w := &World{Bin: Programs(t), Project: t.TempDir(), Data: shortTempDir(t), Mirror: m}
-	w.Lab = testenv.New(t, o)
 	t.Cleanup(func() {
 		if result := w.Run(context.Background(), "builder", "stop"); result.Code != 0 {
 			t.Errorf("stopping the builder: %s", result.Stderr)
 		}
 		m.Close()
 	})
-	w.Env = w.environ()
+	w.Env = w.environ(sshConfig)
 	return w
 }
 
@@ -62,14 +72,14 @@ func Make(bin, dir string, lab *testenv.Lab, m *mirror.Mirror) (*World, error) {
 			return nil, err
 		}
 	}
-	w.Env = w.environ()
+	w.Env = w.environ(lab.SSHConfig)
 	return w, nil
 }
 
 // environ is what dray runs with: nothing of the user's own settings.
-func (w *World) environ() []string {
+func (w *World) environ(sshConfig string) []string {
 	return append(os.Environ(),
-		"DRAY_SSH_CONFIG="+w.Lab.SSHConfig, "DRAY_DATA_DIR="+w.Data, "DRAY_MIRRORS=docker.io=http://"+w.Mirror.Addr(),
+		"DRAY_SSH_CONFIG="+sshConfig, "DRAY_DATA_DIR="+w.Data, "DRAY_MIRRORS=docker.io=http://"+w.Mirror.Addr(),
 		"DRAY_CONFIG=", "XDG_CONFIG_HOME="+w.Data, "PATH="+w.Bin+":"+os.Getenv("PATH"), "NO_COLOR=1", "USER=tester",
 	)
 }

@@ -56,7 +56,7 @@ type Request struct {
 	NoCache   bool              // as well as Target.NoCache
 	Built     map[string]Result // targets that contexts name as "target:NAME"
 	Pins      map[string]string // image reference as in FROM → the digest to use for it
-	Leave     []string          // files in Dir that no context includes: what a build itself causes to be written
+	Leave     []string          // files and folders in Dir that no context includes: secrets, and what a build itself causes to be written
 
 	// Secret returns the value of a secret that a step asked for. When nil,
 	// the value is read from the environment or the file that s names.

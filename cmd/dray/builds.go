@@ -17,6 +17,7 @@ import (
 	"dray/pipeline/config"
 	"dray/pipeline/event"
 	"dray/pipeline/run"
+	"dray/pipeline/secret"
 	"dray/targets/api"
 )
 
@@ -48,7 +49,7 @@ func (b *targetBuilder) Build(ctx context.Context, target *pipeline.Target, buil
 	result, err := b.client.Build(ctx, builder.Request{
 		Target: *target, Dir: b.project.project.Dir, Epoch: b.epoch(ctx, target), NoCache: b.noCache,
 		Built: b.builtBefore(built), Pins: b.project.pins(),
-		Leave: []string{config.LockFileName},
+		Leave: []string{config.LockFileName, secret.Folder},
 	}, sink)
 	if err != nil {
 		return pipeline.ReleaseImage{}, b.project.aboutPins(err)

@@ -3,15 +3,19 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dray/pipeline/config"
+	"dray/pipeline/secret"
 )
 
 func initCommand(a *app) *cobra.Command {
@@ -30,12 +34,38 @@ func initCommand(a *app) *cobra.Command {
 			if err := os.WriteFile("dray.hcl", fmt.Appendf(nil, firstFile, projectName(filepath.Base(dir))), 0o644); err != nil {
 				return fmt.Errorf("writing dray.hcl: %w", err)
 			}
+			if err := ignoreSecrets(); err != nil {
+				return fmt.Errorf("keeping %s out of git: %w", secret.Folder, err)
+			}
 			return a.result(map[string]string{"file": "dray.hcl"}, func(w io.Writer) error {
-				_, err := fmt.Fprintln(w, "Wrote dray.hcl. Put your host's address in it, then: dray validate, dray host check, dray deploy dev")
+				_, err := fmt.Fprintln(w, "Wrote dray.hcl. Put your host's address in it, then: dray validate, dray host check, dray deploy dev\nGit passes over "+secret.Folder+"/, where secrets can lie.")
 				return err
 			})
 		},
 	}
+}
+
+// ignoreSecrets has git pass over the folder of secrets.
+func ignoreSecrets() error {
+	before, err := os.ReadFile(".gitignore")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for line := range strings.Lines(string(before)) {
+		if strings.Trim(strings.TrimSpace(line), "/") == secret.Folder {
+			return nil
+		}
+	}
+	f, err := os.OpenFile(".gitignore", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	line := secret.Folder + "/\n"
+	if len(before) > 0 && before[len(before)-1] != '\n' {
+		line = "\n" + line
+	}
+	_, err = f.WriteString(line)
+	return errors.Join(err, f.Close())
 }
 
 // projectName makes a folder's name fit for a project.

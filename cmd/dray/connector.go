@@ -19,6 +19,7 @@ import (
 type connector struct {
 	project *project
 	relay   *relay // what hosts may pull from this machine
+	looking bool   // nothing is to change on a host, not even its drayd
 
 	mu       sync.Mutex
 	sessions map[string]*pending
@@ -85,7 +86,7 @@ func (c *connector) dial(ctx context.Context, host pipeline.Host, sink event.Sin
 	if err != nil {
 		return err
 	}
-	session, err := ssh.Connect(ctx, transport, bundle.Find, ssh.ConnectOptions{}, sink)
+	session, err := ssh.Connect(ctx, transport, bundle.Find, ssh.ConnectOptions{Look: c.looking}, sink)
 	if err != nil {
 		transport.Close()
 		return err

@@ -76,6 +76,15 @@ func (a *app) open(ctx context.Context) (*project, error) {
 	return p, nil
 }
 
+// openToLook opens for verbs that change nothing on a host.
+func (a *app) openToLook(ctx context.Context) (*project, error) {
+	p, err := a.open(ctx)
+	if err == nil {
+		p.connector.looking = true
+	}
+	return p, err
+}
+
 func (p *project) close() { p.connector.close() }
 
 // runner wires the stages to the parts that do them.

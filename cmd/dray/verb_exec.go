@@ -44,7 +44,7 @@ one named by its index. Its exit code becomes dray's.`,
 }
 
 func (a *app) exec(ctx context.Context, env, service string, options container.ExecCreateRequest) error {
-	p, err := a.open(ctx)
+	p, err := a.openToLook(ctx)
 	if err != nil {
 		return err
 	}

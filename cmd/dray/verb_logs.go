@@ -88,7 +88,7 @@ func setBool(q url.Values, name string, value bool) {
 }
 
 func (a *app) logs(ctx context.Context, env, service string, release int, query url.Values) error {
-	p, err := a.open(ctx)
+	p, err := a.openToLook(ctx)
 	if err != nil {
 		return err
 	}

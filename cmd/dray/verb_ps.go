@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/deploy"
+	"dray/deploy/ssh"
 	"dray/pipeline/event"
 )
 
@@ -24,7 +25,7 @@ func psCommand(a *app) *cobra.Command {
 		Short: "List the containers on the hosts",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.open(cmd.Context())
+			p, err := a.openToLook(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -116,6 +117,9 @@ func (p *project) find(ctx context.Context, envName, service string) ([]listed, 
 
 func (p *project) findOn(ctx context.Context, hostName string, labels []string) ([]listed, error) {
 	host, err := p.connector.Connect(ctx, *p.project.Hosts[hostName], event.Discard)
+	if errors.Is(err, ssh.ErrAbsent) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

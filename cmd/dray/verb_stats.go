@@ -28,7 +28,7 @@ func statsCommand(a *app) *cobra.Command {
 		Short: "What containers use: CPU, memory, processes, network",
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.open(cmd.Context())
+			p, err := a.openToLook(cmd.Context())
 			if err != nil {
 				return err
 			}

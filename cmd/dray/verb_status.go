@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -41,7 +43,7 @@ func statusCommand(a *app) *cobra.Command {
 		Short: "What runs where, and what is wrong with it",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.open(cmd.Context())
+			p, err := a.openToLook(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -96,7 +98,7 @@ func (p *project) lookAt(ctx context.Context, env *pipeline.Environment, name st
 		v.State, err = host.Client.Environment(p.project.Name, env.Name).Get(ctx)
 	}
 	var refused *api.Error
-	if asError(err, &refused) && refused.Code == api.CodeNotFound {
+	if asError(err, &refused) && refused.Code == api.CodeNotFound || errors.Is(err, ssh.ErrAbsent) {
 		v.State, err = &api.Environment{Project: p.project.Name, Name: env.Name}, nil
 	}
 	if err != nil {

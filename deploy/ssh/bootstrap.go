@@ -23,7 +23,10 @@ import (
 type ConnectOptions struct {
 	// Keep uses the drayd that is installed, whichever it is, as long as this
 	// dray understands it.
-	Keep   bool
+	Keep bool
+	// Look keeps as well, and installs nothing where there is no drayd: that is
+	// ErrAbsent.
+	Look   bool
 	Logger *slog.Logger
 }
 
@@ -86,6 +89,9 @@ func (b *bootstrap) connect(ctx context.Context) (*Session, error) {
 
 // wantedBy returns the bundle for a host without drayd, if dray can run there.
 func (b *bootstrap) wantedBy(f facts) (*bundle.Bundle, error) {
+	if b.options.Look {
+		return nil, &SetupError{Host: b.transport.Name(), Kind: SetupAgent, Detail: ErrAbsent.Error(), Next: "dray host setup " + b.transport.Name(), Err: ErrAbsent}
+	}
 	if err := f.check(b.transport.Name()); err != nil {
 		return nil, err
 	}
@@ -103,7 +109,7 @@ func (b *bootstrap) replacement(h link.Hello) (*bundle.Bundle, error) {
 	if err != nil {
 		ours = nil // then the host's must do
 	}
-	switch decide(h, ours, b.options.Keep) {
+	switch decide(h, ours, b.options.Keep || b.options.Look) {
 	case keepTheirs:
 		return nil, nil
 	case replaceTheirs:

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -137,6 +138,9 @@ func olderKernel(have, want string) bool {
 	}
 	return a < c || a == c && b < d
 }
+
+// ErrAbsent is a host without drayd, for one who only looks.
+var ErrAbsent = errors.New("dray was never here")
 
 // Kinds of SetupError.
 const (

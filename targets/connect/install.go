@@ -187,12 +187,19 @@ func runningFrom() map[string]bool {
 	return used
 }
 
-// Uninstall stops the agent and removes the service and the programs. Running
-// containers are not touched: take environments down first. State, images and
-// volumes in /var/lib/dray stay unless purge is set.
+// Uninstall stops the agent and removes the service and the programs. While
+// there are containers it refuses, for their shims run from the programs. State,
+// images and volumes in /var/lib/dray stay unless purge is set.
 func Uninstall(ctx context.Context, purge bool) error {
+	left, err := os.ReadDir(filepath.Join(runDir, "containers"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("uninstalling: %w", err)
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("containers are here still (%d): take their environments away first, with dray down ENV", len(left))
+	}
 	s := detectService()
-	err := errors.Join(s.remove(ctx), stopAgent(ctx), os.RemoveAll(binDir), os.RemoveAll(runDir))
+	err = errors.Join(s.remove(ctx), stopAgent(ctx), os.RemoveAll(binDir), os.RemoveAll(runDir))
 	if purge && err == nil {
 		err = os.RemoveAll(stateDir)
 	}

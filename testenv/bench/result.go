@@ -2,7 +2,6 @@ package bench
 
 import (
 	"slices"
-	"time"
 )
 
 // Unit says what a result's values are.
@@ -74,5 +73,3 @@ func (s *series) result(measure, today, aim string, limit float64) Result {
 		CPU: median(slices.Sorted(slices.Values(s.cpu))), RSS: slices.Max(s.rss),
 	}
 }
-
-func seconds(d time.Duration) float64 { return d.Seconds() }

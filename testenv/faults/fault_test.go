@@ -67,15 +67,6 @@ var faults = []fault{
 	{name: "registry lying", make: lieRegistry, heal: mendRegistry, at: pulling, registry: true, through: true},
 }
 
-func faultNamed(name string) fault {
-	for _, f := range faults {
-		if f.name == name {
-			return f
-		}
-	}
-	panic("no fault " + name)
-}
-
 func killClient(_ context.Context, s *scene) error { return s.client.Process.Kill() }
 
 func interruptClient(_ context.Context, s *scene) error {

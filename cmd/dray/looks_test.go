@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -203,6 +205,34 @@ func TestPointInTime(t *testing.T) {
 	for _, text := range []string{"yesterday", "10", "25:00", "22.11.2026"} {
 		if got, err := pointInTime(text, now); err == nil {
 			t.Errorf("%q was read as %v", text, got)
+		}
+	}
+}
+
+// TestSettingsAreDocumented: docs/OPERATING.md has a row for each setting that
+// help shows, with its variable, and each exit code.
+func TestSettingsAreDocumented(t *testing.T) {
+	src, err := os.ReadFile("../../docs/OPERATING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(src)
+	flags := newRoot(&app{viper: newViper()}).PersistentFlags()
+	names := []string{mirrorsKey}
+	for _, f := range settingFlags {
+		if !flags.Lookup(f.name).Hidden {
+			names = append(names, f.name)
+		}
+	}
+	for _, name := range names {
+		variable := "DRAY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		if !strings.Contains(text, "| `"+name+"` | `"+variable+"`") {
+			t.Errorf("docs/OPERATING.md has no row for %s and %s", name, variable)
+		}
+	}
+	for _, code := range []int{exitDone, exitFailed, exitDifferent, exitReverted, exitNotReverted, exitRefused, exitInterrupted} {
+		if !strings.Contains(text, "\n| "+strconv.Itoa(code)+" |") {
+			t.Errorf("docs/OPERATING.md has no row for exit code %d", code)
 		}
 	}
 }

@@ -67,8 +67,8 @@ lint: deps bin/tools/golangci-lint ## formatting, vet, import direction
 bin/tools/golangci-lint:
 	GOBIN=$(CURDIR)/bin/tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
-bench: deps build bin/lab ## the table of figures, measured here
-	$(GO) run ./testenv/cmd/bench
+bench: deps build ## the table of figures, measured here; BENCH="-run exec -n 9" chooses
+	$(GO) run ./testenv/cmd/bench $(BENCH)
 
 chaos: deps build ## deployments under random faults; SEED=n repeats one
 	$(GO) test -v -run TestChaos -count 1 -timeout 60m ./testenv/faults -args -chaos -seed "$(SEED)"

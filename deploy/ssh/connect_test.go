@@ -255,6 +255,16 @@ func TestInstallFails(t *testing.T) {
 			t.Errorf("left behind: %v", left)
 		}
 	})
+	t.Run("sudo remarks, and does it", func(t *testing.T) {
+		cleanHost(t)
+		// The host's own name does not resolve, and sudo says so each time.
+		replaced(t, "/etc/nsswitch.conf", "hosts: files\n")
+		replaced(t, "/etc/hosts", "127.0.0.1 localhost\n")
+		_, o := ready(t, "deploy")
+		bad := *good
+		bad.Digest = "sha256:" + strings.Repeat("1", 64)
+		setup(t, o, &bad, SetupAgent, "digest")
+	})
 	t.Run("noexec", func(t *testing.T) {
 		cleanHost(t)
 		_, o := ready(t, "root")
@@ -266,6 +276,22 @@ func TestInstallFails(t *testing.T) {
 		_, o := ready(t, "root")
 		mount(t, "", "size=2m")
 		setup(t, o, good, SetupSpace, "make room")
+	})
+}
+
+// replaced gives a file of the test's own /etc another text until the test ends.
+func replaced(t testing.TB, path, text string) {
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(path, before, 0o644); err != nil {
+			t.Error(err)
+		}
 	})
 }
 

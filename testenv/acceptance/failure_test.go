@@ -42,7 +42,7 @@ func TestBadReleases(t *testing.T) {
 		mode string
 		says []string
 	}{
-		{"unhealthy", []string{"did not become healthy", "/up", "Its last lines:", "telling that I am not well", "went back"}},
+		{"unhealthy", []string{"did not become healthy", "/up", "Its last lines:", "telling that I am not well", "serve release 1 again"}},
 		{"exit", []string{"Its last lines:", "exiting, as told"}},
 		{"deaf", []string{"8181", "8080"}},
 	}

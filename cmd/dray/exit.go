@@ -45,10 +45,10 @@ func printFailure(w io.Writer, e event.Event, color bool) {
 	if e.Detail != "" {
 		fmt.Fprintln(w, "  "+strings.ReplaceAll(strings.TrimRight(e.Detail, "\n"), "\n", "\n  "))
 	}
-	if e.Conclusion != "" {
+	if e.Conclusion != "" && !strings.Contains(e.Text, e.Conclusion) {
 		fmt.Fprintln(w, "  "+e.Conclusion)
 	}
-	if e.Next != "" {
+	if e.Next != "" && !strings.Contains(e.Text, e.Next) {
 		fmt.Fprintln(w, "  Next: "+e.Next)
 	}
 }

@@ -30,7 +30,7 @@ func hostCommand(a *app) *cobra.Command {
 }
 
 func hostTrustCommand(a *app) *cobra.Command {
-	var yes bool
+	var yes, replace bool
 	cmd := &cobra.Command{
 		Use:   "trust HOST…",
 		Short: "Confirm hosts' keys and write them to dray.lock.hcl",
@@ -45,7 +45,7 @@ confirmed goes into dray.lock.hcl, which belongs into the repository.`,
 			}
 			defer p.close()
 			for _, name := range args {
-				if err := p.trust(cmd.Context(), name, yes); err != nil {
+				if err := p.trust(cmd.Context(), name, yes, replace); err != nil {
 					return err
 				}
 			}
@@ -53,10 +53,11 @@ confirmed goes into dray.lock.hcl, which belongs into the repository.`,
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&replace, "replace", false, "take a new key in place of the one in dray.lock.hcl")
 	return cmd
 }
 
-func (p *project) trust(ctx context.Context, name string, yes bool) error {
+func (p *project) trust(ctx context.Context, name string, yes, replace bool) error {
 	host, err := p.host(name)
 	if err != nil {
 		return err
@@ -67,6 +68,15 @@ func (p *project) trust(ctx context.Context, name string, yes bool) error {
 	}
 	key := keys[0]
 	fmt.Fprintf(p.app.errOut, "%s (%s) shows %s %s\n", name, key.Address, key.Type(), key.Fingerprint())
+	switch known := p.lock.HostKey(name); {
+	case known == key.Text():
+		fmt.Fprintf(p.app.out, "%s was trusted already: its key is in %s.\n", name, filepath.Base(p.lock.Path()))
+		return nil
+	case known != "" && !replace:
+		return &exitError{code: exitRefused, failure: failure(
+			fmt.Sprintf("that is not the key of %s in %s: someone may be listening in between, or the host was set up anew", name, filepath.Base(p.lock.Path())),
+			"compare it with the host's console, then: dray host trust --replace "+name)}
+	}
 	if !yes && !confirm("Is that the host's key? Type its name to trust it: ", name) {
 		return &exitError{code: exitRefused, failure: failure("the key of "+name+" was not confirmed",
 			"dray host trust "+name+" at a terminal, or dray host trust --yes "+name+" once you have compared it")}

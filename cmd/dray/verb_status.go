@@ -127,7 +127,7 @@ func (p *project) printStatus(w io.Writer, views []environmentView) error {
 	}
 	for _, v := range views {
 		for _, n := range v.Notes {
-			fmt.Fprintf(w, "! %s  %s\n", v.Environment, n)
+			fmt.Fprintf(w, "! %s  %s\n", v.Environment, strings.ReplaceAll(n, "\n", "\n    "))
 		}
 	}
 	p.printWaiting(w, views)

@@ -78,7 +78,7 @@ func plan(o *Options) ([]*endpoint, error) {
 // connect makes one hop, through the hop before it unless that is nil.
 func (e *endpoint) connect(ctx context.Context, through *Conn, last bool) (*Conn, error) {
 	var trusted []ssh.PublicKey
-	if last {
+	if e.onTheWay = !last; last {
 		trusted = e.options.Trusted
 	}
 	judge, err := newJudge(e, trusted)

@@ -60,7 +60,7 @@ func (e *HostKeyUnknownError) Error() string {
 	if len(e.Others) > 0 {
 		text += "\nKnown for it are keys of other kinds: " + strings.Join(e.Others, ", ")
 	}
-	return text + fmt.Sprintf("\nNothing was sent. Compare it with the host's console, then: dray host trust %s", e.Host)
+	return text + fmt.Sprintf("\nNothing was sent. Compare it with the host's console, then: %s", e.accept())
 }
 
 // HostKeyChangedError is a host that shows another key than the known one.
@@ -75,8 +75,21 @@ func (e *HostKeyChangedError) Error() string {
 	return fmt.Sprintf(`THE HOST KEY OF %s (%s) HAS CHANGED. Someone may be listening in between, or the host was set up anew.
 shown  %s %s
 known  %s  (%s)
-Nothing was sent. If the host was set up anew, compare the shown key with its console, then: dray host trust --replace %s`,
-		e.Host, e.Address, e.Type(), e.Fingerprint(), e.Known, e.Where, e.Host)
+Nothing was sent. If the host was set up anew, compare the shown key with its console, then: %s`,
+		e.Host, e.Address, e.Type(), e.Fingerprint(), e.Known, e.Where, e.accept("--replace"))
+}
+
+// acceptance is what has a host's key accepted, where anything may.
+func acceptance(err error) string {
+	var unknown *HostKeyUnknownError
+	var changed *HostKeyChangedError
+	switch {
+	case errors.As(err, &unknown):
+		return unknown.accept()
+	case errors.As(err, &changed):
+		return changed.accept("--replace")
+	}
+	return "give the host another key: this one must not be used"
 }
 
 // HostKeyRevokedError is a key or certificate that must not be used.
@@ -121,7 +134,7 @@ func (e *endpoint) handshakeError(err error, a *authentication) *DialError {
 	var netErr net.Error
 	switch {
 	case isHostKeyError(err):
-		return e.fault(KindHostKey, err.Error(), "dray host trust "+e.name, err)
+		return e.fault(KindHostKey, err.Error(), acceptance(err), err)
 	case a.fault != nil:
 		return e.fault(KindAuth, a.fault.Error(), a.next(e), a.fault)
 	case strings.Contains(err.Error(), "unable to authenticate"), strings.Contains(err.Error(), "Too many authentication failures"):

@@ -174,7 +174,11 @@ func (j *judge) checkCertificate(address string, remote net.Addr, cert *ssh.Cert
 }
 
 func (j *judge) hostKey(key ssh.PublicKey) HostKey {
-	return HostKey{Host: j.endpoint.name, Address: j.endpoint.address(), Key: key, known: j.name}
+	k := HostKey{Host: j.endpoint.name, Address: j.endpoint.address(), Key: key, known: j.name}
+	if j.endpoint.onTheWay {
+		k.login = j.endpoint.login()
+	}
+	return k
 }
 
 // HostKey is a key that a host showed.
@@ -183,6 +187,15 @@ type HostKey struct {
 	Address string // host:port
 	Key     ssh.PublicKey
 	known   string
+	login   string // of a jump host, which has no name in the file
+}
+
+// accept is the command that has the key trusted from then on.
+func (h HostKey) accept(flags ...string) string {
+	if h.login != "" {
+		return "ssh " + h.login + ", which asks for it and keeps it in ~/.ssh/known_hosts"
+	}
+	return strings.Join(slices.Concat([]string{"dray host trust"}, flags, []string{h.Host}), " ")
 }
 
 // Fingerprint returns "SHA256:…".

@@ -54,6 +54,7 @@ type endpoint struct {
 	agent      string
 	known      []string // known_hosts files
 	options    *Options
+	onTheWay   bool // it is a jump host
 }
 
 // address returns host:port.

@@ -96,7 +96,14 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 		in.Verify = append(in.Verify, v.Name)
 	}
 	in.Desired = release
-	return plan.New(in), desired.Gate, nil
+	result := plan.New(in)
+	for _, h := range open.fleet.Hosts() {
+		if f := seen[h.Name].Freeze; f != nil {
+			result.Warnings = append(result.Warnings, fmt.Sprintf("%s is locked by %s: %s", name, f.By.User, f.Reason))
+			break // all hosts of an environment are locked at once
+		}
+	}
+	return result, desired.Gate, nil
 }
 
 func driftOf(state *api.Environment) []plan.Drift {

@@ -66,7 +66,8 @@ var archiveURI = regexp.MustCompile(`(?m)^(?:deb(?: +\[[^]]*\])?|URIs:) +(https?
 // DebianArchive is the address of the Debian archive that apt uses here.
 func DebianArchive() string { return debianMirror("/etc/apt") }
 
-// debianMirror gives the mirror in apt's sources, or the usual one.
+// debianMirror gives the mirror in apt's sources; empty leaves the choice to
+// debootstrap.
 func debianMirror(etc string) string {
 	files := []string{filepath.Join(etc, "sources.list")}
 	for _, pattern := range []string{"*.sources", "*.list"} {
@@ -84,7 +85,7 @@ func debianMirror(etc string) string {
 			return string(m[1])
 		}
 	}
-	return "http://deb.debian.org/debian"
+	return "" // debootstrap has one of its own
 }
 
 func lastLines(text []byte, n int) string {

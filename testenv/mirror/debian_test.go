@@ -8,11 +8,11 @@ import (
 
 func TestDebianMirrorIsApts(t *testing.T) {
 	for text, want := range map[string]string{
-		"deb http://deb.debian.org/debian bookworm main\n":                                                "http://deb.debian.org/debian",
+		"deb http://w.example/debian bookworm main\n":                                                     "http://w.example/debian",
 		"# old\ndeb [signed-by=/k arch=amd64] https://mirror.example/debian/ bookworm main\n":             "https://mirror.example/debian/",
 		"deb http://x.example/debian-security bookworm main\ndeb http://y.example/debian bookworm main\n": "http://y.example/debian",
 		"Types: deb\nURIs: http://z.example/debian\nSuites: bookworm\n":                                   "http://z.example/debian",
-		"#deb http://no.example/debian bookworm main\n":                                                   "http://deb.debian.org/debian",
+		"#deb http://no.example/debian bookworm main\n":                                                   "",
 	} {
 		etc := t.TempDir()
 		if err := os.WriteFile(filepath.Join(etc, "sources.list"), []byte(text), 0o644); err != nil {

@@ -31,11 +31,16 @@ func agentOf(h *testenv.Host) *api.Client {
 	return api.NewClient(dial, pipeline.Actor{User: "bench", Machine: "bench", Command: "bench"})
 }
 
-// trial is a deployment of the app's release to host c1, by hand.
+// trial is a deployment of the app's release to host c1, by hand, as an
+// environment of its own: what it leaves is forgotten, what environment clean
+// runs there stays, its image with it.
 type trial struct {
 	env     *api.EnvironmentClient
 	prepare api.Prepare
 }
+
+// trialPort is published by a trial; 80 is environment clean's.
+const trialPort = 81
 
 // newTrial takes the release that runs on environment one and a lease on c1.
 func (b *Bench) newTrial(ctx context.Context, sources ...api.ImageSource) (*trial, error) {
@@ -47,12 +52,15 @@ func (b *Bench) newTrial(ctx context.Context, sources ...api.ImageSource) (*tria
 		return nil, errors.New("reading the release: there is none")
 	}
 	release := releases[0]
-	release.Environment, release.Number = "clean", 1
+	release.Environment, release.Number = "trial", 1
 	release.Placement = map[string][]string{"c1": {"web/1"}}
 	for i := range release.Services {
 		release.Services[i].Update.MinHealthyTime = 0
+		for p := range release.Services[i].Ports {
+			release.Services[i].Ports[p].Publish = trialPort
+		}
 	}
-	t := &trial{env: agentOf(b.world.Lab.Host("c1")).Environment("shop", "clean")}
+	t := &trial{env: agentOf(b.world.Lab.Host("c1")).Environment("shop", "trial")}
 	lease, err := t.env.AcquireLease(ctx, api.AcquireLease{Holder: release.By, TTL: 60})
 	if err != nil {
 		return nil, err
@@ -149,10 +157,12 @@ func measureAnswer(ctx context.Context, b *Bench) ([]Result, error) {
 	if err := b.ready(ctx, "clean"); err != nil {
 		return nil, err
 	}
-	if _, err := b.dray(ctx, "down", "clean"); err != nil { // the image stays
+	if _, err := b.dray(ctx, "deploy", "one"); err != nil { // both have the same image
 		return nil, err
 	}
-	delete(b.deployed, "clean")
+	if _, err := b.dray(ctx, "deploy", "clean"); err != nil {
+		return nil, err
+	}
 	var values []float64
 	for range b.Count {
 		took, err := b.answer(ctx)
@@ -176,7 +186,7 @@ func (b *Bench) answer(ctx context.Context) (took time.Duration, err error) {
 	waiting, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	answered := make(chan time.Time, 1)
-	url := "http://" + b.addresses("clean")[0] + "/up"
+	url := fmt.Sprintf("http://%s:%d/up", b.addresses("clean")[0], trialPort)
 	began := time.Now()
 	go func() { answered <- firstAnswer(waiting, url) }() // ends with the answer or with waiting
 	if _, err := t.env.Prepare(ctx, t.prepare, event.Discard); err != nil {

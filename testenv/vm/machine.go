@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -23,7 +22,7 @@ import (
 type Options struct {
 	Name   string       // default vm1
 	Memory int          // MiB; default 1024
-	CPUs   int          // default 2
+	CPUs   int          // default 1: emulated ones that wait for each other stall where processors are scarce
 	Logger *slog.Logger // default: discards
 }
 
@@ -35,15 +34,16 @@ type Machine struct {
 	KnownHosts string
 	KeyFile    string // the private key that it lets in, as deploy and as root
 
-	ports    map[string]int // guest port and protocol ("80/tcp") → port of 127.0.0.1
+	ports    map[int]int // guest port → port of 127.0.0.1
 	memory   int
 	cpus     int
 	emulator *emulator
 	log      *slog.Logger
 }
 
-// published are the guest's ports that can be reached, beside 22/tcp.
-var published = []string{"80/tcp", "7000/udp"}
+// published are the guest's TCP ports that can be reached. QEMU has no way
+// back for UDP into a network that is cut off.
+var published = []int{22, 80}
 
 // New boots a machine that ends with the test, and skips the test where there
 // can be none. The first one ever takes some minutes more.
@@ -85,7 +85,7 @@ const bootLimit = 5 * time.Minute
 func Start(ctx context.Context, dir string, o Options) (*Machine, error) {
 	m := &Machine{
 		Name: o.Name, Dir: dir, SSHConfig: filepath.Join(dir, "ssh_config"), KnownHosts: filepath.Join(dir, "known_hosts"),
-		KeyFile: filepath.Join(dir, "id_ed25519"), ports: map[string]int{}, memory: o.Memory, cpus: o.CPUs, log: o.Logger,
+		KeyFile: filepath.Join(dir, "id_ed25519"), ports: map[int]int{}, memory: o.Memory, cpus: o.CPUs, log: o.Logger,
 	}
 	if m.Name == "" {
 		m.Name = "vm1"
@@ -94,7 +94,7 @@ func Start(ctx context.Context, dir string, o Options) (*Machine, error) {
 		m.memory = 1024
 	}
 	if m.cpus == 0 {
-		m.cpus = 2
+		m.cpus = 1
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -119,8 +119,8 @@ func Start(ctx context.Context, dir string, o Options) (*Machine, error) {
 
 // furnish makes keys, the client's files, and the initial RAM disk.
 func (m *Machine) furnish(ctx context.Context, image string) error {
-	for _, port := range append([]string{"22/tcp"}, published...) {
-		n, err := freePort(port)
+	for _, port := range published {
+		n, err := freePort()
 		if err != nil {
 			return err
 		}
@@ -160,25 +160,18 @@ func (m *Machine) furnish(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	config := fmt.Sprintf("Host %s\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile %s\n  IdentitiesOnly yes\n  UserKnownHostsFile %s\n  StrictHostKeyChecking yes\n",
-		m.Name, m.ports["22/tcp"], user, m.KeyFile, m.KnownHosts)
+	config := fmt.Sprintf("Host %s\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile %s\n  IdentitiesOnly yes\n  UserKnownHostsFile %s\n  StrictHostKeyChecking yes\n  ServerAliveInterval 30\n", // an emulated machine can fall silent
+		m.Name, m.ports[22], user, m.KeyFile, m.KnownHosts)
 	return errors.Join(
 		os.WriteFile(filepath.Join(m.Dir, "initrd"), disk, 0o600),
 		os.WriteFile(m.SSHConfig, []byte(config), 0o644),
-		os.WriteFile(m.KnownHosts, fmt.Appendf(nil, "[127.0.0.1]:%d %s", m.ports["22/tcp"], public), 0o644))
+		os.WriteFile(m.KnownHosts, fmt.Appendf(nil, "[127.0.0.1]:%d %s", m.ports[22], public), 0o644))
 }
 
 const userID = 1000 // Debian's first account
 
 // freePort finds a port of 127.0.0.1 that nobody uses.
-func freePort(of string) (int, error) {
-	if strings.HasSuffix(of, "/udp") {
-		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return 0, err
-		}
-		return c.LocalAddr().(*net.UDPAddr).Port, c.Close()
-	}
+func freePort() (int, error) {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return 0, err
@@ -186,8 +179,8 @@ func freePort(of string) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// Addr is where a port of the guest is reached: 80/tcp or 7000/udp.
-func (m *Machine) Addr(port string) string {
+// Addr is where a published port of the guest is reached.
+func (m *Machine) Addr(port int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.ports[port]))
 }
 
@@ -268,7 +261,7 @@ func (m *Machine) waitForSSH(ctx context.Context) error {
 // greeting waits for the SSH server's first word. QEMU accepts the connection
 // itself, whether or not somebody listens in the guest.
 func (m *Machine) greeting() error {
-	conn, err := net.DialTimeout("tcp", m.Addr("22/tcp"), time.Second)
+	conn, err := net.DialTimeout("tcp", m.Addr(22), time.Second)
 	if err != nil {
 		return err
 	}

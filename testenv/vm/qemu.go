@@ -77,8 +77,7 @@ var virtualises = regexp.MustCompile(`(?m)^flags\b.* (vmx|svm)\b`)
 func (m *Machine) arguments(image, monitor string) []string {
 	network := "user,id=net,restrict=on"
 	for port, at := range m.ports {
-		number, protocol, _ := strings.Cut(port, "/")
-		network += fmt.Sprintf(",hostfwd=%s:127.0.0.1:%d-%s:%s", protocol, at, guestAddress, number)
+		network += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-%s:%d", at, guestAddress, port)
 	}
 	return append(accelerators(),
 		"-name", m.Name, "-nodefaults", "-no-user-config", "-display", "none",

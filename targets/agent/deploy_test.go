@@ -224,6 +224,36 @@ func TestRollbackReusesKeptContainers(t *testing.T) {
 	})
 }
 
+// TestWhatServesAgainIsNotRetired goes back while a container of the release
+// before still drains: at the end of its time it must not be stopped, for it
+// is the one that serves.
+func TestWhatServesAgainIsNotRetired(t *testing.T) {
+	noRetire := func(steps []api.Step) []api.Step {
+		return slices.DeleteFunc(slices.Clone(steps), func(s api.Step) bool { return s.Action == api.ActionRetire })
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		w.mu.Lock()
+		for _, c := range w.containers {
+			if c.Spec.Labels[runtime.LabelService] == "web" {
+				w.busy[c.Address.String()] = true // somebody keeps a connection open
+			}
+		}
+		w.mu.Unlock()
+		if err := (&sequence{t: t, id: "d2", r: second, steps: noRetire(forward)}).run(r); err != nil {
+			t.Fatal(err)
+		}
+		back := append(roll("web/1", "web/2", "old/1"), roll("new/1")[1:]...)
+		if err := (&sequence{t: t, id: "d3", r: first, steps: noRetire(back)}).run(r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // of the test's own clock: every drain is over
+		w.assertRelease(r, 1, first)
+	})
+}
+
 func TestPrepareFailureLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := deployed(t)

@@ -253,6 +253,15 @@ func (a *Agent) retireOne(ctx context.Context, w *work, p placed, id string) err
 			return err
 		}
 	}
+	// As long as the deployment is open, its old containers are the current
+	// release's: only what serves again, or what it took up itself, must stay.
+	r, err := a.read(w.e)
+	if err != nil {
+		return err
+	}
+	if r.Serving[p.instance] == id || w.containerOf(p.instance) == id || r.Open != "" && r.Open != w.ID {
+		return nil
+	}
 	if err := a.parts.Containers.Stop(ctx, id); err != nil {
 		return fmt.Errorf("stopping the old container of %s: %w", p.instance, err)
 	}

@@ -112,10 +112,44 @@ func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 	if err := a.drain(ctx, w.longestDrain(), left...); err != nil {
 		return err
 	}
+	// Draining took its time: what came meanwhile may have taken one of them up
+	// again, as a rollback does with the containers that were kept.
+	needed, err := a.inUse(e)
+	if err != nil {
+		return err
+	}
 	for _, c := range left {
-		err = errors.Join(err, a.parts.Containers.Stop(ctx, c.ID))
+		if !needed[c.ID] {
+			err = errors.Join(err, a.parts.Containers.Stop(ctx, c.ID))
+		}
 	}
 	return err
+}
+
+// inUse are the containers that serve now, or belong to the current release
+// or to a deployment under way.
+func (a *Agent) inUse(e *environment) (map[string]bool, error) {
+	r, err := a.read(e)
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]bool{}
+	for _, id := range r.Serving {
+		needed[id] = true
+	}
+	for _, id := range []string{r.Current, r.Open} {
+		if id == "" {
+			continue
+		}
+		w, err := a.load(e, id, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, container := range w.Containers {
+			needed[container] = true
+		}
+	}
+	return needed, nil
 }
 
 // dropDeployments forgets deployments that ended a while ago and are not kept.

@@ -152,6 +152,21 @@ func (n *Networks) Cut(ctx context.Context, addresses ...netip.Addr) error {
 	return nil
 }
 
+// Forget drops all that the kernel tracks of containers that have ended. A TCP
+// entry that the container's RST closed lives on for seconds, and a client that
+// uses its port again would be led to the dead container by it.
+func (n *Networks) Forget(ctx context.Context, addresses ...netip.Addr) error {
+	for _, a := range addresses {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if _, err := cut(a, anyFlow); err != nil {
+			return fmt.Errorf("forgetting connections to %v: %w", a, err)
+		}
+	}
+	return nil
+}
+
 func anyFlow(flow) bool { return true }
 
 // cut forgets the flows to a container that which picks.
@@ -164,14 +179,18 @@ func cut(address netip.Addr, which func(flow) bool) (int, error) {
 }
 
 // cutUntranslated forgets UDP flows to a port of the host that no container
-// answers.
-func cutUntranslated(port uint16) (int, error) {
+// answers, and TCP connections there that were refused: the refusal itself
+// makes the kernel remember them as opening, for two minutes, in which the same
+// client's port would be refused again.
+func cutUntranslated(port hostPort) (int, error) {
 	flows, err := dump()
 	if err != nil {
 		return 0, err
 	}
 	return forgetAll(flows, func(f flow) bool {
-		return f.protocol == unix.IPPROTO_UDP && f.to.Port() == port && f.to == f.server
+		opening := f.protocol == unix.IPPROTO_TCP && f.state == stateSynSent
+		alike := port.Protocol == "udp" && f.protocol == unix.IPPROTO_UDP || port.Protocol == "tcp" && opening
+		return alike && f.to.Port() == port.Number && f.to == f.server
 	})
 }
 

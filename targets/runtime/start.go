@@ -26,7 +26,13 @@ func (e *Engine) Start(ctx context.Context, idOrName string) error {
 	defer c.release()
 	value := c.snapshot()
 	if value.running() {
-		return nil
+		if value.Wanted {
+			return nil
+		}
+		// A Stop that was cut off had withdrawn the wish; the process may be
+		// ending still, and must come back then.
+		c.set(func(v *Container) { v.Wanted = true })
+		return e.save(c)
 	}
 	restarts := 0
 	if value.State == Exited && value.Wanted && !value.Finished.IsZero() {

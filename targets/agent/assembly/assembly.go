@@ -98,7 +98,7 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 // Parts returns what the agent works with.
 func (h *Host) Parts() agent.Parts {
 	return agent.Parts{
-		Containers: containers{h.Engine},
+		Containers: containers{h.Engine, h.Networks},
 		Health:     h.Health,
 		Logs:       output{filepath.Join(h.config.State, "containers"), h.Engine},
 		Images:     h.images,

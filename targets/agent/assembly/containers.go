@@ -12,17 +12,29 @@ import (
 
 	"dray/targets/agent"
 	"dray/targets/logs"
+	"dray/targets/network"
 	"dray/targets/runtime"
 )
 
 // containers is the engine as the agent needs it.
-type containers struct{ *runtime.Engine }
+type containers struct {
+	*runtime.Engine
+	networks *network.Networks
+}
 
 var _ agent.Containers = containers{}
 
-// Stop implements agent.Containers.
+// Stop implements agent.Containers. What the kernel tracks of the container's
+// connections goes with it.
 func (c containers) Stop(ctx context.Context, id string) error {
-	return unlessGone(c.Engine.Stop(ctx, id, nil))
+	stopped, err := c.Get(id)
+	if err == nil {
+		err = c.Engine.Stop(ctx, id, nil)
+	}
+	if err == nil && stopped.Address.IsValid() {
+		err = c.networks.Forget(context.WithoutCancel(ctx), stopped.Address)
+	}
+	return unlessGone(err)
 }
 
 // Wait implements agent.Containers.

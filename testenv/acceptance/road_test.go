@@ -158,3 +158,30 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() error)
 		time.Sleep(50 * time.Millisecond)
 	}
 }
+
+// TestBackAndForthWhileDraining goes back and forth while clients keep their
+// connections: at the end of the drains the current release must serve.
+func TestBackAndForthWhileDraining(t *testing.T) {
+	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
+	w.App(t, "prod: p1")
+	const drain = 4 * time.Second
+	w.Replace(t, "dray.hcl", `variable "drain" { default = "5s" }`, `variable "drain" { default = "4s" }`)
+	w.Dray(t, 0, "deploy", "prod")
+	w.Dray(t, 0, "deploy", "prod", "--var", "version=2")
+	stopKept, stopFresh := watch(t, w, "p1", true), watch(t, w, "p1", false)
+	w.Dray(t, 0, "rollback", "prod")
+	w.Dray(t, 0, "rollback", "prod", "2")
+	ended := time.Now()
+	eventually(t, 4*drain, "the end of the drains", func() error {
+		if left := drain + 2*time.Second - time.Since(ended); left > 0 {
+			return fmt.Errorf("another %s", left)
+		}
+		return nil
+	})
+	stopKept()
+	stopFresh()
+	serves(t, w, "p1", "2")
+	if s := w.Status(t)["prod"]; s.Services["web"] != "2/2 healthy" || len(s.Notes) > 0 {
+		t.Errorf("after the drains: %+v", s)
+	}
+}

@@ -165,7 +165,7 @@ func (s server) limitsPids(t *testing.T) {
 		}
 		events := s.sh(t, "grep -H . /sys/fs/cgroup/dray/*/pids.events /sys/fs/cgroup/dray/*/pids.peak")
 		if !atLimit.MatchString(events) {
-			return fmt.Errorf("%v\n%s", err, events)
+			return fmt.Errorf("%w\n%s", err, events)
 		}
 		return nil
 	})

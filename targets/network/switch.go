@@ -207,7 +207,7 @@ func (s *state) bequeath(port, network string) {
 	}
 }
 
-// settle makes the change the state, and lets go of UDP flows that began when
+// settle makes the change the state, and lets go of flows that began when
 // nothing served their port.
 func (n *Networks) settle(next *state, pairs []pair) ([]string, error) {
 	if err := n.adopt(next); err != nil {
@@ -225,8 +225,8 @@ func (n *Networks) settle(next *state, pairs []pair) ([]string, error) {
 			renamed = append(renamed, p.is.Network)
 		}
 		for _, port := range p.is.published() {
-			if port.Protocol == "udp" && len(p.was.behind(port)) == 0 {
-				if _, err := cutUntranslated(port.Number); err != nil {
+			if len(p.was.behind(port)) == 0 && len(p.is.behind(port)) > 0 {
+				if _, err := cutUntranslated(port); err != nil {
 					return nil, err
 				}
 			}

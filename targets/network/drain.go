@@ -167,6 +167,14 @@ func (n *Networks) Forget(ctx context.Context, addresses ...netip.Addr) error {
 	return nil
 }
 
+// Sever lets go of all flows to a container that has ended. Where the end of a
+// connection was lost on the way, or its beginning, the kernel would otherwise
+// lead a client that comes back with the same port to where nobody listens.
+func (n *Networks) Sever(address netip.Addr) error {
+	_, err := cut(address, anyFlow)
+	return err
+}
+
 func anyFlow(flow) bool { return true }
 
 // cut forgets the flows to a container that which picks.

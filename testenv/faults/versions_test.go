@@ -37,7 +37,8 @@ func TestVersions(t *testing.T) {
 	client := f.version(t, "1.0.0", 1)
 	for _, other := range others {
 		t.Run(other.name, func(t *testing.T) {
-			f.version(t, other.version, other.api).Dray(t, 0, append([]string{deploy, "one"}, vars(f.next())...)...)
+			theirs := f.version(t, other.version, other.api)
+			theirs.Dray(t, 0, append([]string{deploy, "one"}, vars(f.next())...)...)
 			version := f.current(t, "one")
 			p, err := f.probe(t.Context(), "one")
 			if err != nil {
@@ -63,16 +64,16 @@ func TestVersions(t *testing.T) {
 			if _, silent := p.stop(); len(silent) > 0 {
 				t.Error(silent)
 			}
+			theirs.Dray(t, 0, "down", "one")
 			f.wipe(t, "o1")
 		})
 	}
 }
 
-// wipe makes a host as if dray had never been there.
+// wipe makes a host without containers as if dray had never been there.
 func (f *field) wipe(t *testing.T, host string) {
 	t.Helper()
 	h := f.Lab.Host(host)
-	f.Dray(t, 0, "down", "one")
 	for killProcess(h, "drayd keep") == nil || killProcess(h, "drayd agent") == nil {
 		time.Sleep(10 * time.Millisecond) // until they are gone
 	}

@@ -128,6 +128,7 @@ func (h *Host) Run(ctx context.Context) error {
 	group.Go(func() error { return h.Health.Run(ctx) })
 	group.Go(func() error { return h.Networks.Run(ctx) })
 	group.Go(func() error { return h.tellNames(ctx) })
+	group.Go(func() error { return h.severEnded(ctx) })
 	return group.Wait()
 }
 
@@ -172,6 +173,20 @@ func (h *Host) tellNames(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// severEnded lets go of connections to containers that have ended.
+func (h *Host) severEnded(ctx context.Context) error {
+	for change := range h.Engine.Subscribe(ctx) {
+		c := change.Container
+		if change.Action != "die" || !c.Address.IsValid() {
+			continue
+		}
+		if err := h.Networks.Sever(c.Address); err != nil {
+			h.config.Log.Warn("letting go of connections to a container that has ended", "container", c.Spec.Name, "error", err)
+		}
+	}
+	return nil
 }
 
 // secrets reads the values that the agent keeps.

@@ -58,7 +58,9 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 		a.start(ctx, func(ctx context.Context) { a.resumeDown(ctx, e) })
 		return nil
 	}
-	a.startWanted(ctx, e)
+	if err := a.startWanted(ctx, e, r, open); err != nil {
+		a.log.Error("finding the containers to start", "environment", e.key(), "error", err)
+	}
 	if err := a.route(ctx, e); err != nil {
 		a.log.Error("bringing the rotation back", "environment", e.key(), "error", err)
 	}
@@ -77,10 +79,19 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 }
 
 // startWanted starts the containers that ran when the host went down, at once.
-// Those that someone stopped stay stopped.
-func (a *Agent) startWanted(ctx context.Context, e *environment) {
+// Those that someone stopped stay stopped, and so do those that only had to be
+// retired yet.
+func (a *Agent) startWanted(ctx context.Context, e *environment, r envRecord, open *deployment) error {
+	var current *deployment
+	err := a.db.view(func(t *transaction) (err error) {
+		current, err = t.deployment(r.Current)
+		return err
+	})
 	for _, c := range a.containersOf(e) {
 		if !startsAgain(c) || c.Spec.Labels[runtime.LabelTask] != "" {
+			continue
+		}
+		if open == nil && current != nil && current.Containers[c.Spec.Labels[runtime.LabelInstance]] != c.ID {
 			continue
 		}
 		a.start(ctx, func(ctx context.Context) {
@@ -89,6 +100,7 @@ func (a *Agent) startWanted(ctx context.Context, e *environment) {
 			}
 		})
 	}
+	return err
 }
 
 // startsAgain says whether a container's policy has it run again.

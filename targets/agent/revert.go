@@ -52,15 +52,16 @@ func (a *Agent) goBack(ctx context.Context, w *work, reason string) error {
 	case api.StateReverted, api.StateDiscarded, api.StateConfirmed:
 		return nil
 	}
-	w.e.quiet(errReverted)
-	if !w.changing() {
-		return a.discard(context.WithoutCancel(ctx), w, reason)
-	}
-	if w.State != api.StateReverting {
+	if w.changing() && w.State != api.StateReverting {
 		err := a.amend(w, "revert.begin", reason, func(d *deployment) { d.State, d.Reason = api.StateReverting, reason })
 		if err != nil {
 			return err
 		}
+	}
+	// After the journal: what begins to retire from now on sees that it must not.
+	w.e.quiet(errReverted)
+	if !w.changing() {
+		return a.discard(context.WithoutCancel(ctx), w, reason)
 	}
 	unhealthy, err := a.restore(ctx, w)
 	if err != nil {
@@ -173,8 +174,8 @@ func (a *Agent) ensure(ctx context.Context, e *environment, d *deployment, r *ap
 	})
 }
 
-// startOld starts the containers of the release before that do not run, and
-// waits for their health. All are tried.
+// startOld starts the containers of the release before that do not run, or
+// were being retired, and waits for their health. All are tried.
 func (a *Agent) startOld(ctx context.Context, w *work) error {
 	containers := a.containers()
 	var faults []error
@@ -183,10 +184,17 @@ func (a *Agent) startOld(ctx context.Context, w *work) error {
 	group.SetLimit(mostStarts)
 	for _, p := range w.oldAt {
 		id := w.old.Containers[p.instance]
-		if c := containers[id]; runs(c) && c.Health.Status != api.HealthStarting {
+		c := containers[id]
+		if runs(c) && c.Wanted && c.Health.Status != api.HealthStarting {
 			continue
 		}
 		group.Go(func() error {
+			if runs(c) && !c.Wanted { // it has been told to end, and will
+				if err := a.parts.Containers.Stop(ctx, id); err != nil {
+					found <- err
+					return nil
+				}
+			}
 			found <- a.startOne(ctx, w, p, id, false)
 			return nil
 		})

@@ -94,8 +94,9 @@ func (a *Agent) tidy(ctx context.Context, e *environment) {
 	}
 }
 
-// retireLeft drains and stops the containers that run and belong neither to
-// the current release nor to a deployment under way.
+// retireLeft drains and stops the containers that run, or would be started
+// again, and belong neither to the current release nor to a deployment under
+// way.
 func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 	r, err := a.read(e)
 	if err != nil || r.Current == "" || r.Open != "" {
@@ -107,7 +108,7 @@ func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 	}
 	current := slices.Collect(maps.Values(w.Containers))
 	left := slices.DeleteFunc(a.containersOf(e), func(c runtime.Container) bool {
-		return !runs(c) || slices.Contains(current, c.ID) || c.Spec.Labels[runtime.LabelTask] != ""
+		return !runs(c) && !c.Wanted || slices.Contains(current, c.ID) || c.Spec.Labels[runtime.LabelTask] != ""
 	})
 	if err := a.drain(ctx, w.longestDrain(), left...); err != nil {
 		return err

@@ -35,9 +35,9 @@ func TestServer(t *testing.T) {
 	t.Run("the machine", s.isServer)
 	t.Run("isolation", s.isolates)
 	t.Run("limits are written", s.hasLimits)
-	t.Run("memory", s.limitsMemory)
-	t.Run("pids", s.limitsPids)
 	t.Run("exec, logs and stats", s.tells)
+	t.Run("memory", s.limitsMemory)
+	t.Run("pids", s.limitsPids) // last of what looks inside: no exec starts in a container that is full
 	t.Run("systemd goes about its work", s.standsSystemd)
 	t.Run("agent killed", func(t *testing.T) { s.agentEnds(t, "kill -9 $(systemctl show -P MainPID dray)") })
 	t.Run("unit restarted", func(t *testing.T) { s.agentEnds(t, "systemctl restart dray") })

@@ -11,7 +11,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: acceptance-vm help release build deps demo demo-down test test-unit test-race test-real lint bench chaos clean FORCE
+.PHONY: acceptance-vm help release build deps demo demo-down test test-unit test-real test-again lint bench chaos clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test-unit: ## packages by themselves, with the race detector
 test-real: build ## the builder, the hosts and the whole road
 	CGO_ENABLED=1 $(GO) test -tags "$(OCI_TAGS)" -shuffle=on ./cmd/dray-oci/...
 	DRAY_TEST_BIN=$(CURDIR)/bin $(GO) test -shuffle=on -timeout 25m -p 1 $(REAL)
+
+test-again: build ## some packages, one after the other: PACKAGES="dray/targets/store dray/testenv/faults"
+	DRAY_TEST_BIN=$(CURDIR)/bin CGO_ENABLED=1 $(GO) test -tags "$(OCI_TAGS)" -shuffle=on -count=1 -timeout 25m -p 1 $(PACKAGES)
 
 lint: deps bin/tools/golangci-lint ## formatting, vet, import direction
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

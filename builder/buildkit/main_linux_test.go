@@ -6,10 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -120,9 +122,38 @@ func embeddedOptions(t testing.TB, dir, images string, mirror *httptest.Server) 
 			Idle:         pipeline.Duration(time.Minute),
 			Mirrors:      map[string][]string{"docker.io": {mirror.URL}},
 			CgroupParent: "/dray-build-test",
-			Runtime:      os.Getenv("DRAY_TEST_RUNTIME"), // found by itself when empty
+			Runtime:      builtRuntime(t),
 		},
 	}
+}
+
+var (
+	runtimeOnce sync.Once
+	runtimePath string
+	errRuntime  error
+)
+
+// builtRuntime is the checkout's dray-oci, in $DRAY_TEST_BIN or made now. What
+// the machine has installed is not what is tested.
+func builtRuntime(t testing.TB) string {
+	t.Helper()
+	runtimeOnce.Do(func() {
+		if bin := os.Getenv("DRAY_TEST_BIN"); bin != "" {
+			runtimePath = filepath.Join(bin, "dray-oci")
+			return
+		}
+		root := filepath.Join("..", "..")
+		if runtimePath, errRuntime = filepath.Abs(filepath.Join(root, "bin", "dray-oci")); errRuntime != nil {
+			return
+		}
+		if out, err := exec.Command("make", "-C", root, "bin/dray-oci").CombinedOutput(); err != nil {
+			errRuntime = fmt.Errorf("making dray-oci: %w\n%s", err, out)
+		}
+	})
+	if errRuntime != nil {
+		t.Fatal(errRuntime)
+	}
+	return runtimePath
 }
 
 // lab is an embedded builder with its mirror and an image store.

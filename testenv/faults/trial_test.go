@@ -98,13 +98,11 @@ func (f *field) ready(t *testing.T, tr trial) (old, version int, args []string) 
 	t.Helper()
 	switch tr.verb {
 	case rollback:
-		f.settled(t, tr.env, 2)
-		old = f.current(t, tr.env)
-		e, err := f.clients[hostsOf[tr.env][0]].Environment("shop", tr.env).Releases(t.Context())
-		if err != nil || len(e) < 2 {
-			t.Fatalf("releases: %d, %v", len(e), err)
-		}
-		return old, versionOf(&e[1]), []string{rollback, tr.env}
+		// Back to what ran before the newest, whatever was rolled back earlier.
+		f.settled(t, tr.env, 1)
+		version, old = f.current(t, tr.env), f.next()
+		f.Dray(t, 0, append([]string{deploy, tr.env}, vars(old)...)...)
+		return old, version, []string{rollback, tr.env}
 	case promote:
 		f.settled(t, tr.env, 1)
 		f.payload(t)

@@ -5,16 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"dray/targets/api"
-)
-
-// insistTime is how long a host is asked again for a confirmation that all
-// have voted for, and confirmPause how long the client waits in between.
-const (
-	insistTime   = 30 * time.Second
-	confirmPause = 100 * time.Millisecond
 )
 
 // confirm makes the release the current one, everywhere or nowhere: first all
@@ -37,9 +29,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 		}
 		request.Vote = false
 	}
-	insisting, cancel := context.WithTimeout(ctx, insistTime)
-	defer cancel()
-	err := d.each(insisting, func(ctx context.Context, h *Host) error { return d.confirmOn(ctx, h, request) })
+	err := d.each(ctx, func(ctx context.Context, h *Host) error { return d.confirmOn(ctx, h, request) })
 	if err == nil {
 		return nil
 	}
@@ -53,22 +43,10 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 	return e
 }
 
-// confirmOn asks one host until it answers: repeating a confirmation is
-// harmless, and an agent that was restarted is back soon.
 func (d *deployment) confirmOn(ctx context.Context, h *Host, request api.Confirm) error {
 	request.Fence = d.lease.fences[h.Name]
-	for {
+	return d.insist(ctx, h, func(ctx context.Context) error {
 		_, err := d.on(h).Confirm(ctx, d.id, request)
-		var refused *api.Error
-		if err == nil || errors.As(err, &refused) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-h.Done:
-			return err
-		case <-time.After(confirmPause):
-		}
-	}
+		return err
+	})
 }

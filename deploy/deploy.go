@@ -219,10 +219,15 @@ func (d *deployment) prepare(ctx context.Context) error {
 		for digest := range digests {
 			sources[digest] = d.Sources(h, digest)
 		}
-		result, err := d.on(h).Prepare(ctx, api.Prepare{
+		request := api.Prepare{
 			Deployment: d.id, Fence: d.lease.fences[h.Name], Kind: d.Kind, Actor: d.Release.By,
 			Host: h.Name, Release: d.Release, Sources: sources, Secrets: d.Secrets,
-		}, d.hostSink(h.Name))
+		}
+		var result *api.PrepareResult
+		err := d.insist(ctx, h, func(ctx context.Context) (err error) {
+			result, err = d.on(h).Prepare(ctx, request, d.hostSink(h.Name))
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -290,8 +295,11 @@ func (d *deployment) step(ctx context.Context, n int, steps map[string][]api.Ste
 		for i := range steps[h.Name] {
 			steps[h.Name][i].Key = fmt.Sprintf("%d.%s", n, steps[h.Name][i].Action)
 		}
-		_, err := d.on(h).Steps(ctx, d.id, api.Steps{Fence: d.lease.fences[h.Name], Steps: steps[h.Name]}, d.hostSink(h.Name))
-		return err
+		request := api.Steps{Fence: d.lease.fences[h.Name], Steps: steps[h.Name]}
+		return d.insist(ctx, h, func(ctx context.Context) error {
+			_, err := d.on(h).Steps(ctx, d.id, request, d.hostSink(h.Name))
+			return err
+		})
 	})
 }
 
@@ -339,18 +347,6 @@ func plainCause(ctx context.Context, err error) error {
 		return cause
 	}
 	return err
-}
-
-func (d *deployment) revert(ctx context.Context, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	return d.each(ctx, func(ctx context.Context, h *Host) error {
-		_, err := d.on(h).Revert(ctx, d.id, api.Revert{Fence: d.lease.fences[h.Name], Reason: firstLine(cause)}, d.hostSink(h.Name))
-		if isCode(err, api.CodeNotFound) {
-			return nil // the host had not begun
-		}
-		return err
-	})
 }
 
 func (d *deployment) emit(host string, e event.Event) {

@@ -65,7 +65,11 @@ func (l *lease) take(ctx context.Context, holder api.Actor) error {
 	id := newID()
 	var mu sync.Mutex
 	take := func(ctx context.Context, h *Host) error {
-		got, err := f.on(h).AcquireLease(ctx, api.AcquireLease{Holder: holder, TTL: seconds(f.lease), ID: id})
+		var got *api.Lease
+		err := f.insist(ctx, h, func(ctx context.Context) (err error) {
+			got, err = f.on(h).AcquireLease(ctx, api.AcquireLease{Holder: holder, TTL: seconds(f.lease), ID: id})
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,44 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+// insistTime is how long a host whose agent does not answer is asked again, and
+// insistPause how long the client waits in between.
+const (
+	insistTime  = 30 * time.Second
+	insistPause = 100 * time.Millisecond
+)
+
+// insist makes a call until the agent answers it, be it with a refusal: an
+// agent that was killed or replaced is back soon and finds in its journal what
+// it was at, and the calls of a deployment can all be repeated. It gives up
+// when the host's connection is lost.
+func (f *Fleet) insist(ctx context.Context, h *Host, call func(context.Context) error) error {
+	deadline, told := time.Now().Add(insistTime), false
+	for {
+		err := call(ctx)
+		var refused *api.Error
+		if err == nil || errors.As(err, &refused) || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		if !told {
+			told = true
+			f.hostSink(h.Name).Emit(event.Event{Type: event.Notice, Text: fmt.Sprintf("the agent gave no answer (%v); asking again", err)})
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-h.Done:
+			return err
+		case <-time.After(insistPause):
+		}
+	}
+}

@@ -39,7 +39,7 @@ StartLimitIntervalSec=0
 [Service]
 ExecStart=/var/lib/dray/bin/current/drayd agent
 Restart=always
-RestartSec=1
+RestartSec=200ms
 KillMode=process
 Delegate=yes
 OOMScoreAdjust=-500

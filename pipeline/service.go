@@ -85,6 +85,7 @@ type Volume struct {
 	Source      string `json:"source,omitempty"` // absolute path on the host: a bind mount instead of a named volume
 	Destination string `json:"destination"`      // absolute path in the container
 	ReadOnly    bool   `json:"read_only,omitempty"`
+	Shared      bool   `json:"shared,omitempty"` // several containers may write to it at once
 	At          Pos    `json:"-"`
 }
 

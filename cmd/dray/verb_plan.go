@@ -97,6 +97,7 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 	}
 	in.Desired = release
 	result := plan.New(in)
+	result.Warnings = append(result.Warnings, strategy.Writers(release.Services, release.Placement)...)
 	for _, h := range open.fleet.Hosts() {
 		if f := seen[h.Name].Freeze; f != nil {
 			result.Warnings = append(result.Warnings, fmt.Sprintf("%s is locked by %s: %s", name, f.By.User, f.Reason))

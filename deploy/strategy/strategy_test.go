@@ -85,3 +85,36 @@ func text(b Batch) string {
 	}
 	return out
 }
+
+func TestVolumesForceAStrategy(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		volume pipeline.Volume
+		want   string
+	}{
+		{"one writer", pipeline.Volume{Name: "data"}, pipeline.StrategyRecreate},
+		{"read only", pipeline.Volume{Name: "data", ReadOnly: true}, pipeline.StrategyRolling},
+		{"a folder of the host", pipeline.Volume{Name: "data", Source: "/srv"}, pipeline.StrategyRolling},
+		{"shared", pipeline.Volume{Name: "data", Shared: true}, pipeline.StrategyRolling},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := pipeline.Service{Name: "web", Volumes: []pipeline.Volume{c.volume}}
+			got, reason := Effective(&s)
+			if got != c.want || (reason != "") != (c.want == pipeline.StrategyRecreate) {
+				t.Errorf("%s (%s), want %s", got, reason, c.want)
+			}
+		})
+	}
+}
+
+func TestWriters(t *testing.T) {
+	services := []pipeline.Service{
+		{Name: "db", Volumes: []pipeline.Volume{{Name: "pg"}}},
+		{Name: "web", Volumes: []pipeline.Volume{{Name: "uploads", Shared: true}}},
+	}
+	placement := map[string][]string{"p1": {"db/1", "db/2", "web/1", "web/2"}, "p2": {"db/3"}}
+	got := Writers(services, placement)
+	if len(got) != 1 || !strings.HasPrefix(got[0], "2 instances of db on p1 write to volume pg at once") {
+		t.Errorf("%q", got)
+	}
+}

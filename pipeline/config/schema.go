@@ -123,7 +123,7 @@ var kindTask = kind{
 var (
 	kindPort   = kind{name: "a port", args: []string{"to", "publish", "protocol"}}
 	kindVolume = kind{
-		name: "a volume", args: []string{"source", "destination", "read_only"},
+		name: "a volume", args: []string{"source", "destination", "read_only", "shared"},
 		other: map[string]string{
 			"target": `The place in the container is destination = "/…".`,
 			"path":   `The place in the container is destination = "/…".`,

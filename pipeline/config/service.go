@@ -157,6 +157,7 @@ func (l *loader) volume(source *hcl.Block, list []pipeline.Volume) pipeline.Volu
 	b.absolute("source", &v.Source)
 	b.absolute("destination", &v.Destination)
 	b.boolean("read_only", &v.ReadOnly)
+	b.boolean("shared", &v.Shared)
 	return v
 }
 

@@ -101,27 +101,32 @@ func (t udpTimeouts) silence(f flow) time.Duration {
 	return full - time.Duration(f.timeout)*time.Second
 }
 
-// Bounds of how often WaitDrained looks.
+// Bounds of how often WaitDrained looks, and for how long it must find nothing:
+// a first packet that met the rules of before a switch becomes a connection
+// that can be seen only when it has passed all of them, and a processor that is
+// taken away from the kernel in between makes that long.
 const (
-	firstLook = 10 * time.Millisecond
-	lastLook  = 250 * time.Millisecond
+	firstLook  = 10 * time.Millisecond
+	lastLook   = 250 * time.Millisecond
+	quietTime = 150 * time.Millisecond
 )
 
-// WaitDrained waits until none of the addresses has live connections, or until
-// the deadline has passed. It returns how many are left.
+// WaitDrained waits until none of the addresses has had live connections for
+// quietTime, or until the deadline has passed. It returns how many are left.
 func (n *Networks) WaitDrained(ctx context.Context, addresses []netip.Addr, deadline time.Time) (int, error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errDrainDeadline)
 	defer cancel()
+	var quiet time.Time // since when there have been none; zero: there are some
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		left := 0
-		for _, a := range addresses {
-			live, err := n.Drained(context.WithoutCancel(ctx), a)
-			if err != nil {
-				return left, err
-			}
-			left += live
-		}
-		if left == 0 {
+		left, err := n.liveAt(context.WithoutCancel(ctx), addresses)
+		switch {
+		case err != nil:
+			return left, err
+		case left > 0:
+			quiet = time.Time{}
+		case quiet.IsZero():
+			quiet, pause = time.Now(), firstLook
+		case time.Since(quiet) >= quietTime:
 			return 0, nil
 		}
 		select {
@@ -133,6 +138,18 @@ func (n *Networks) WaitDrained(ctx context.Context, addresses []netip.Addr, dead
 			return left, nil
 		}
 	}
+}
+
+// liveAt is the number of live connections and flows of all addresses.
+func (n *Networks) liveAt(ctx context.Context, addresses []netip.Addr) (live int, err error) {
+	for _, a := range addresses {
+		more, err := n.Drained(ctx, a)
+		if err != nil {
+			return live, err
+		}
+		live += more
+	}
+	return live, nil
 }
 
 var errDrainDeadline = errors.New("the drain deadline has passed")

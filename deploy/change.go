@@ -1,8 +1,6 @@
 package deploy
 
 import (
-	"encoding/json"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,30 +98,4 @@ func instanceIndex(name string) int {
 
 // SameContent tells whether two releases run alike: images, configuration,
 // secrets and placement. Number, time and author don't matter.
-func SameContent(a, b pipeline.Release) bool {
-	return string(content(a)) == string(content(b))
-}
-
-func content(r pipeline.Release) []byte {
-	images := map[string]string{}
-	for name, image := range r.Images {
-		images[name] = image.Digest
-	}
-	placement := map[string][]string{}
-	for host, names := range r.Placement {
-		if len(names) > 0 {
-			placement[host] = names
-		}
-	}
-	b, err := json.Marshal(struct {
-		Images    map[string]string
-		Services  []pipeline.Service
-		Tasks     []pipeline.Task
-		Secrets   map[string]string
-		Placement map[string][]string
-	}{images, r.Services, r.Tasks, maps.Clone(r.Secrets), placement})
-	if err != nil {
-		panic("deploy: a release always has a JSON form: " + err.Error())
-	}
-	return b
-}
+func SameContent(a, b pipeline.Release) bool { return a.Content() == b.Content() }

@@ -25,7 +25,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 	if !alone {
 		request.Vote = true
 		if err := d.each(ctx, func(ctx context.Context, h *Host) error { return d.confirmOn(ctx, h, request) }); err != nil {
-			return d.goBack(ctx, fmt.Errorf("agreeing on release %d: %w", d.Release.Number, err))
+			return d.goBack(ctx, fmt.Errorf("agreeing on release %s: %w", d.Release.ReleaseNumber(), err))
 		}
 		request.Vote = false
 	}
@@ -39,7 +39,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 	}
 	e := newError(InDoubt, nil)
 	e.Stuck = failedHosts(err)
-	e.Cause = fmt.Errorf("confirming release %d on %s: %w", d.Release.Number, strings.Join(e.Stuck, ", "), err)
+	e.Cause = fmt.Errorf("confirming release %s on %s: %w", d.Release.ReleaseNumber(), strings.Join(e.Stuck, ", "), err)
 	return e
 }
 

@@ -18,16 +18,18 @@ import (
 
 // Request asks for one deployment.
 type Request struct {
-	Kind     string           // deploy, promote, rollback
-	Release  pipeline.Release // Number 0: the next one of the environment; Placement is filled in
-	Place    func(previous map[string][]string) map[string][]string
+	Kind string // deploy, promote, rollback
+	// Release has a Placement where it was there before. Otherwise it gets one,
+	// and a revision; Number 0 is the next one of the environment.
+	Release  pipeline.Release
+	Place    Placer
 	Sources  func(h *Host, digest string) []api.ImageSource
 	Secrets  map[string]string // version → value
 	Approval *api.Approval
 	LockWait time.Duration // how long to wait for somebody else's lease
 	// Base is the release that ran when this one was chosen. Where another one
-	// runs by the time of the lease, the choice is stale and refused. 0: any.
-	Base int
+	// runs by the time of the lease, the choice is stale and refused. None: any.
+	Base pipeline.ReleaseNumber
 	// Verify runs the environment's checks after the rollout; an error
 	// brings every host back.
 	Verify func(ctx context.Context, release pipeline.Release) ([]api.VerifyResult, error)
@@ -38,10 +40,10 @@ type Request struct {
 // Result says what a deployment has done.
 type Result struct {
 	Release   pipeline.Release
-	From      int              // number of the release before; 0 for none
-	Unchanged bool             // this very release ran already
-	Received  map[string]int64 // bytes that travelled, by host
-	Changed   int              // instances that were replaced or added
+	From      pipeline.ReleaseNumber // the release before
+	Unchanged bool                   // this very release ran already
+	Received  map[string]int64       // bytes that travelled, by host
+	Changed   int                    // instances that were replaced or added
 	Removed   int
 }
 
@@ -74,23 +76,39 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *Result, err error) {
 	if err := d.stale(); err != nil {
 		return nil, newError(Refused, err)
 	}
-	d.resolve()
+	if d.Release, err = f.resolve(held, d.before, d.Release, d.Place); err != nil {
+		return nil, newError(Unchanged, err)
+	}
 	if from, same := d.unchanged(); same {
-		d.Release.Number = from
+		d.Release.Number, d.Release.Revision = from.Number, from.Revision
 		return &Result{Release: d.Release, From: from, Unchanged: true}, nil
+	}
+	if err := d.unapproved(); err != nil {
+		return nil, newError(Refused, err)
 	}
 	return d.run(held)
 }
 
+// unapproved says that the approval which came along is for another release:
+// somebody was quicker, and this one has got another name since it was asked
+// for.
+func (d *deployment) unapproved() error {
+	if d.Approval == nil || d.Approval.ReleaseNumber() == d.Release.ReleaseNumber() {
+		return nil
+	}
+	return fmt.Errorf("%s approved release %s for %s; by now this is release %s, because another one came under that name; dray promote %[3]s asks for another approval",
+		d.Approval.By.User, d.Approval.ReleaseNumber(), d.Environment, d.Release.ReleaseNumber())
+}
+
 // stale says that nothing of what the release was chosen by runs any more.
 func (d *deployment) stale() error {
-	if d.Base == 0 {
+	if !d.Base.Known() {
 		return nil
 	}
 	var now *pipeline.Release
 	for _, name := range sortedKeys(d.before) {
 		c := d.before[name].Current
-		if c != nil && c.Number == d.Base {
+		if c != nil && c.ReleaseNumber() == d.Base {
 			return nil
 		}
 		if now == nil {
@@ -100,14 +118,14 @@ func (d *deployment) stale() error {
 	if now == nil {
 		return nil // there is nothing to be wrong about
 	}
-	return fmt.Errorf("%s runs release %d, by %s, since this was asked while it ran release %d", d.Environment, now.Number, now.By.User, d.Base)
+	return fmt.Errorf("%s runs release %s, by %s, since this was asked while it ran release %s", d.Environment, now.ReleaseNumber(), now.By.User, d.Base)
 }
 
 // place says in an error what failed where.
 func (d *deployment) place(err error) {
 	var e *Error
 	if errors.As(err, &e) {
-		e.Environment, e.Hosts, e.Release, e.From = d.Environment, d.Names(), d.Release.Number, d.from()
+		e.Environment, e.Hosts, e.Release, e.From = d.Environment, d.Names(), d.Release.ReleaseNumber(), d.from()
 	}
 }
 
@@ -148,47 +166,19 @@ func (d *deployment) run(ctx context.Context) (*Result, error) {
 	return result, nil
 }
 
-// resolve fills in what only the hosts know: the release's number and where
-// its instances go.
-func (d *deployment) resolve() {
-	previous := map[string][]string{}
-	last := 0
-	for _, name := range sortedKeys(d.before) {
-		env := d.before[name]
-		last = max(last, env.LastNumber)
-		if env.Current == nil {
-			continue
-		}
-		previous[name] = env.Current.Placement[name]
-		for _, skipped := range d.Skipped { // what is there is told by the others
-			previous[skipped] = env.Current.Placement[skipped]
-		}
-	}
-	d.Release.Project, d.Release.Environment = d.Project, d.Environment
-	if d.Release.Number == 0 {
-		d.Release.Number = last + 1
-	}
-	if d.Release.Placement == nil {
-		d.Release.Placement = d.Place(previous)
-	}
-}
-
-// unchanged tells whether every host runs this release's content, whole and
-// confirmed, and under which number.
-func (d *deployment) unchanged() (number int, same bool) {
+// unchanged tells whether every host runs this release's content without any
+// drift, under one name, and which.
+func (d *deployment) unchanged() (n pipeline.ReleaseNumber, same bool) {
 	for _, env := range d.before {
-		if env.Current == nil || !SameContent(*env.Current, d.Release) || len(env.Drift) > 0 {
-			return 0, false
+		if len(env.Drift) > 0 {
+			return n, false
 		}
-		if number != 0 && env.Current.Number != number {
-			return 0, false
-		}
-		if d.Kind == KindPromote && env.Current.Number != d.Release.Number {
-			return 0, false
-		}
-		number = env.Current.Number
 	}
-	return number, number != 0
+	n, same = running(d.before, d.Release)
+	if d.Kind == KindPromote && n.Number != d.Release.Number {
+		return n, false
+	}
+	return n, same
 }
 
 // Kinds of deployment.
@@ -199,13 +189,13 @@ const (
 	KindRecover  = "recover"
 )
 
-func (d *deployment) from() int {
+func (d *deployment) from() pipeline.ReleaseNumber {
 	for _, name := range sortedKeys(d.before) {
 		if c := d.before[name].Current; c != nil {
-			return c.Number
+			return c.ReleaseNumber()
 		}
 	}
-	return 0
+	return pipeline.ReleaseNumber{}
 }
 
 // prepare makes every host ready. Nothing that serves changes.
@@ -350,7 +340,7 @@ func plainCause(ctx context.Context, err error) error {
 }
 
 func (d *deployment) emit(host string, e event.Event) {
-	e.Host, e.Release = host, d.Release.Number
+	e.Host, e.Release, e.Revision = host, d.Release.Number, d.Release.Revision
 	d.sink.Emit(e)
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"dray/pipeline"
 	"dray/targets/api"
 )
 
@@ -29,9 +30,9 @@ type Error struct {
 	Partial bool     // something of the new release had served before it went back
 
 	Environment string
-	Hosts       []string // those that took part
-	Release     int      // what was on its way; 0: it had no number yet
-	From        int      // what ran before; 0: nothing
+	Hosts       []string               // those that took part
+	Release     pipeline.ReleaseNumber // what was on its way; of none: it had no number yet
+	From        pipeline.ReleaseNumber // what ran before
 }
 
 func (e *Error) Error() string { return e.Cause.Error() }

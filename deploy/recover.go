@@ -39,13 +39,13 @@ func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Envir
 	return f.eachOf(ctx, sortedKeys(doubtful), func(ctx context.Context, h *Host) error {
 		d := doubtful[h.Name]
 		if decided(seen, d) {
-			f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release,
-				Text: fmt.Sprintf("release %d was agreed on by all hosts; confirming it on %s", d.Release, h.Name)})
+			f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release, Revision: d.Revision,
+				Text: fmt.Sprintf("release %s was agreed on by all hosts; confirming it on %s", d.ReleaseNumber(), h.Name)})
 			_, err := f.on(h).Confirm(ctx, d.ID, api.Confirm{Fence: l.fences[h.Name]})
 			return err
 		}
-		f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release,
-			Text: fmt.Sprintf("%s of release %d by %s was not finished; going back to release %d", d.Kind, d.Release, d.Actor.User, d.From)})
+		f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release, Revision: d.Revision,
+			Text: fmt.Sprintf("%s of release %s by %s was not finished; going back to release %s", d.Kind, d.ReleaseNumber(), d.Actor.User, d.FromNumber())})
 		_, err := f.on(h).Revert(ctx, d.ID, api.Revert{Fence: l.fences[h.Name], Reason: "its deployer went away"}, f.hostSink(h.Name))
 		return err
 	})
@@ -66,10 +66,10 @@ func decided(seen map[string]*api.Environment, d *api.Deployment) bool {
 
 // Recovery says what Recover found and did.
 type Recovery struct {
-	Finished int               // hosts where something was in doubt
-	Release  int               // what all hosts run now; 0 when they differ
-	Behind   []string          // hosts that run another release than the newest confirmed one
-	Newest   *pipeline.Release // that release; nil when nothing was ever confirmed
+	Finished int                    // hosts where something was in doubt
+	Release  pipeline.ReleaseNumber // what all hosts run now; of none when they differ
+	Behind   []string               // hosts that run another release than the newest confirmed one
+	Newest   *pipeline.Release      // that release; nil when nothing was ever confirmed
 }
 
 // Recover finishes what is in doubt and says what the hosts run. It waits for
@@ -104,12 +104,12 @@ func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Durati
 		return r, nil
 	}
 	for _, name := range sortedKeys(after) {
-		if c := after[name].Current; c == nil || c.Number != r.Newest.Number {
+		if c := after[name].Current; c.ReleaseNumber() != r.Newest.ReleaseNumber() {
 			r.Behind = append(r.Behind, name)
 		}
 	}
 	if len(r.Behind) == 0 {
-		r.Release = r.Newest.Number
+		r.Release = r.Newest.ReleaseNumber()
 	}
 	return r, nil
 }

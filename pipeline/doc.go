@@ -13,7 +13,8 @@
 //   - An environment is a list of hosts and the services that run there. It
 //     may merge changes over the services of the project.
 //   - A release is what one environment runs at one time: image digests and
-//     resolved configuration, immutable and whole, with a number.
+//     resolved configuration, immutable and whole. Its name is a number and,
+//     from the second content under that number on, a revision: 42, 42.1.
 //   - A deployment is the act of bringing one release onto one environment.
 //   - Promotion brings the release of one environment to the next: the same
 //     number and the same digests.

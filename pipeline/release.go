@@ -29,7 +29,8 @@ type ReleaseImage struct {
 type Release struct {
 	Project     string                  `json:"project"`
 	Environment string                  `json:"environment"`
-	Number      int                     `json:"number"` // grows by one a release; promotion keeps it
+	Number      int                     `json:"number"`             // grows by one a release; promotion keeps it
+	Revision    int                     `json:"revision,omitempty"` // see ReleaseNumber
 	Created     time.Time               `json:"created"`
 	By          Actor                   `json:"by"`
 	Source      Source                  `json:"source"`
@@ -40,4 +41,12 @@ type Release struct {
 	Placement   map[string][]string     `json:"placement"`         // host's name → instances ("web/1"), sorted
 	Retain      int                     `json:"retain"`
 	ConfirmIn   Duration                `json:"confirm_in"`
+}
+
+// ReleaseNumber is the release's name in its environment; of none, for nil.
+func (r *Release) ReleaseNumber() ReleaseNumber {
+	if r == nil {
+		return ReleaseNumber{}
+	}
+	return ReleaseNumber{Number: r.Number, Revision: r.Revision}
 }

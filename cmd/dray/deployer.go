@@ -53,16 +53,14 @@ func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
 	out := &run.Running{}
 	for _, name := range o.fleet.Names() {
 		env := seen[name]
-		if env.Current == nil || env.Deployment != nil || (out.Release != nil && env.Current.Number != out.Release.Number) {
+		if env.Current == nil || env.Deployment != nil || (out.Release != nil && env.Current.ReleaseNumber() != out.Release.ReleaseNumber()) {
 			out.Differ = append(out.Differ, name)
 		}
-		if env.Current != nil && (out.Release == nil || env.Current.Number > out.Release.Number) {
+		if env.Current.ReleaseNumber().Compare(out.Release.ReleaseNumber()) > 0 {
 			out.Release = env.Current
 		}
 		for _, a := range env.Approvals {
-			if out.Approved == nil || a.At.After(out.Approved.At) {
-				out.Approved = &run.Approval{Release: a.Release, By: a.By, At: a.At}
-			}
+			out.Approvals = append(out.Approvals, run.Approval{Release: a.ReleaseNumber(), Content: a.Content, By: a.By, At: a.At})
 		}
 	}
 	if out.Release == nil {
@@ -107,11 +105,11 @@ func (o *openEnvironment) evidenceOf(ctx context.Context, h *deploy.Host, r *pip
 		return 0, "", err
 	}
 	env := h.Client.Environment(o.fleet.Project, o.env.Name)
-	envelope, err := env.Evidence(ctx, r.Number)
+	envelope, err := env.Evidence(ctx, r.ReleaseNumber())
 	if err != nil {
 		var refused *api.Error
 		if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
-			return 0, fmt.Sprintf("it swears nothing about release %d", r.Number), nil
+			return 0, fmt.Sprintf("it swears nothing about release %s", r.ReleaseNumber()), nil
 		}
 		return 0, "", err
 	}
@@ -129,8 +127,8 @@ func (o *openEnvironment) evidenceOf(ctx context.Context, h *deploy.Host, r *pip
 // Releases returns the stable releases that all hosts keep, newest first.
 func (o *openEnvironment) Releases(ctx context.Context) ([]pipeline.Release, error) {
 	var mu sync.Mutex
-	count := map[int]int{}
-	byNumber := map[int]pipeline.Release{}
+	count := map[string]int{} // by content: what differs between hosts is kept on none
+	byContent := map[string]pipeline.Release{}
 	var group sync.WaitGroup
 	var errs []error
 	for _, h := range o.fleet.Hosts() {
@@ -142,8 +140,9 @@ func (o *openEnvironment) Releases(ctx context.Context) ([]pipeline.Release, err
 				errs = append(errs, &deploy.HostError{Host: h.Name, Err: err})
 			}
 			for _, r := range kept {
-				count[r.Number]++
-				byNumber[r.Number] = r
+				key := r.ReleaseNumber().String() + " " + r.Content()
+				count[key]++
+				byContent[key] = r
 			}
 		})
 	}
@@ -152,28 +151,38 @@ func (o *openEnvironment) Releases(ctx context.Context) ([]pipeline.Release, err
 		return nil, err
 	}
 	var out []pipeline.Release
-	for number, n := range count {
+	for key, n := range count {
 		if n == len(o.fleet.Hosts()) {
-			out = append(out, byNumber[number])
+			out = append(out, byContent[key])
 		}
 	}
-	slices.SortFunc(out, func(a, b pipeline.Release) int { return b.Number - a.Number })
+	slices.SortFunc(out, func(a, b pipeline.Release) int { return b.ReleaseNumber().Compare(a.ReleaseNumber()) })
 	return out, nil
 }
 
 // Before finds, in the first host's history, what ran before a release came.
-func (o *openEnvironment) Before(ctx context.Context, number int) (int, error) {
+func (o *openEnvironment) Before(ctx context.Context, n pipeline.ReleaseNumber) (pipeline.ReleaseNumber, error) {
 	h := o.fleet.Hosts()[0]
 	records, err := h.Client.Environment(o.fleet.Project, o.env.Name).History(ctx, 0)
 	if err != nil {
-		return 0, &deploy.HostError{Host: h.Name, Err: err}
+		return pipeline.ReleaseNumber{}, &deploy.HostError{Host: h.Name, Err: err}
 	}
 	for _, r := range records { // newest first
-		if r.Release == number && r.Result == api.StateConfirmed && r.Kind != deploy.KindRollback && r.From != number {
-			return r.From, nil
+		if r.ReleaseNumber() == n && r.Result == api.StateConfirmed && r.Kind != deploy.KindRollback && r.FromNumber() != n {
+			return r.FromNumber(), nil
 		}
 	}
-	return 0, nil
+	return pipeline.ReleaseNumber{}, nil
+}
+
+// Preview says under which name a release would come, and where to.
+func (o *openEnvironment) Preview(ctx context.Context, r pipeline.Release) (pipeline.Release, error) {
+	return o.fleet.Preview(ctx, r, o.place)
+}
+
+// place spreads instances; a skipped host keeps its share.
+func (o *openEnvironment) place(previous map[string][]string) map[string][]string {
+	return plan.Place(o.env.Services, o.env.Hosts, previous)
 }
 
 // Deploy brings a release onto the hosts.
@@ -189,15 +198,12 @@ func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.De
 		return nil, err
 	}
 	request := deploy.Request{
-		Kind: d.Kind, Release: d.Release, Secrets: d.Secrets, LockWait: o.deployer.lockWait, Base: d.Base,
-		Place: func(previous map[string][]string) map[string][]string {
-			return plan.Place(o.env.Services, o.env.Hosts, previous) // a skipped host keeps its share
-		},
+		Kind: d.Kind, Release: d.Release, Secrets: d.Secrets, LockWait: o.deployer.lockWait, Base: d.Base, Place: o.place,
 		Sources: func(h *deploy.Host, digest string) []api.ImageSource { return origins.sources(ctx, h, digest, sink) },
 	}
 	request.Continue = d.Continue
 	if d.Approval != nil {
-		request.Approval = &api.Approval{Release: d.Approval.Release, By: d.Approval.By, At: d.Approval.At}
+		request.Approval = &api.Approval{ReleaseRef: api.RefTo(d.Approval.Release), Content: d.Approval.Content, By: d.Approval.By, At: d.Approval.At}
 	}
 	if d.Verify != nil {
 		request.Verify = func(ctx context.Context, r pipeline.Release) ([]api.VerifyResult, error) {

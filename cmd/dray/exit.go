@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"dray/pipeline"
 	"dray/pipeline/event"
 )
 
@@ -60,11 +61,11 @@ func indentLines(lines []string) string {
 	return "Its last lines:\n  " + strings.Join(lines, "\n  ")
 }
 
-func releaseName(n int) string {
-	if n == 0 {
+func releaseName(n pipeline.ReleaseNumber) string {
+	if !n.Known() {
 		return "nothing"
 	}
-	return fmt.Sprintf("release %d", n)
+	return "release " + n.String()
 }
 
 func orWord(s, otherwise string) string {

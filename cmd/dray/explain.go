@@ -11,6 +11,7 @@ import (
 	"dray/builder/registry"
 	"dray/deploy"
 	"dray/deploy/ssh"
+	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/run"
 	"dray/pipeline/secret"
@@ -41,7 +42,8 @@ func explain(err error) (event.Event, int) {
 		return exit.failure, exit.code
 	case errors.As(err, &refusal):
 		code = exitRefused
-		e.Environment, e.Release, e.Next = refusal.Environment, refusal.Release, refusal.Next
+		e.Environment, e.Next = refusal.Environment, refusal.Next
+		e.Release, e.Revision = refusal.Release.Number, refusal.Release.Revision
 		e.Conclusion = untouched(refusal.Environment, refusal.Runs)
 	case errors.As(err, &failed):
 		code = explainDeploy(failed, &e)
@@ -63,7 +65,7 @@ func explain(err error) (event.Event, int) {
 
 // explainDeploy says what is true after a deployment that failed.
 func explainDeploy(failed *deploy.Error, e *event.Event) int {
-	e.Environment, e.Release = failed.Environment, failed.Release
+	e.Environment, e.Release, e.Revision = failed.Environment, failed.Release.Number, failed.Release.Revision
 	e.Detail = indentLines(failed.Logs)
 	var verify *run.VerifyError
 	if errors.As(failed, &verify) {
@@ -94,7 +96,7 @@ func explainDeploy(failed *deploy.Error, e *event.Event) int {
 	return exitFailed
 }
 
-func untouched(env string, runs int) string {
+func untouched(env string, runs pipeline.ReleaseNumber) string {
 	return env + " is untouched and runs " + releaseName(runs) + "."
 }
 
@@ -104,7 +106,7 @@ func wentBack(failed *deploy.Error) string {
 	if len(failed.Hosts) == 1 {
 		verb = " serves "
 	}
-	return fmt.Sprintf("%s%s%s again. Nothing of release %d is left running.", enumerate(failed.Hosts), verb, releaseName(failed.From), failed.Release)
+	return fmt.Sprintf("%s%s%s again. Nothing of release %s is left running.", enumerate(failed.Hosts), verb, releaseName(failed.From), failed.Release)
 }
 
 // logsOf is the command that shows what a service wrote before it was taken
@@ -114,7 +116,7 @@ func logsOf(failed *deploy.Error) string {
 	if !errors.As(failed, &refused) || refused.Service == "" || len(refused.Logs) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("dray logs %s %s --release %d shows all of its output", failed.Environment, refused.Service, failed.Release)
+	return fmt.Sprintf("dray logs %s %s --release %s shows all of its output", failed.Environment, refused.Service, failed.Release)
 }
 
 // explainKnown adds what certain failures tell beside their text.

@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 		Detail: "the container listens on :80, not on 8080", Logs: []string{"listening on :80"},
 	}
 	rollout := func(outcome deploy.Outcome, cause error, change func(*deploy.Error)) error {
-		e := &deploy.Error{Outcome: outcome, Cause: cause, Environment: "prod", Hosts: []string{"p1", "p2"}, Release: 42, From: 41}
+		e := &deploy.Error{Outcome: outcome, Cause: cause, Environment: "prod", Hosts: []string{"p1", "p2"}, Release: pipeline.ReleaseNumber{Number: 42}, From: pipeline.ReleaseNumber{Number: 41}}
 		var refused *api.Error
 		if errors.As(cause, &refused) {
 			e.Logs = refused.Logs
@@ -55,7 +55,16 @@ func TestExplain(t *testing.T) {
 				"  Next: dray logs prod web --release 42 shows all of its output\n",
 		},
 		{
-			"the first release, and back", rollout(deploy.Reverted, errors.New("p1: it ended"), func(e *deploy.Error) { e.From, e.Hosts = 0, []string{"p1"} }), exitReverted,
+			"a revision, and back", rollout(deploy.Reverted, &deploy.HostError{Host: "p1", Err: unhealthy}, func(e *deploy.Error) { e.From, e.Release.Revision = e.Release, 1 }), exitReverted,
+			"✗ web did not become healthy on p1 within 2m\n" +
+				"  The container listens on :80, not on 8080\n" +
+				"  Its last lines:\n" +
+				"    listening on :80\n" +
+				"  p1 and p2 serve release 42 again. Nothing of release 42.1 is left running.\n" +
+				"  Next: dray logs prod web --release 42.1 shows all of its output\n",
+		},
+		{
+			"the first release, and back", rollout(deploy.Reverted, errors.New("p1: it ended"), func(e *deploy.Error) { e.From, e.Hosts = pipeline.ReleaseNumber{}, []string{"p1"} }), exitReverted,
 			"✗ p1: it ended\n  p1 serves nothing again. Nothing of release 42 is left running.\n",
 		},
 		{
@@ -95,7 +104,7 @@ func TestExplain(t *testing.T) {
 				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n",
 		},
 		{
-			"a gate's no", &run.Refusal{Environment: "prod", Release: 42, Runs: 41, Reasons: []string{"it is too young", "nobody has approved it"}, Next: "dray approve prod 42"}, exitRefused,
+			"a gate's no", &run.Refusal{Environment: "prod", Release: pipeline.ReleaseNumber{Number: 42}, Runs: pipeline.ReleaseNumber{Number: 41}, Reasons: []string{"it is too young", "nobody has approved it"}, Next: "dray approve prod 42"}, exitRefused,
 			"✗ release 42 may not enter prod:\n    - it is too young\n    - nobody has approved it\n  prod is untouched and runs release 41.\n  Next: dray approve prod 42\n",
 		},
 		{

@@ -28,15 +28,17 @@ func TestChooseLogs(t *testing.T) {
 		on("p1", "web/1", "40", "exited"), on("p1", "web/1", "41", "running"),
 		on("p1", "web/2", "40", "exited"), on("p1", "web/2", "39", "exited"),
 		on("p2", "web/1", "40", "running"), on("p2", "web/1", "41", "created"),
+		on("p3", "web/1", "40", "exited"), on("p3", "web/1", "40.1", "running"),
 	}
 	tests := []struct {
 		name    string
-		release int
+		release pipeline.ReleaseNumber
 		want    []string
 	}{
-		{"what runs, or ran last", 0, []string{"p1 web/1 41", "p1 web/2 40", "p2 web/1 40"}},
-		{"a release", 40, []string{"p1 web/1 40", "p1 web/2 40", "p2 web/1 40"}},
-		{"a release that is not there", 7, nil},
+		{"what runs, or ran last", pipeline.ReleaseNumber{}, []string{"p1 web/1 41", "p1 web/2 40", "p2 web/1 40", "p3 web/1 40.1"}},
+		{"a release", pipeline.ReleaseNumber{Number: 40}, []string{"p1 web/1 40", "p1 web/2 40", "p2 web/1 40", "p3 web/1 40"}},
+		{"a revision", pipeline.ReleaseNumber{Number: 40, Revision: 1}, []string{"p3 web/1 40.1"}},
+		{"a release that is not there", pipeline.ReleaseNumber{Number: 7}, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -76,13 +78,14 @@ func TestPrefixWriter(t *testing.T) {
 
 func TestMergeHistory(t *testing.T) {
 	at := func(minute int) time.Time { return time.Date(2026, 11, 22, 10, minute, 0, 0, time.UTC) }
+	of := func(number int) api.ReleaseRef { return api.ReleaseRef{Release: number} }
 	var lines []historyLine
 	lines = mergeHistory(lines, "p1", []api.Record{
-		{Deployment: "b", Release: 2, Result: "reverted", Started: at(2)}, {Deployment: "a", Release: 1, Result: "confirmed", Started: at(1)},
+		{Deployment: "b", ReleaseRef: of(2), Result: "reverted", Started: at(2)}, {Deployment: "a", ReleaseRef: of(1), Result: "confirmed", Started: at(1)},
 	})
 	lines = mergeHistory(lines, "p2", []api.Record{
-		{Deployment: "c", Release: 3, Result: "confirmed", Started: at(3)}, {Deployment: "b", Release: 2, Result: "confirmed", Started: at(2)},
-		{Deployment: "a", Release: 1, Result: "confirmed", Started: at(1)},
+		{Deployment: "c", ReleaseRef: of(3), Result: "confirmed", Started: at(3)}, {Deployment: "b", ReleaseRef: of(2), Result: "confirmed", Started: at(2)},
+		{Deployment: "a", ReleaseRef: of(1), Result: "confirmed", Started: at(1)},
 	})
 	var got []string
 	for _, l := range lines {
@@ -90,6 +93,28 @@ func TestMergeHistory(t *testing.T) {
 	}
 	want := []string{"c confirmed p2", "b reverted p1", "b confirmed p2", "a confirmed p1,p2"}
 	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestHistoryNamesRevisions(t *testing.T) {
+	inUTC(t)
+	var out bytes.Buffer
+	record := func(n, from pipeline.ReleaseNumber) historyLine {
+		return historyLine{Record: api.Record{ReleaseRef: api.RefTo(n), FromRef: api.RefFrom(from)}}
+	}
+	first, second := pipeline.ReleaseNumber{Number: 42}, pipeline.ReleaseNumber{Number: 42, Revision: 1}
+	err := printHistory(&out, []historyLine{record(first, second), record(second, first), record(first, pipeline.ReleaseNumber{}), record(second, second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		if columns := strings.Split(line, "   "); !strings.HasPrefix(line, "WHEN") {
+			got = append(got, strings.TrimSpace(columns[1]))
+		}
+	}
+	if want := []string{"42.1 → 42", "42 → 42.1", "42", "42.1"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -107,11 +132,15 @@ func TestSum(t *testing.T) {
 		return &api.Environment{Current: release(number), Instances: instances}
 	}
 	runs := func(instance string, release int, health string) api.InstanceStatus {
-		return api.InstanceStatus{Instance: instance, Release: release, State: "running", Health: health}
+		return api.InstanceStatus{Instance: instance, ReleaseRef: api.ReleaseRef{Release: release}, State: "running", Health: health}
 	}
 	whole := state(41, runs("web/1", 41, api.HealthHealthy), runs("web/3", 41, api.HealthNone))
 	frozen := func(s *api.Environment) *api.Environment {
 		s.Freeze = &api.Freeze{By: api.Actor{User: "mira"}, Reason: "audit"}
+		return s
+	}
+	revised := func(s *api.Environment) *api.Environment {
+		s.Current.Revision = 1
 		return s
 	}
 	tests := []struct {
@@ -136,6 +165,10 @@ func TestSum(t *testing.T) {
 			"hosts differ", []hostView{{Host: "p1", State: whole}, {Host: "p2", State: state(40, runs("web/2", 40, api.HealthHealthy))}},
 			0, "3/3 healthy", []string{"p2: release 40", "p1: release 41"},
 		},
+		{
+			"revisions differ", []hostView{{Host: "p1", State: revised(state(41, runs("web/1", 41, api.HealthHealthy)))}, {Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}},
+			0, "1/3 healthy, 2 down", []string{"p2: release 41", "p1: release 41.1"},
+		},
 		{"nothing runs", []hostView{{Host: "p1", State: &api.Environment{}}}, 0, "-", nil},
 		{
 			"what is said of several is said once",
@@ -143,7 +176,7 @@ func TestSum(t *testing.T) {
 			0, "-", []string{"p1, p2: locked by mira: audit"},
 		},
 		{
-			"a deployer has died", []hostView{{Host: "p1", State: &api.Environment{Deployment: &api.Deployment{Kind: "deploy", Release: 42, State: "committing", Actor: api.Actor{User: "mira"}}}}},
+			"a deployer has died", []hostView{{Host: "p1", State: &api.Environment{Deployment: &api.Deployment{Kind: "deploy", ReleaseRef: api.ReleaseRef{Release: 42}, State: "committing", Actor: api.Actor{User: "mira"}}}}},
 			0, "-", []string{"p1: deploy of release 42 by mira is committing since 00:00:00", "p1: nobody holds it any more: dray recover prod"},
 		},
 	}

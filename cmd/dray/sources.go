@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -128,7 +127,7 @@ func (o *origins) publish(ctx context.Context, fleet *deploy.Fleet, release pipe
 			err = registry.Attach(ctx, subject, statements, registry.PushOptions{Insecure: o.project.insecure(repository)})
 		}
 		if err != nil {
-			sink.Emit(event.Event{Type: event.Warning, Text: fmt.Sprintf("the evidence for release %d is on the hosts, but not in %s: %v", release.Number, repository, err)})
+			sink.Emit(event.Event{Type: event.Warning, Text: fmt.Sprintf("the evidence for release %s is on the hosts, but not in %s: %v", release.ReleaseNumber(), repository, err)})
 			return
 		}
 	}
@@ -142,7 +141,7 @@ func statementsOf(ctx context.Context, fleet *deploy.Fleet, release pipeline.Rel
 	var group sync.WaitGroup
 	for i, h := range hosts {
 		group.Go(func() {
-			envelope, err := h.Client.Environment(fleet.Project, fleet.Environment).Evidence(ctx, release.Number)
+			envelope, err := h.Client.Environment(fleet.Project, fleet.Environment).Evidence(ctx, release.ReleaseNumber())
 			if err != nil {
 				errs[i] = &deploy.HostError{Host: h.Name, Err: err}
 				return
@@ -151,7 +150,7 @@ func statementsOf(ctx context.Context, fleet *deploy.Fleet, release pipeline.Rel
 				Type: api.EvidencePayload, MediaType: evidenceMedia, Content: envelope,
 				Annotations: map[string]string{
 					"dev.dray.project": fleet.Project, "dev.dray.environment": fleet.Environment, "dev.dray.host": h.Name,
-					"dev.dray.release": strconv.Itoa(release.Number),
+					"dev.dray.release": release.ReleaseNumber().String(),
 				},
 			}
 		})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 	for _, name := range sortedNames(env.Services) {
 		counts[name] = &tally{}
 	}
-	releases := map[int][]string{}
+	releases := map[pipeline.ReleaseNumber][]string{}
 	var newest *pipeline.Release
 	var silent []string
 	var found findings
@@ -29,12 +30,11 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 		}
 		found.of(v.Environment, h)
 		current := h.State.Current
+		releases[current.ReleaseNumber()] = append(releases[current.ReleaseNumber()], h.Host)
 		if current == nil {
-			releases[0] = append(releases[0], h.Host)
 			continue
 		}
-		releases[current.Number] = append(releases[current.Number], h.Host)
-		if newest == nil || current.Number > newest.Number {
+		if newest == nil || current.ReleaseNumber().Compare(newest.ReleaseNumber()) > 0 {
 			newest = current
 		}
 		if h.State.Since.After(v.Since) {
@@ -64,13 +64,14 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 }
 
 // agree says which release runs, or which hosts run which.
-func (v *environmentView) agree(releases map[int][]string) {
-	if len(releases) == 1 {
-		v.Release = sortedNames(releases)[0]
+func (v *environmentView) agree(releases map[pipeline.ReleaseNumber][]string) {
+	numbers := slices.SortedFunc(maps.Keys(releases), pipeline.ReleaseNumber.Compare)
+	if len(numbers) == 1 {
+		v.Release, v.Revision = numbers[0].Number, numbers[0].Revision
 		return
 	}
-	for _, number := range sortedNames(releases) {
-		v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", strings.Join(releases[number], ", "), releaseName(number)))
+	for _, n := range numbers {
+		v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", strings.Join(releases[n], ", "), releaseName(n)))
 	}
 }
 
@@ -102,7 +103,7 @@ func (f *findings) lines() []string {
 func (f *findings) of(env string, h hostView) {
 	s := h.State
 	if d := s.Deployment; d != nil {
-		f.add(h.Host, fmt.Sprintf("%s of release %d by %s is %s since %s", d.Kind, d.Release, d.Actor.User, d.State, d.Started.Local().Format(time.TimeOnly)))
+		f.add(h.Host, fmt.Sprintf("%s of release %s by %s is %s since %s", d.Kind, d.ReleaseNumber(), d.Actor.User, d.State, d.Started.Local().Format(time.TimeOnly)))
 		if s.Lease == nil {
 			f.add(h.Host, "nobody holds it any more: dray recover "+env)
 		}
@@ -132,7 +133,7 @@ func (t *tally) add(service string, r *pipeline.Release, h hostView) {
 	for _, name := range instancesOf(service, r.Placement[h.Host]) {
 		t.want++
 		i := slices.IndexFunc(h.State.Instances, func(s api.InstanceStatus) bool {
-			return s.Instance == name && s.Release == r.Number && s.State == "running"
+			return s.Instance == name && s.ReleaseNumber() == r.ReleaseNumber() && s.State == "running"
 		})
 		if i < 0 {
 			continue

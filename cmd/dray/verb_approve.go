@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,6 +14,8 @@ import (
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/run"
+	"dray/pipeline/secret"
 	"dray/targets/api"
 )
 
@@ -39,7 +41,7 @@ func (a *app) approver(flag bool) func(string, pipeline.Release) (bool, error) {
 	return func(env string, r pipeline.Release) (bool, error) {
 		yes := false
 		a.view.Aside(func() {
-			yes = confirm(fmt.Sprintf("Release %d waits to enter %s. Type the environment's name to approve it: ", r.Number, env), env)
+			yes = confirm(fmt.Sprintf("Release %s waits to enter %s. Type the environment's name to approve it: ", r.ReleaseNumber(), env), env)
 		})
 		return yes, nil
 	}
@@ -64,53 +66,109 @@ func approveCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "approve ENV RELEASE",
 		Short: "Say yes to a release entering an environment",
-		Args:  cobra.ExactArgs(2),
+		Long: `approve lets a release into an environment whose gate asks for that. The yes
+is for the name that the release would get there now, 42 or 42.1, and for what
+this file makes of it: its images and its configuration. Whatever differs when
+it is promoted wants another yes.`,
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			number, err := strconv.Atoi(args[1])
-			if err != nil || number < 1 {
-				return fmt.Errorf("release %q: give its number", args[1])
+			n, exact, err := pipeline.ParseReleaseNumber(args[1])
+			if err != nil {
+				return err
 			}
-			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				if err := p.waits(cmd.Context(), env, number); err != nil {
-					return err
-				}
-				for _, h := range fleet.Hosts() {
-					if _, err := h.Client.Environment(p.project.Name, env.Name).Approve(cmd.Context(), api.Approve{Release: number}); err != nil {
-						return &deploy.HostError{Host: h.Name, Err: err}
-					}
-				}
-				a.finish(event.Event{Text: fmt.Sprintf("%s approved release %d for %s.", a.actor().User, number, env.Name), Release: number, Next: "dray promote " + env.Name})
-				return nil
-			})
+			p, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			return p.approve(cmd.Context(), args[0], n, exact)
 		},
 	}
 }
 
-// waits fails unless a release can be approved for an environment: the one
-// before runs it.
-func (p *project) waits(ctx context.Context, env *pipeline.Environment, number int) error {
-	if env.Promotion == nil || !env.Promotion.Approve {
-		return &exitError{code: exitFailed, failure: failure(env.Name+" asks for no approval: its promotion block has no approve = true", "")}
-	}
-	from, err := p.environment(env.Promotion.From)
+// approve records a yes to what would enter an environment now, if that is the
+// release that was named.
+func (p *project) approve(ctx context.Context, envName string, n pipeline.ReleaseNumber, exact bool) error {
+	env, err := p.environment(envName)
 	if err != nil {
 		return err
 	}
-	running := 0
-	for _, h := range p.look(ctx, []*pipeline.Environment{from})[0].Hosts {
-		if h.Error != "" {
-			return &deploy.HostError{Host: h.Host, Err: errors.New(h.Error)}
-		}
-		if h.State.Current != nil {
-			running = max(running, h.State.Current.Number)
+	if env.Promotion == nil || !env.Promotion.Approve {
+		return &exitError{code: exitFailed, failure: failure(env.Name+" asks for no approval: its promotion block has no approve = true", "")}
+	}
+	runner, secrets := p.runner(), &keptSecrets{project: p, env: env}
+	runner.Secrets = secrets.find
+	desired, err := runner.Desire(ctx, env.Name)
+	if err != nil {
+		return err
+	}
+	defer desired.Open.Close()
+	if err := waits(env, desired, n, exact && !secrets.guessed); err != nil {
+		return err
+	}
+	next := desired.Release
+	if exact {
+		next.Revision = n.Revision
+	}
+	open, ok := desired.Open.(*openEnvironment)
+	if !ok {
+		return fmt.Errorf("approving for %s: unexpected environment %T", env.Name, desired.Open)
+	}
+	yes := api.Approve{ReleaseRef: api.RefTo(next.ReleaseNumber()), Content: next.Approvable()}
+	for _, h := range open.fleet.Hosts() {
+		if _, err := h.Client.Environment(p.project.Name, env.Name).Approve(ctx, yes); err != nil {
+			return &deploy.HostError{Host: h.Name, Err: err}
 		}
 	}
-	if running == number {
+	p.app.finish(event.Event{
+		Text: fmt.Sprintf("%s approved release %s for %s: %s, as %s configures it now.", p.app.actor().User, next.ReleaseNumber(), env.Name,
+			imagesText(&run.Deployed{Release: next}), env.Promotion.At.File),
+		Environment: env.Name, Release: next.Number, Revision: next.Revision, Next: "dray promote " + env.Name,
+	})
+	return nil
+}
+
+// waits fails unless that release is what would enter the environment now.
+func waits(env *pipeline.Environment, desired *run.Desired, n pipeline.ReleaseNumber, exact bool) error {
+	next := desired.Release.ReleaseNumber()
+	if g := desired.Gate; g != nil && !g.Release.Known() {
+		return &exitError{code: exitFailed, failure: failure(fmt.Sprintf("nothing waits for %s: %s", env.Name, strings.Join(g.Reasons, "; ")), g.Next)}
+	}
+	if n == next || (n.Number == next.Number && !exact) {
 		return nil
 	}
-	f := failure(fmt.Sprintf("release %d does not wait for %s: %s runs %s", number, env.Name, from.Name, releaseName(running)), "")
-	if running > 0 {
-		f.Next = fmt.Sprintf("dray approve %s %d", env.Name, running)
+	return &exitError{code: exitFailed, failure: failure(
+		fmt.Sprintf("release %s does not wait for %s: what would enter from %s is release %s", n, env.Name, env.Promotion.From, next),
+		fmt.Sprintf("dray approve %s %s", env.Name, next))}
+}
+
+// keptSecrets finds secrets for somebody who may lack some: they are taken to
+// be those that the environment runs with.
+type keptSecrets struct {
+	project *project
+	env     *pipeline.Environment
+	guessed bool // some were taken so
+}
+
+// find is a run.Secrets.
+func (k *keptSecrets) find(ctx context.Context, env string, names []string) (versions, values map[string]string, err error) {
+	versions, values, err = k.project.secrets(ctx, env, names)
+	var missing *secret.MissingError
+	if !errors.As(err, &missing) {
+		return versions, values, err
 	}
-	return &exitError{code: exitFailed, failure: f}
+	k.guessed = true
+	rest := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(missing.Names, name) })
+	if versions, values, err = k.project.secrets(ctx, env, rest); err != nil {
+		return nil, nil, err
+	}
+	for _, h := range k.project.look(ctx, []*pipeline.Environment{k.env})[0].Hosts {
+		if h.State == nil || h.State.Current == nil {
+			continue
+		}
+		for _, name := range missing.Names {
+			versions[name] = h.State.Current.Secrets[name]
+		}
+	}
+	return versions, values, nil
 }

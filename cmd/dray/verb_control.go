@@ -54,7 +54,7 @@ func recoverCommand(a *app) *cobra.Command {
 				if r.Finished > 0 {
 					text = fmt.Sprintf("Finished on %d hosts: %s runs %s on all hosts.", r.Finished, env.Name, releaseName(r.Release))
 				}
-				a.finish(event.Event{Text: text, Environment: env.Name, Release: r.Release})
+				a.finish(event.Event{Text: text, Environment: env.Name, Release: r.Release.Number, Revision: r.Release.Revision})
 				return nil
 			})
 		},
@@ -75,8 +75,8 @@ func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet 
 	if err != nil {
 		return err
 	}
-	p.app.finish(event.Event{Text: fmt.Sprintf("Brought release %d to %s: %s runs it on all hosts.", done.Release.Number, enumerate(r.Behind), env.Name),
-		Environment: env.Name, Release: done.Release.Number})
+	p.app.finish(event.Event{Text: fmt.Sprintf("Brought release %s to %s: %s runs it on all hosts.", done.Release.ReleaseNumber(), enumerate(r.Behind), env.Name),
+		Environment: env.Name, Release: done.Release.Number, Revision: done.Release.Revision})
 	return nil
 }
 

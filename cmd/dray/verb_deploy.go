@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/run"
 )
@@ -132,19 +132,19 @@ func rollbackCommand(a *app) *cobra.Command {
 		Short: "Go back to the last stable release, or to a named one",
 		Long: `rollback brings an older release back, with its images, configuration and
 secrets, from what the hosts have kept: nothing is built and no registry is
-asked.`,
+asked. 42 is the newest kept revision of release 42 that does not run; 42.1 and
+42.0 are that one.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			number := 0
+			var to run.Back
 			if len(args) == 2 {
-				n, err := strconv.Atoi(args[1])
-				if err != nil || n < 1 {
-					return fmt.Errorf("release %q: give its number, as dray history %s shows it", args[1], args[0])
+				var err error
+				if to.Release, to.Exact, err = pipeline.ParseReleaseNumber(args[1]); err != nil {
+					return fmt.Errorf("%w, as dray history %s shows it", err, args[0])
 				}
-				number = n
 			}
 			return r.walk(a, cmd, args[:1], "rollback "+args[0], func(runner *run.Runner) (event.Event, error) {
-				done, err := runner.Rollback(cmd.Context(), args[0], number)
+				done, err := runner.Rollback(cmd.Context(), args[0], to)
 				return conclusion(err, done), err
 			})
 		},
@@ -165,7 +165,7 @@ func conclusion(err error, done ...*run.Deployed) event.Event {
 	}
 	last := done[len(done)-1]
 	same := !slices.ContainsFunc(done, func(d *run.Deployed) bool {
-		return d.Release.Number != last.Release.Number || imagesText(d) != imagesText(last)
+		return d.Release.ReleaseNumber() != last.Release.ReleaseNumber() || imagesText(d) != imagesText(last)
 	})
 	if same {
 		var names []string
@@ -182,7 +182,7 @@ func conclusion(err error, done ...*run.Deployed) event.Event {
 	if unchanged {
 		text += " Nothing to do."
 	}
-	return event.Event{Text: text, Release: last.Release.Number, Digest: firstDigest(last)}
+	return event.Event{Text: text, Release: last.Release.Number, Revision: last.Release.Revision, Digest: firstDigest(last)}
 }
 
 func sentence(envs []string, d *run.Deployed) string {
@@ -190,7 +190,7 @@ func sentence(envs []string, d *run.Deployed) string {
 	if len(envs) > 1 {
 		verb = " run "
 	}
-	return enumerate(envs) + verb + imagesText(d) + fmt.Sprintf(" (release %d).", d.Release.Number)
+	return enumerate(envs) + verb + imagesText(d) + fmt.Sprintf(" (release %s).", d.Release.ReleaseNumber())
 }
 
 // imagesText names each service with its image, shortened.

@@ -66,12 +66,12 @@ func printHistory(w io.Writer, lines []historyLine) error {
 	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
 	fmt.Fprintln(tw, "WHEN\tRELEASE\tWHAT\tRESULT\tTOOK\tWHO\tHOSTS\tSOURCE\tNOTE")
 	for _, l := range lines {
-		release := fmt.Sprint(l.Release)
+		release, from := l.ReleaseNumber().String(), l.FromNumber()
 		if l.Release == 0 {
 			release = "-"
 		}
-		if l.From != 0 && l.From != l.Release {
-			release = fmt.Sprintf("%d → %d", l.From, l.Release)
+		if from.Known() && from != l.ReleaseNumber() {
+			release = from.String() + " → " + release
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Started.Local().Format(time.DateTime), release, l.Kind, l.Result,
 			seconds(l.Ended.Sub(l.Started).Seconds()), l.Actor.User+"@"+l.Actor.Machine, strings.Join(l.Hosts, ","), sourceNote(l.Source), historyNote(l.Record))

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dray/deploy"
+	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
 )
@@ -24,7 +25,7 @@ import (
 func logsCommand(a *app) *cobra.Command {
 	var follow, times bool
 	var tail, since, until string
-	var release int
+	var release string
 	cmd := &cobra.Command{
 		Use:   "logs ENV [SERVICE[/INDEX]]",
 		Short: "Show what containers wrote",
@@ -46,7 +47,14 @@ func logsCommand(a *app) *cobra.Command {
 			if len(args) == 2 {
 				service = args[1]
 			}
-			return a.logs(cmd.Context(), args[0], service, release, query)
+			var of pipeline.ReleaseNumber
+			if release != "" {
+				var err error
+				if of, _, err = pipeline.ParseReleaseNumber(release); err != nil {
+					return misused(cmd, fmt.Sprintf("--release: %v", err))
+				}
+			}
+			return a.logs(cmd.Context(), args[0], service, of, query)
 		},
 	}
 	flags := cmd.Flags()
@@ -55,7 +63,7 @@ func logsCommand(a *app) *cobra.Command {
 	flags.BoolVarP(&times, "timestamps", "t", false, "show when each line was written")
 	flags.StringVar(&since, "since", "", "only from then on: 10m ago, 15:04, or a date and time")
 	flags.StringVar(&until, "until", "", "only up to then")
-	flags.IntVar(&release, "release", 0, "of that release, instead of what runs")
+	flags.StringVar(&release, "release", "", "of that release, such as 42 or 42.1, instead of what runs")
 	return cmd
 }
 
@@ -87,7 +95,7 @@ func setBool(q url.Values, name string, value bool) {
 	}
 }
 
-func (a *app) logs(ctx context.Context, env, service string, release int, query url.Values) error {
+func (a *app) logs(ctx context.Context, env, service string, release pipeline.ReleaseNumber, query url.Values) error {
 	p, err := a.openToLook(ctx)
 	if err != nil {
 		return err
@@ -98,7 +106,7 @@ func (a *app) logs(ctx context.Context, env, service string, release int, query 
 		return missed
 	}
 	containers = chooseLogs(containers, release)
-	if len(containers) == 0 && release > 0 {
+	if len(containers) == 0 && release.Known() {
 		return p.keptLogs(ctx, env, service, release, query.Get("tail"))
 	}
 	if len(containers) == 0 {
@@ -123,7 +131,7 @@ func (a *app) logs(ctx context.Context, env, service string, release int, query 
 }
 
 // keptLogs shows what the containers of a failed release wrote, which are gone.
-func (p *project) keptLogs(ctx context.Context, envName, service string, release int, tail string) error {
+func (p *project) keptLogs(ctx context.Context, envName, service string, release pipeline.ReleaseNumber, tail string) error {
 	env, err := p.environment(envName)
 	if err != nil {
 		return err
@@ -151,29 +159,30 @@ func (p *project) keptLogs(ctx context.Context, envName, service string, release
 		}
 	}
 	if found == 0 {
-		return p.nothing(env.Name, join(service, fmt.Sprintf("of release %d", release)))
+		return p.nothing(env.Name, join(service, fmt.Sprintf("of release %s", release)))
 	}
 	return nil
 }
 
 // chooseLogs keeps the containers of one release: the named one, or the newest
 // of each instance.
-func chooseLogs(containers []listed, release int) []listed {
-	newest := map[string]int{}
-	of := func(c *listed) int {
-		n, _ := strconv.Atoi(c.Labels["dray.release"]) // a container without a number counts as 0
+func chooseLogs(containers []listed, release pipeline.ReleaseNumber) []listed {
+	newest := map[string]pipeline.ReleaseNumber{}
+	of := func(c *listed) pipeline.ReleaseNumber {
+		n, _, _ := pipeline.ParseReleaseNumber(c.Labels["dray.release"]) // a container without one is of none
 		return n
 	}
 	for i := range containers {
 		c := &containers[i]
-		if c.State == "running" || newest[c.engine.host+c.instance()] == 0 {
-			newest[c.engine.host+c.instance()] = max(newest[c.engine.host+c.instance()], of(c))
+		at := c.engine.host + c.instance()
+		if n := of(c); (c.State == "running" || !newest[at].Known()) && n.Compare(newest[at]) > 0 {
+			newest[at] = n
 		}
 	}
 	var out []listed
 	for i := range containers {
 		c := &containers[i]
-		if release == of(c) || (release == 0 && of(c) == newest[c.engine.host+c.instance()]) {
+		if release == of(c) || (!release.Known() && of(c) == newest[c.engine.host+c.instance()]) {
 			out = append(out, *c)
 		}
 	}

@@ -67,24 +67,14 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 		return nil, nil, err
 	}
 	release := desired.Release
-	previous := map[string][]string{}
-	last := 0
 	in := plan.Input{Strategies: map[string]plan.Strategy{}}
 	for _, h := range open.fleet.Hosts() {
 		state := seen[h.Name]
-		last = max(last, state.LastNumber)
-		if state.Current != nil {
-			previous[h.Name] = state.Current.Placement[h.Name]
-		}
 		observed := plan.Observed{Name: h.Name, Current: state.Current, Drift: driftOf(state)}
 		if facts, err := h.Client.Host(ctx); err == nil { // without it the plan says less
 			observed.MemoryFree = pipeline.Bytes(facts.MemoryFree)
 		}
 		in.Hosts = append(in.Hosts, observed)
-	}
-	release.Placement = plan.Place(open.env.Services, open.fleet.Names(), previous)
-	if release.Number == 0 {
-		release.Number = last + 1
 	}
 	for i := range release.Services {
 		s := &release.Services[i]

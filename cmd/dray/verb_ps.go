@@ -55,7 +55,7 @@ func printPs(w io.Writer, hosts []hostView, all bool) error {
 			continue
 		}
 		for _, i := range h.State.Instances {
-			if !all && i.State != "running" && (h.State.Current == nil || i.Release != h.State.Current.Number) {
+			if !all && i.State != "running" && i.ReleaseNumber() != h.State.Current.ReleaseNumber() {
 				continue
 			}
 			serving := "-"
@@ -66,7 +66,7 @@ func printPs(w io.Writer, hosts []hostView, all bool) error {
 			if i.State == "running" {
 				state += " " + since(i.Started)
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\t%s\n", h.Environment, h.Host, i.Instance, i.Release,
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", h.Environment, h.Host, i.Instance, i.ReleaseNumber(),
 				state, i.Health, serving, i.Restarts, orWord(i.Address, "-"), shortDigest(i.Image))
 		}
 	}

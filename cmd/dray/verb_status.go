@@ -30,11 +30,16 @@ type hostView struct {
 type environmentView struct {
 	Environment string            `json:"environment"`
 	Release     int               `json:"release"` // 0: nothing, or the hosts differ
+	Revision    int               `json:"revision,omitempty"`
 	Since       time.Time         `json:"since,omitzero"`
 	Images      map[string]string `json:"images"`   // service → digest
 	Services    map[string]string `json:"services"` // service → "2/2 healthy"
 	Notes       []string          `json:"notes,omitempty"`
 	Hosts       []hostView        `json:"hosts"`
+}
+
+func (v *environmentView) releaseNumber() pipeline.ReleaseNumber {
+	return pipeline.ReleaseNumber{Number: v.Release, Revision: v.Revision}
 }
 
 func statusCommand(a *app) *cobra.Command {
@@ -114,7 +119,7 @@ func (p *project) printStatus(w io.Writer, views []environmentView) error {
 	for _, v := range views {
 		number, age := "-", ""
 		if v.Release > 0 {
-			number, age = fmt.Sprint(v.Release), since(v.Since)
+			number, age = v.releaseNumber().String(), since(v.Since)
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s", v.Environment, number, age)
 		for _, s := range services {
@@ -160,8 +165,8 @@ func (p *project) printWaiting(w io.Writer, views []environmentView) {
 			continue
 		}
 		from, to := byName[env.Promotion.From], byName[env.Name]
-		if from.Release > to.Release {
-			fmt.Fprintf(w, "release %d of %s waits: dray promote %s\n", from.Release, from.Environment, env.Name)
+		if from.Release > to.Release { // a revision is an environment's own
+			fmt.Fprintf(w, "release %s of %s waits: dray promote %s\n", from.releaseNumber(), from.Environment, env.Name)
 		}
 	}
 }

@@ -76,8 +76,8 @@ func compare(s *api.Evidence, want Want) error {
 		return fmt.Errorf("its statement is about environment %s", p.Environment)
 	case p.Host != want.Host:
 		return fmt.Errorf("its statement is host %s's", p.Host)
-	case p.Release != want.Release.Number:
-		return fmt.Errorf("its statement is about release %d", p.Release)
+	case p.ReleaseNumber() != want.Release.ReleaseNumber():
+		return fmt.Errorf("its statement is about release %s", p.ReleaseNumber())
 	}
 	for name, image := range want.Release.Images {
 		if p.Images[name].Digest != image.Digest {

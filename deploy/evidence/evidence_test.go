@@ -48,7 +48,7 @@ func honest() api.Evidence {
 		Type: api.StatementType, PredicateType: api.EvidenceType,
 		Subject: []api.EvidenceSubject{{Name: "shop/web", Digest: map[string]string{"sha256": "aaaa"}}},
 		Predicate: api.EvidencePredicate{
-			Project: "shop", Environment: "test", Release: 42, Host: "t1",
+			Project: "shop", Environment: "test", ReleaseRef: api.ReleaseRef{Release: 42}, Host: "t1",
 			Images:   map[string]api.Image{"web": {Digest: "sha256:aaaa"}},
 			Verified: []api.VerifyResult{{Name: "smoke", Passed: true}},
 		},
@@ -87,6 +87,7 @@ func TestCheck(t *testing.T) {
 		{"for another project", change(func(s *api.Evidence) { s.Predicate.Project = "blog" }), public, "project blog"},
 		{"another host's", change(func(s *api.Evidence) { s.Predicate.Host = "t2" }), public, "t2's"},
 		{"of another release", change(func(s *api.Evidence) { s.Predicate.Release = 41 }), public, "release 41"},
+		{"of another revision", change(func(s *api.Evidence) { s.Predicate.Revision = 1 }), public, "release 42.1"},
 		{"of another image", change(func(s *api.Evidence) { s.Predicate.Images["web"] = api.Image{Digest: "sha256:bbbb"} }), public, "another image of web"},
 		{"with another subject", change(func(s *api.Evidence) { s.Subject[0].Digest["sha256"] = "bbbb" }), public, "as a subject"},
 		{"verify had failed", change(func(s *api.Evidence) { s.Predicate.Verified[0].Passed = false }), public, "smoke did not pass"},

@@ -65,6 +65,7 @@ type Event struct {
 	Service     string    `json:"service,omitempty"`
 	Instance    string    `json:"instance,omitempty"` // "web/2"
 	Release     int       `json:"release,omitempty"`
+	Revision    int       `json:"revision,omitempty"` // of the release; see pipeline.ReleaseNumber
 	Digest      string    `json:"digest,omitempty"`
 	Subject     string    `json:"subject,omitempty"`
 	State       string    `json:"state,omitempty"`

@@ -12,7 +12,7 @@ import (
 
 // Input is what a plan is made of.
 type Input struct {
-	Desired pipeline.Release // with its placement; Number is what it will have, 0 when that is not known
+	Desired pipeline.Release // with its placement; its name is what it will have, Number 0 when that is not known
 	Hosts   []Observed       // the hosts of the environment
 
 	// Strategies says how services are updated where that is not what the
@@ -57,17 +57,18 @@ const (
 
 // Plan is what a deployment would do.
 type Plan struct {
-	Project     string         `json:"project"`
-	Environment string         `json:"environment"`
-	From        map[string]int `json:"from"` // release by host; 0 for none
-	To          int            `json:"to"`   // 0 when it is not known
-	Hosts       []string       `json:"hosts"`
-	Changes     []Change       `json:"changes"` // services, then tasks, by name; also those that stay
-	Drift       []Drift        `json:"drift,omitempty"`
-	Warnings    []string       `json:"warnings,omitempty"`
-	Seconds     float64        `json:"seconds"` // see estimate
-	Besides     []string       `json:"besides"` // what takes time beyond Seconds: tasks, verify commands, people
-	Pending     bool           `json:"pending"` // something is to do
+	Project     string                            `json:"project"`
+	Environment string                            `json:"environment"`
+	From        map[string]pipeline.ReleaseNumber `json:"from"` // by host; number 0 for none
+	To          int                               `json:"to"`   // 0 when it is not known
+	ToRevision  int                               `json:"to_revision,omitempty"`
+	Hosts       []string                          `json:"hosts"`
+	Changes     []Change                          `json:"changes"` // services, then tasks, by name; also those that stay
+	Drift       []Drift                           `json:"drift,omitempty"`
+	Warnings    []string                          `json:"warnings,omitempty"`
+	Seconds     float64                           `json:"seconds"` // see estimate
+	Besides     []string                          `json:"besides"` // what takes time beyond Seconds: tasks, verify commands, people
+	Pending     bool                              `json:"pending"` // something is to do
 }
 
 // Change is what happens to one service or task.
@@ -103,15 +104,12 @@ type Move struct {
 func New(in Input) *Plan {
 	p := &Plan{
 		Project: in.Desired.Project, Environment: in.Desired.Environment, To: in.Desired.Number,
-		From: map[string]int{}, Changes: []Change{}, Besides: []string{},
+		ToRevision: in.Desired.Revision, From: map[string]pipeline.ReleaseNumber{}, Changes: []Change{}, Besides: []string{},
 	}
 	c := &comparison{in: in, plan: p, base: newest(in.Hosts)}
 	for _, h := range in.Hosts {
 		p.Hosts = append(p.Hosts, h.Name)
-		p.From[h.Name] = 0
-		if h.Current != nil {
-			p.From[h.Name] = h.Current.Number
-		}
+		p.From[h.Name] = h.Current.ReleaseNumber()
 		for _, d := range h.Drift {
 			d.Host = h.Name
 			p.Drift = append(p.Drift, d)
@@ -135,7 +133,7 @@ type comparison struct {
 func newest(hosts []Observed) *pipeline.Release {
 	var out *pipeline.Release
 	for _, h := range hosts {
-		if h.Current != nil && (out == nil || h.Current.Number > out.Number) {
+		if h.Current.ReleaseNumber().Compare(out.ReleaseNumber()) > 0 {
 			out = h.Current
 		}
 	}
@@ -146,7 +144,7 @@ func newest(hosts []Observed) *pipeline.Release {
 // newest release.
 func (c *comparison) behind() bool {
 	return slices.ContainsFunc(c.in.Hosts, func(h Observed) bool {
-		return c.base != nil && (h.Current == nil || h.Current.Number != c.base.Number) && len(c.in.Desired.Placement[h.Name]) > 0
+		return c.base != nil && h.Current.ReleaseNumber() != c.base.ReleaseNumber() && len(c.in.Desired.Placement[h.Name]) > 0
 	})
 }
 

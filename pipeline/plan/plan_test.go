@@ -117,6 +117,13 @@ func plans() map[string]Input {
 			}),
 			Hosts: running(shop()),
 		},
+		"another revision": {
+			Desired: edited(func(r *pipeline.Release, web *pipeline.Service) {
+				r.Number, r.Revision = 41, 2
+				web.Env = map[string]string{"LOG_LEVEL": "trace"}
+			}),
+			Hosts: running(edited(func(r *pipeline.Release, _ *pipeline.Service) { r.Number, r.Revision = 41, 1 })),
+		},
 		"hosts differ": {
 			Desired: edited(func(r *pipeline.Release, web *pipeline.Service) {
 				r.Number = 0

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"dray/pipeline"
 )
 
 // Look says what a piece of text is, for a caller that colours it.
@@ -52,21 +54,22 @@ type renderer struct {
 func (r *renderer) headline() {
 	p := r.plan
 	on := " on " + strings.Join(p.Hosts, ", ")
+	number := pipeline.ReleaseNumber{Number: p.To, Revision: p.ToRevision}
 	to := "the next release"
-	if p.To != 0 {
-		to = fmt.Sprintf("release %d", p.To)
+	if number.Known() {
+		to = "release " + number.String()
 	}
-	numbers := map[int][]string{}
+	numbers := map[pipeline.ReleaseNumber][]string{}
 	for _, host := range p.Hosts {
 		numbers[p.From[host]] = append(numbers[p.From[host]], host)
 	}
 	switch from := p.From[first(p.Hosts)]; {
-	case !p.Pending && len(numbers) == 1 && from != 0:
-		fmt.Fprintf(&r.out, "release %d%s\n\n", from, on)
-	case len(numbers) == 1 && from != 0 && p.To != 0:
-		fmt.Fprintf(&r.out, "release %d → %d%s\n\n", from, p.To, on)
-	case len(numbers) == 1 && from != 0:
-		fmt.Fprintf(&r.out, "release %d → %s%s\n\n", from, to, on)
+	case !p.Pending && len(numbers) == 1 && from.Known():
+		fmt.Fprintf(&r.out, "release %s%s\n\n", from, on)
+	case len(numbers) == 1 && from.Known() && number.Known():
+		fmt.Fprintf(&r.out, "release %s → %s%s\n\n", from, number, on)
+	case len(numbers) == 1 && from.Known():
+		fmt.Fprintf(&r.out, "release %s → %s%s\n\n", from, to, on)
 	case len(numbers) == 1:
 		fmt.Fprintf(&r.out, "%s, the first,%s\n\n", to, on)
 	default:
@@ -75,7 +78,7 @@ func (r *renderer) headline() {
 }
 
 // uneven says which hosts run what, where they differ.
-func (r *renderer) uneven(numbers map[int][]string) string {
+func (r *renderer) uneven(numbers map[pipeline.ReleaseNumber][]string) string {
 	var parts []string
 	for _, host := range r.plan.Hosts {
 		n := r.plan.From[host]
@@ -83,9 +86,9 @@ func (r *renderer) uneven(numbers map[int][]string) string {
 		if hosts == nil {
 			continue // said already
 		}
-		what := fmt.Sprintf("release %d", n)
-		if n == 0 {
-			what = "nothing"
+		what := "nothing"
+		if n.Known() {
+			what = "release " + n.String()
 		}
 		parts = append(parts, what+" on "+strings.Join(hosts, ", "))
 		delete(numbers, n)

@@ -108,22 +108,27 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 	if err != nil {
 		return nil, fmt.Errorf("reading what %s runs: %w", env.Name, err)
 	}
-	gate := gate{runner: r, env: env, from: source, running: running, current: current, expected: expected, evidence: &Evidence{}}
+	gate := gate{runner: r, env: env, from: source, running: running, open: open, current: current, expected: expected, evidence: &Evidence{}}
 	if running.Release != nil && env.Promotion != nil {
 		if gate.evidence, err = origin.Evidence(ctx, running.Release); err != nil {
 			return nil, fmt.Errorf("asking %s for evidence: %w", from, err)
 		}
 	}
-	images, approval, err := gate.check()
+	images, approval, err := gate.check(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return r.bring(ctx, env, open, Deployment{Kind: KindPromote, Origin: origin, Approval: approval}, images, running.Release.Number)
 }
 
-// Rollback brings an older release back, from what the hosts kept. Number 0 is
-// the stable one before the current.
-func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deployed, error) {
+// Back is the release that a rollback goes to.
+type Back struct {
+	Release pipeline.ReleaseNumber // none: the stable one before the current
+	Exact   bool                   // this revision; otherwise the newest that is kept and not current
+}
+
+// Rollback brings an older release back, from what the hosts kept.
+func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*Deployed, error) {
 	env, err := r.environment(name)
 	if err != nil {
 		return nil, err
@@ -141,46 +146,42 @@ func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deploy
 	if err != nil {
 		return nil, err
 	}
-	if number == 0 && running.Release != nil {
+	if !to.Release.Known() && running.Release != nil {
 		// Not simply the newest kept: that may be one that was rolled back.
-		if number, err = open.Before(ctx, running.Release.Number); err != nil {
+		if to.Release, err = open.Before(ctx, running.Release.ReleaseNumber()); err != nil {
 			return nil, err
 		}
+		to.Exact = true
 	}
-	target, err := chooseRollback(env.Name, kept, running.Release, number)
+	target, err := chooseRollback(env.Name, kept, running.Release.ReleaseNumber(), to)
 	if err != nil {
 		return nil, err
 	}
 	target.By = r.Actor
-	d := Deployment{Kind: KindRollback, Release: *target}
-	if running.Release != nil {
-		d.Base = running.Release.Number
-	}
-	return r.deploy(ctx, env, open, d)
+	return r.deploy(ctx, env, open, Deployment{Kind: KindRollback, Release: *target, Base: running.Release.ReleaseNumber()})
 }
 
-func chooseRollback(env string, kept []pipeline.Release, current *pipeline.Release, number int) (*pipeline.Release, error) {
-	var numbers []string
+// chooseRollback picks one of the kept releases, which are newest first.
+func chooseRollback(env string, kept []pipeline.Release, current pipeline.ReleaseNumber, to Back) (*pipeline.Release, error) {
+	var others []string
 	for i := range kept {
-		if current != nil && kept[i].Number == current.Number {
+		n := kept[i].ReleaseNumber()
+		switch {
+		case n == current:
 			continue
-		}
-		if kept[i].Number == number {
+		case n == to.Release, n.Number == to.Release.Number && !to.Exact:
 			return &kept[i], nil
 		}
-		numbers = append(numbers, fmt.Sprint(kept[i].Number))
+		others = append(others, n.String())
 	}
-	refusal := &Refusal{Environment: env, Release: number, Next: "dray history " + env, Back: true}
-	if current != nil {
-		refusal.Runs = current.Number
-	}
+	refusal := &Refusal{Environment: env, Release: to.Release, Runs: current, Next: "dray history " + env, Back: true}
 	switch {
-	case number == 0:
+	case !to.Release.Known():
 		refusal.Reasons = []string{"there is no stable release before the current one"}
-	case current != nil && number == current.Number:
-		refusal.Reasons = []string{fmt.Sprintf("it runs release %d already", number)}
+	case to.Release == current, to.Release.Number == current.Number && !to.Exact:
+		refusal.Reasons = []string{fmt.Sprintf("it runs release %s already", current)}
 	default:
-		refusal.Reasons = []string{fmt.Sprintf("release %d is not kept on all hosts; there are: %s", number, strings.Join(numbers, ", "))}
+		refusal.Reasons = []string{fmt.Sprintf("release %s is not kept on all hosts; there are: %s", to.Release, strings.Join(others, ", "))}
 	}
 	return nil, refusal
 }

@@ -11,7 +11,7 @@ import (
 
 // Desired is what a deployment would bring to an environment now.
 type Desired struct {
-	Release pipeline.Release // without a placement; Number 0: the environment's next
+	Release pipeline.Release // under the name, and in the places, that it would have now
 	Open    Environment      // connected; the caller closes it
 	Gate    *Refusal         // the gate's no, if it says no now
 }
@@ -49,8 +49,7 @@ func (r *Runner) Desire(ctx context.Context, name string) (*Desired, error) {
 		images, number, d.Gate, err = waiting.ask(ctx, d.Open)
 	}
 	if err == nil {
-		d.Release, _, err = r.release(ctx, env, images)
-		d.Release.Number = number
+		d.Release, err = r.next(ctx, env, d.Open, images, number)
 	}
 	if err != nil && d.Open != nil {
 		d.Open.Close()
@@ -87,10 +86,11 @@ func (r *Runner) waiting(ctx context.Context, env *pipeline.Environment) (*gate,
 // gate's no, if it says no now.
 func (g *gate) ask(ctx context.Context, open Environment) (map[string]pipeline.ReleaseImage, int, *Refusal, error) {
 	var err error
+	g.open = open
 	if g.current, err = open.Running(ctx); err != nil {
 		return nil, 0, nil, err
 	}
-	_, _, err = g.check()
+	_, _, err = g.check(ctx)
 	var refusal *Refusal
 	if err != nil && !errors.As(err, &refusal) {
 		return nil, 0, nil, err

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,24 +18,22 @@ type gate struct {
 	from     *pipeline.Environment
 	running  *Running // in from
 	evidence *Evidence
-	current  *Running // in env
+	open     Environment // env, connected
+	current  *Running    // in env
 	expected map[string]pipeline.ReleaseImage
 	silent   bool // a plan asks nobody
 }
 
 // check returns the images that may enter, or a *Refusal with every reason.
-func (g *gate) check() (map[string]pipeline.ReleaseImage, *Approval, error) {
-	refusal := &Refusal{Environment: g.env.Name}
-	if g.current.Release != nil {
-		refusal.Runs = g.current.Release.Number
-	}
+func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Approval, error) {
+	refusal := &Refusal{Environment: g.env.Name, Runs: g.current.Release.ReleaseNumber()}
 	release := g.running.Release
 	if release == nil {
 		refusal.Reasons = []string{fmt.Sprintf("nothing ever ran in %s", g.from.Name)}
 		refusal.Next = "dray deploy " + g.from.Name
 		return nil, nil, refusal
 	}
-	refusal.Release = release.Number
+	refusal.Release.Number = release.Number // its revision is what env gives it
 	if len(g.running.Differ) > 0 {
 		refusal.Reasons = append(refusal.Reasons, fmt.Sprintf("the hosts of %s do not agree on what runs there: look at %s", g.from.Name, strings.Join(g.running.Differ, ", ")))
 		refusal.Next = "dray status " + g.from.Name
@@ -47,12 +46,14 @@ func (g *gate) check() (map[string]pipeline.ReleaseImage, *Approval, error) {
 		refusal.Reasons = append(refusal.Reasons, g.evidence.Faults...)
 		refusal.Reasons = append(refusal.Reasons, g.tooYoung(p)...)
 		if p.Approve && len(refusal.Reasons) == 0 {
-			approved, reasons, err := g.approved(p, release)
+			next, err := g.runner.next(ctx, g.env, g.open, images, release.Number)
 			if err != nil {
 				return nil, nil, err
 			}
-			approval = approved
-			refusal.Reasons = append(refusal.Reasons, reasons...)
+			refusal.Release = next.ReleaseNumber()
+			if approval, refusal.Reasons, err = g.approved(p, &next); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	if len(refusal.Reasons) > 0 {
@@ -85,20 +86,36 @@ func (g *gate) tooYoung(p *pipeline.Promotion) []string {
 		g.from.Name, pipeline.Duration(age.Round(time.Second)), g.env.Name, p.MinAge, p.At)}
 }
 
-func (g *gate) approved(p *pipeline.Promotion, release *pipeline.Release) (*Approval, []string, error) {
-	if a := g.current.Approved; a != nil && a.Release == release.Number {
-		return a, nil, nil
+// approved finds the approval of what would enter env, or asks for one. An
+// approval is for one name and one content: what was changed since wants
+// another one.
+func (g *gate) approved(p *pipeline.Promotion, next *pipeline.Release) (*Approval, []string, error) {
+	name, content := next.ReleaseNumber(), next.Approvable()
+	var other *Approval
+	for i := range g.current.Approvals {
+		a := &g.current.Approvals[i]
+		switch {
+		case a.Release == name && a.Content == content:
+			return a, nil, nil
+		case a.Release == name:
+			other = a
+		}
 	}
 	if g.runner.Approve != nil && !g.silent {
-		yes, err := g.runner.Approve(g.env.Name, *release)
+		yes, err := g.runner.Approve(g.env.Name, *next)
 		if err != nil {
 			return nil, nil, err
 		}
 		if yes {
-			return &Approval{Release: release.Number, By: g.runner.Actor, At: g.runner.Now()}, nil, nil
+			return &Approval{Release: name, Content: content, By: g.runner.Actor, At: g.runner.Now()}, nil, nil
 		}
 	}
-	return nil, []string{fmt.Sprintf("nobody has approved it (%s): dray approve %s %d", p.At, g.env.Name, release.Number)}, nil
+	reason := fmt.Sprintf("nobody has approved it (%s): dray approve %s %s", p.At, g.env.Name, name)
+	if other != nil {
+		reason = fmt.Sprintf("what %s approved as release %s was another configuration (%s): dray approve %s %[2]s, in the checkout and with the variables that are promoted",
+			other.By.User, name, p.At, g.env.Name)
+	}
+	return nil, []string{reason}, nil
 }
 
 func short(digest string) string {

@@ -1,12 +1,24 @@
 package run
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"dray/pipeline"
 )
+
+// previewing is an environment that names what comes.
+type previewing struct {
+	Environment
+	revision int
+}
+
+func (p *previewing) Preview(_ context.Context, r pipeline.Release) (pipeline.Release, error) {
+	r.Revision = p.revision
+	return r, nil
+}
 
 func TestGate(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -16,13 +28,18 @@ func TestGate(t *testing.T) {
 	release := &pipeline.Release{Number: 42, Environment: "test", Images: web("sha256:aaaa")}
 	fresh := func() *gate {
 		return &gate{
-			runner:   &Runner{Now: func() time.Time { return now }, Actor: pipeline.Actor{User: "mira"}},
+			runner:   &Runner{Project: &pipeline.Project{Name: "shop"}, Now: func() time.Time { return now }, Actor: pipeline.Actor{User: "mira"}},
 			env:      &pipeline.Environment{Name: "prod", Services: map[string]*pipeline.Service{"web": {Name: "web", Image: pipeline.Image{Target: "web"}}}, Promotion: &pipeline.Promotion{From: "test"}},
 			from:     &pipeline.Environment{Name: "test"},
 			running:  &Running{Release: release},
 			evidence: &Evidence{Age: 4 * time.Minute},
+			open:     &previewing{},
 			current:  &Running{Release: &pipeline.Release{Number: 41}},
 		}
+	}
+	content := (&pipeline.Release{Images: release.Images, Services: []pipeline.Service{*fresh().env.Services["web"]}}).Approvable()
+	approved := func(number, revision int, content string) []Approval {
+		return []Approval{{Release: pipeline.ReleaseNumber{Number: number, Revision: revision}, Content: content, By: pipeline.Actor{User: "tom"}}}
 	}
 	tests := []struct {
 		name   string
@@ -33,16 +50,32 @@ func TestGate(t *testing.T) {
 		{"nothing ran before", func(g *gate) { g.running.Release = nil }, []string{"nothing ever ran in test"}},
 		{"too young", func(g *gate) { g.env.Promotion.MinAge = pipeline.Duration(30 * time.Minute) }, []string{"healthy in test for 4m; prod asks for 30m"}},
 		{"old enough", func(g *gate) { g.env.Promotion.MinAge = pipeline.Duration(4 * time.Minute) }, nil},
-		{"nobody approved", func(g *gate) { g.env.Promotion.Approve = true }, []string{"nobody has approved it"}},
+		{"nobody approved", func(g *gate) { g.env.Promotion.Approve = true }, []string{"nobody has approved it", "dray approve prod 42"}},
 		{"approved before", func(g *gate) {
-			g.env.Promotion.Approve, g.current.Approved = true, &Approval{Release: 42}
+			g.env.Promotion.Approve, g.current.Approvals = true, approved(42, 0, content)
+		}, nil},
+		{"approved before something else was", func(g *gate) {
+			g.env.Promotion.Approve, g.current.Approvals = true, append(approved(42, 0, content), approved(41, 0, content)...)
 		}, nil},
 		{"another release was approved", func(g *gate) {
-			g.env.Promotion.Approve, g.current.Approved = true, &Approval{Release: 41}
+			g.env.Promotion.Approve, g.current.Approvals = true, approved(41, 0, content)
 		}, []string{"nobody has approved it"}},
+		{"its first revision was approved", func(g *gate) {
+			g.env.Promotion.Approve, g.current.Approvals, g.open = true, approved(42, 0, content), &previewing{revision: 1}
+		}, []string{"release 42.1 may not enter prod", "nobody has approved it", "dray approve prod 42.1"}},
+		{"its revision was approved", func(g *gate) {
+			g.env.Promotion.Approve, g.current.Approvals, g.open = true, approved(42, 1, content), &previewing{revision: 1}
+		}, nil},
+		{"the file was changed after the approval", func(g *gate) {
+			g.env.Promotion.Approve, g.current.Approvals = true, approved(42, 0, content)
+			g.env.Services["web"].Env = map[string]string{"LEVEL": "debug"}
+		}, []string{"what tom approved as release 42 was another configuration", "dray approve prod 42"}},
 		{"approved at the terminal", func(g *gate) {
 			g.env.Promotion.Approve = true
-			g.runner.Approve = func(string, pipeline.Release) (bool, error) { return true, nil }
+			g.runner.Approve = func(_ string, r pipeline.Release) (bool, error) {
+				return r.ReleaseNumber() == pipeline.ReleaseNumber{Number: 42, Revision: 1}, nil
+			}
+			g.open = &previewing{revision: 1}
 		}, nil},
 		{"other bits were built", func(g *gate) { g.expected = web("sha256:bbbb") }, []string{"web bbbb never ran in test, which runs aaaa"}},
 		{"the same bits were built", func(g *gate) { g.expected = web("sha256:aaaa") }, nil},
@@ -60,7 +93,7 @@ func TestGate(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			g := fresh()
 			test.change(g)
-			images, _, err := g.check()
+			images, _, err := g.check(t.Context())
 			if len(test.want) == 0 {
 				if err != nil || images["web"].Digest != "sha256:aaaa" {
 					t.Fatalf("got %v, %v; want the images of release 42", images, err)
@@ -76,5 +109,36 @@ func TestGate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestChooseRollback(t *testing.T) {
+	n := func(number, revision int) pipeline.ReleaseNumber {
+		return pipeline.ReleaseNumber{Number: number, Revision: revision}
+	}
+	var kept []pipeline.Release
+	for _, k := range []pipeline.ReleaseNumber{n(43, 0), n(42, 2), n(42, 1), n(42, 0), n(40, 0)} {
+		kept = append(kept, pipeline.Release{Number: k.Number, Revision: k.Revision})
+	}
+	for name, c := range map[string]struct {
+		current pipeline.ReleaseNumber
+		to      Back
+		want    pipeline.ReleaseNumber
+		says    string
+	}{
+		"a number":                   {n(43, 0), Back{Release: n(40, 0)}, n(40, 0), ""},
+		"its newest revision":        {n(43, 0), Back{Release: n(42, 0)}, n(42, 2), ""},
+		"its newest that runs not":   {n(42, 2), Back{Release: n(42, 0)}, n(42, 1), ""},
+		"its first":                  {n(43, 0), Back{Release: n(42, 0), Exact: true}, n(42, 0), ""},
+		"a revision":                 {n(43, 0), Back{Release: n(42, 1), Exact: true}, n(42, 1), ""},
+		"the one that runs":          {n(42, 1), Back{Release: n(42, 1), Exact: true}, n(0, 0), "it runs release 42.1 already"},
+		"the only one runs":          {n(40, 0), Back{Release: n(40, 0)}, n(0, 0), "it runs release 40 already"},
+		"a revision that never was":  {n(43, 0), Back{Release: n(42, 3), Exact: true}, n(0, 0), "release 42.3 is not kept on all hosts; there are: 42.2, 42.1, 42, 40"},
+		"there is nothing before it": {n(40, 0), Back{Exact: true}, n(0, 0), "no stable release before"},
+	} {
+		got, err := chooseRollback("prod", kept, c.current, c.to)
+		if got.ReleaseNumber() != c.want || (err == nil) != (c.says == "") || (err != nil && !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %s, %v; want %s, %q", name, got.ReleaseNumber(), err, c.want, c.says)
+		}
 	}
 }

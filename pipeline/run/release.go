@@ -43,6 +43,17 @@ func (r *Runner) release(ctx context.Context, env *pipeline.Environment, images 
 	return out, found.values, err
 }
 
+// next is the release that the open env would run with these images, under the
+// name that it would have there. Number 0 is the environment's next.
+func (r *Runner) next(ctx context.Context, env *pipeline.Environment, open Environment, images map[string]pipeline.ReleaseImage, number int) (pipeline.Release, error) {
+	release, _, err := r.release(ctx, env, images)
+	if err != nil {
+		return release, err
+	}
+	release.Number = number
+	return open.Preview(ctx, release)
+}
+
 // foundSecrets are an environment's secrets: name → version, version → value.
 type foundSecrets struct{ versions, values map[string]string }
 
@@ -116,7 +127,7 @@ func promoted(env *pipeline.Environment, from *pipeline.Release) (map[string]pip
 	for key := range uses(env) {
 		image, ok := from.Images[key]
 		if !ok {
-			missing = append(missing, fmt.Sprintf("%s is not part of release %d of %s", strings.TrimPrefix(key, "task."), from.Number, from.Environment))
+			missing = append(missing, fmt.Sprintf("%s is not part of release %s of %s", strings.TrimPrefix(key, "task."), from.ReleaseNumber(), from.Environment))
 			continue
 		}
 		images[key] = image

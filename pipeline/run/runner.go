@@ -40,9 +40,12 @@ type Environment interface {
 	Evidence(ctx context.Context, r *pipeline.Release) (*Evidence, error)
 	// Releases returns the stable releases kept on the hosts, newest first.
 	Releases(ctx context.Context) ([]pipeline.Release, error)
-	// Before returns the number of the release that ran when this one was
-	// deployed or promoted; 0 for none.
-	Before(ctx context.Context, number int) (int, error)
+	// Before returns the name of the release that ran when this one was deployed
+	// or promoted.
+	Before(ctx context.Context, n pipeline.ReleaseNumber) (pipeline.ReleaseNumber, error)
+	// Preview returns a release as it would be brought now: its name here, and
+	// where its instances would go.
+	Preview(ctx context.Context, r pipeline.Release) (pipeline.Release, error)
 	Deploy(ctx context.Context, d Deployment) (*Deployed, error)
 	Addresses() map[string]string // host's name → address or DNS name
 	Close()
@@ -50,9 +53,9 @@ type Environment interface {
 
 // Running is what an environment runs.
 type Running struct {
-	Release  *pipeline.Release // nil: nothing was ever confirmed
-	Differ   []string          // hosts that run another release than the others, or have one in doubt
-	Approved *Approval         // the last one given for this environment; nil when there is none
+	Release   *pipeline.Release // nil: nothing was ever confirmed
+	Differ    []string          // hosts that run another release than the others, or have one in doubt
+	Approvals []Approval        // given for this environment
 }
 
 // Evidence is what the hosts of an environment swear about a release.
@@ -61,9 +64,11 @@ type Evidence struct {
 	Age    time.Duration // healthy on all hosts for so long, on their own clocks
 }
 
-// Approval is a person's yes.
+// Approval is a person's yes to a release entering an environment under this
+// name, with this content (pipeline.Release.Approvable).
 type Approval struct {
-	Release int
+	Release pipeline.ReleaseNumber
+	Content string
 	By      pipeline.Actor
 	At      time.Time
 }
@@ -75,7 +80,7 @@ type Deployment struct {
 	Secrets  map[string]string // version → value
 	Origin   Environment       // where the bytes are when this machine has not got them; may be nil
 	Approval *Approval
-	Base     int                                                 // the release that ran when this one was chosen: if another one does by now, it is refused; 0: whatever runs
+	Base     pipeline.ReleaseNumber                              // the release that ran when this one was chosen: if another one does by now, it is refused; none: whatever runs
 	Verify   func(ctx context.Context, r pipeline.Release) error // nil when there is nothing to verify
 	// Continue answers whether a canary may go on to all instances.
 	Continue func(ctx context.Context, reason string) error
@@ -84,7 +89,7 @@ type Deployment struct {
 // Deployed says what a deployment has done.
 type Deployed struct {
 	Release   pipeline.Release
-	From      int
+	From      pipeline.ReleaseNumber
 	Unchanged bool
 	Changed   int
 	Removed   int
@@ -107,7 +112,8 @@ type Runner struct {
 	Sink     event.Sink
 	Parallel int              // builds at a time; 0 is 2
 	Now      func() time.Time // the clock of gates
-	// Approve asks the person at the terminal; nil where there is none.
+	// Approve asks the person at the terminal about what would enter env; nil
+	// where there is none.
 	Approve func(env string, r pipeline.Release) (bool, error)
 	// Continue asks whether a healthy canary may go on; an error is a no.
 	Continue func(ctx context.Context, reason string) error
@@ -166,21 +172,21 @@ func stage[T any](sink event.Sink, name, subject string, do func(event.Sink) (T,
 // Refusal is a gate's no. Nothing has changed.
 type Refusal struct {
 	Environment string
-	Release     int
+	Release     pipeline.ReleaseNumber
 	Reasons     []string
-	Runs        int    // what the environment runs now; 0 for nothing
-	Next        string // command to type
-	Back        bool   // asked was for a way back, not in
+	Runs        pipeline.ReleaseNumber // what the environment runs now
+	Next        string                 // command to type
+	Back        bool                   // asked was for a way back, not in
 }
 
 func (r *Refusal) Error() string {
-	text := fmt.Sprintf("release %d may not enter %s:", r.Release, r.Environment)
+	text := fmt.Sprintf("release %s may not enter %s:", r.Release, r.Environment)
 	switch {
-	case r.Back && r.Release == 0:
+	case r.Back && !r.Release.Known():
 		text = fmt.Sprintf("%s can't go back:", r.Environment)
 	case r.Back:
-		text = fmt.Sprintf("%s can't go back to release %d:", r.Environment, r.Release)
-	case r.Release == 0:
+		text = fmt.Sprintf("%s can't go back to release %s:", r.Environment, r.Release)
+	case !r.Release.Known():
 		text = fmt.Sprintf("this may not enter %s:", r.Environment)
 	}
 	for _, reason := range r.Reasons {

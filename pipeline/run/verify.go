@@ -97,7 +97,7 @@ func (r *Runner) verifyEnv(env *pipeline.Environment, addresses map[string]strin
 	}
 	return []string{
 		"DRAY_PROJECT=" + r.Project.Name, "DRAY_ENVIRONMENT=" + env.Name,
-		"DRAY_RELEASE=" + strconv.Itoa(release.Number), "DRAY_DIGEST=" + digest,
+		"DRAY_RELEASE=" + release.ReleaseNumber().String(), "DRAY_DIGEST=" + digest,
 		"DRAY_HOSTS=" + strings.Join(env.Hosts, " "), "DRAY_URLS=" + strings.Join(urls, " "),
 	}
 }

@@ -132,7 +132,7 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 		}
 		r.Stable = slices.DeleteFunc(r.Stable, func(id string) bool { return id == w.ID })
 		r.Current, r.Since, r.Open = w.ID, now, ""
-		if err := t.dropSameNumber(r, w.Release); err != nil {
+		if err := t.dropOld(r, w.Release); err != nil {
 			return err
 		}
 		if err := t.put(bucketEvidence, w.e.key()+"/"+w.ID, evidence); err != nil {
@@ -152,9 +152,9 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 	return &record, nil
 }
 
-// dropSameNumber leaves out earlier deployments of the release that is current
-// now, and those beyond retain.
-func (t *transaction) dropSameNumber(r *envRecord, number int) error {
+// dropOld leaves out earlier deployments of the release that is current now,
+// and releases beyond retain.
+func (t *transaction) dropOld(r *envRecord, now api.ReleaseNumber) error {
 	current, err := t.release(r.Current)
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (t *transaction) dropSameNumber(r *envRecord, number int) error {
 	if current != nil && current.Retain > 0 {
 		keep = current.Retain
 	}
-	seen := map[int]bool{number: true}
+	seen := map[api.ReleaseNumber]bool{now: true}
 	var stable []string
 	for _, id := range r.Stable {
 		d, err := t.deployment(id)

@@ -17,13 +17,14 @@ const (
 	bucketJournal      = "journal"      // id/NUMBER → journalEntry
 	bucketHistory      = "history"      // PROJECT/ENV/NUMBER → api.Record
 	bucketEvidence     = "evidence"     // PROJECT/ENV/id → DSSE envelope
+	bucketContents     = "contents"     // PROJECT/ENV/RELEASE's number → []string: by revision, the content that came
 	bucketTasks        = "tasks"        // PROJECT/ENV/NUMBER → taskRecord
 	bucketHost         = "host"         // facts of this host that are made once
 )
 
 var buckets = []string{
 	bucketEnvironments, bucketDeployments, bucketReleases, bucketJournal,
-	bucketHistory, bucketEvidence, bucketTasks, bucketHost,
+	bucketHistory, bucketEvidence, bucketContents, bucketTasks, bucketHost,
 }
 
 // database is the agent's durable state: one bbolt file, in which every

@@ -194,11 +194,11 @@ func TestUnhealthyGoesBack(t *testing.T) {
 		}
 		w.assertHistory(r, api.StateReverted)
 		var said []string
-		kept, err := r.ReleaseLogs(t.Context(), 2, "web", 0, event.Func(func(e event.Event) { said = append(said, e.Instance+": "+e.Text) }))
+		kept, err := r.ReleaseLogs(t.Context(), api.ReleaseNumber{Number: 2}, "web", 0, event.Func(func(e event.Event) { said = append(said, e.Instance+": "+e.Text) }))
 		if err != nil || len(kept.Instances) != 2 || !slices.Contains(said, "web/1: last words of web-1") {
 			t.Errorf("the failed release's output: %+v, %v, %q", kept, err, said)
 		}
-		if _, err := r.ReleaseLogs(t.Context(), 1, "", 0, nil); !isCode(err, api.CodeNotFound) {
+		if _, err := r.ReleaseLogs(t.Context(), api.ReleaseNumber{Number: 1}, "", 0, nil); !isCode(err, api.CodeNotFound) {
 			t.Errorf("the output of a release that runs: %v", err)
 		}
 	})

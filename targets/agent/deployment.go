@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,9 +20,9 @@ type deployment struct {
 	Actor      api.Actor         `json:"actor"`
 	Host       string            `json:"host"` // this host's name in the file
 	Fence      uint64            `json:"fence"`
-	Release    int               `json:"release"`
+	Release    api.ReleaseNumber `json:"release"`
 	From       string            `json:"from,omitempty"` // deployment of the release before; "" for none
-	FromNumber int               `json:"from_number,omitempty"`
+	FromNumber api.ReleaseNumber `json:"from_number,omitzero"`
 	Started    time.Time         `json:"started"`
 	Ended      time.Time         `json:"ended,omitzero"`
 	Containers map[string]string `json:"containers,omitempty"` // instance → container
@@ -180,7 +179,8 @@ func (a *Agent) sinkFor(w *work, sink event.Sink) event.Sink {
 		}
 	})
 	return event.With(both, func(e *event.Event) {
-		e.Project, e.Environment, e.Host, e.Release = w.e.project, w.e.name, w.Host, w.Release
+		e.Project, e.Environment, e.Host = w.e.project, w.e.name, w.Host
+		e.Release, e.Revision = w.Release.Number, w.Release.Revision
 		if e.Stage == "" {
 			e.Stage = w.Kind
 		}
@@ -246,7 +246,7 @@ func (a *Agent) madeBy(e *environment, deployment string) []runtime.Container {
 // wire returns the deployment as callers see it.
 func (d *deployment) wire(l *lease) *api.Deployment {
 	out := &api.Deployment{
-		ID: d.ID, Kind: d.Kind, State: d.State, Release: d.Release, From: d.FromNumber,
+		ID: d.ID, Kind: d.Kind, State: d.State, ReleaseRef: api.RefTo(d.Release), FromRef: api.RefFrom(d.FromNumber),
 		Actor: d.Actor, Fence: d.Fence, Started: d.Started, Deadline: time.Now().Round(0), Voted: d.voted(),
 	}
 	if l.live() {
@@ -258,7 +258,7 @@ func (d *deployment) wire(l *lease) *api.Deployment {
 // record returns the line of the history.
 func (w *work) record(result, reason string) api.Record {
 	return api.Record{
-		Deployment: w.ID, Kind: w.Kind, Release: w.Release, From: w.FromNumber, Actor: w.Actor,
+		Deployment: w.ID, Kind: w.Kind, ReleaseRef: api.RefTo(w.Release), FromRef: api.RefFrom(w.FromNumber), Actor: w.Actor,
 		Source: w.release.Source, Images: w.release.Images,
 		Started: w.Started, Ended: time.Now().Round(0), Result: result, Reason: reason,
 	}
@@ -292,9 +292,9 @@ func (a *Agent) beginBeside(ctx context.Context, e *environment, _ string, fence
 	return ctx, end, nil
 }
 
-func releaseWord(n int) string {
-	if n == 0 {
+func releaseWord(n api.ReleaseNumber) string {
+	if !n.Known() {
 		return "nothing"
 	}
-	return "release " + strconv.Itoa(n)
+	return "release " + n.String()
 }

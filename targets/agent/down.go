@@ -130,7 +130,7 @@ func (a *Agent) forget(e *environment, before envRecord) error {
 		if d, err := t.deployment(before.Current); err != nil {
 			return err
 		} else if d != nil {
-			record.From = d.Release
+			record.FromRef = api.RefFrom(d.Release)
 		}
 		r.Current, r.Open, r.Stable, r.Serving, r.Down, r.Network, r.Approvals = "", "", nil, nil, nil, false, nil
 		r.Since = time.Time{}

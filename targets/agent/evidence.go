@@ -20,8 +20,8 @@ import (
 
 // statement is a signed statement as it is kept.
 type statement struct {
-	Release  int             `json:"release"`
-	Envelope json.RawMessage `json:"envelope"`
+	Release  api.ReleaseNumber `json:"release"`
+	Envelope json.RawMessage   `json:"envelope"`
 }
 
 // evidence is what this host swears of a release that it confirms: an in-toto
@@ -61,7 +61,7 @@ func (a *Agent) statement(w *work, record *api.Record, healthy time.Time) *api.E
 		})
 	}
 	out.Predicate = api.EvidencePredicate{
-		Project: w.e.project, Environment: w.e.name, Release: w.Release, Deployment: w.ID,
+		Project: w.e.project, Environment: w.e.name, ReleaseRef: api.RefTo(w.Release), Deployment: w.ID,
 		HostID: a.id, Host: w.Host, Configuration: configDigest(w.release), Images: w.release.Images,
 		HealthySince: healthy, Confirmed: record.Ended, Verified: record.Verified,
 		Approval: record.Approval, Skipped: record.Skipped,
@@ -73,7 +73,7 @@ func (a *Agent) statement(w *work, record *api.Record, healthy time.Time) *api.E
 // made it.
 func configDigest(r *api.Release) string {
 	alike := *r
-	alike.Number, alike.Created, alike.By, alike.Source = 0, time.Time{}, api.Actor{}, api.Source{}
+	alike.Number, alike.Revision, alike.Created, alike.By, alike.Source = 0, 0, time.Time{}, api.Actor{}, api.Source{}
 	text, err := json.Marshal(alike)
 	if err != nil {
 		panic(err) // plain values always marshal

@@ -26,13 +26,13 @@ func (a *Agent) failedLogs(e *environment) string {
 
 // keepLog puts the log of a container that is about to be removed where
 // "dray logs --release" finds it, and drops the oldest of those.
-func (a *Agent) keepLog(e *environment, release int, c runtime.Container) error {
+func (a *Agent) keepLog(e *environment, release api.ReleaseNumber, c runtime.Container) error {
 	root := a.failedLogs(e)
 	service, index, err := parseInstance(c.Spec.Labels[runtime.LabelInstance])
 	if err != nil {
 		return err
 	}
-	folder := filepath.Join(root, strconv.Itoa(release), service+"-"+strconv.Itoa(index))
+	folder := filepath.Join(root, release.String(), service+"-"+strconv.Itoa(index))
 	if err := a.parts.Logs.Keep(c.ID, folder); err != nil {
 		return err
 	}
@@ -47,9 +47,9 @@ func dropOldest(root string, most int) error {
 		return err
 	}
 	slices.SortFunc(entries, func(a, b os.DirEntry) int {
-		x, _ := strconv.Atoi(a.Name())
-		y, _ := strconv.Atoi(b.Name())
-		return x - y
+		x, _, _ := parseNumber(a.Name()) // what is no release's goes first
+		y, _, _ := parseNumber(b.Name())
+		return x.Compare(y)
 	})
 	for len(entries) > most {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(root, entries[0].Name())))
@@ -60,14 +60,14 @@ func dropOldest(root string, most int) error {
 
 // releaseLogs passes what the removed containers of a release wrote to sink.
 func (a *Agent) releaseLogs(ctx context.Context, e *environment, release, service string, tail int, sink event.Sink) (*api.KeptLogs, error) {
-	number, err := strconv.Atoi(release)
+	number, _, err := parseNumber(release)
 	if err != nil {
-		return nil, api.Errorf(api.CodeBadRequest, "%q is not the number of a release", release)
+		return nil, err
 	}
-	root := filepath.Join(a.failedLogs(e), strconv.Itoa(number))
+	root := filepath.Join(a.failedLogs(e), number.String())
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, api.Errorf(api.CodeNotFound, "no output of release %d of %s is kept on this host", number, e.name)
+		return nil, api.Errorf(api.CodeNotFound, "no output of %s of %s is kept on this host", releaseWord(number), e.name)
 	}
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (a *Agent) releaseLogs(ctx context.Context, e *environment, release, servic
 		instance := entry.Name()[:cut] + "/" + entry.Name()[cut+1:]
 		kept.Instances = append(kept.Instances, instance)
 		err := a.parts.Logs.ReadKept(ctx, filepath.Join(root, entry.Name()), tail, func(at time.Time, stream, text string) {
-			sink.Emit(event.Event{Time: at, Type: event.Output, Project: e.project, Environment: e.name, Release: number,
+			sink.Emit(event.Event{Time: at, Type: event.Output, Project: e.project, Environment: e.name, Release: number.Number, Revision: number.Revision,
 				Service: entry.Name()[:cut], Instance: instance, Subject: instance, Stream: stream, Text: text})
 		})
 		if err != nil {

@@ -83,7 +83,7 @@ func (a *Agent) routeLeases(mux *http.ServeMux) {
 		answer(w, nil, a.unfreeze(e))
 	}))
 	mux.HandleFunc(api.RouteApprove, called(a, func(e *environment, by api.Actor, req api.Approve) (any, error) {
-		return a.approve(e, by, req.Release)
+		return a.approve(e, by, req)
 	}))
 }
 
@@ -102,6 +102,10 @@ func (a *Agent) routeReading(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc(api.RouteReleases, a.onEnvironment(func(w http.ResponseWriter, _ *http.Request, e *environment) {
 		list, err := a.releases(e)
+		answer(w, list, err)
+	}))
+	mux.HandleFunc(api.RouteRevisions, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		list, err := a.revisions(e, r.PathValue("number"))
 		answer(w, list, err)
 	}))
 	mux.HandleFunc(api.RouteEvidence, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {

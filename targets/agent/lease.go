@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"dray/targets/api"
@@ -290,16 +291,18 @@ func (a *Agent) unfreeze(e *environment) error {
 	})
 }
 
-// approve records a person's yes to a release. Asking twice keeps the first.
-func (a *Agent) approve(e *environment, by api.Actor, release int) (*api.Approval, error) {
-	yes := api.Approval{Release: release, By: by, At: time.Now().Round(0)}
+// approve records a person's yes to a release. Asking twice keeps the first;
+// one for another content under the same name takes its place.
+func (a *Agent) approve(e *environment, by api.Actor, req api.Approve) (*api.Approval, error) {
+	yes := api.Approval{ReleaseRef: req.ReleaseRef, Content: req.Content, By: by, At: time.Now().Round(0)}
 	err := a.change(e, "approve", func(_ *transaction, r *envRecord) error {
 		for _, before := range r.Approvals {
-			if before.Release == release {
+			if before.ReleaseRef == yes.ReleaseRef && before.Content == yes.Content {
 				yes = before
 				return nil
 			}
 		}
+		r.Approvals = slices.DeleteFunc(r.Approvals, func(before api.Approval) bool { return before.ReleaseRef == yes.ReleaseRef })
 		r.Approvals = append(r.Approvals, yes)
 		return nil
 	})

@@ -25,7 +25,7 @@ func (a *Agent) prepare(ctx context.Context, e *environment, p *api.Prepare, sin
 	if err := validate(e, p); err != nil {
 		return nil, err
 	}
-	ctx, end, err := a.begin(ctx, e, "preparing "+releaseWord(p.Release.Number), p.Fence)
+	ctx, end, err := a.begin(ctx, e, "preparing "+releaseWord(p.Release.ReleaseNumber()), p.Fence)
 	if err != nil {
 		return nil, err
 	}
@@ -80,23 +80,23 @@ func (t *transaction) openDeployment(r *envRecord, p *api.Prepare) error {
 		known.Fence = p.Fence
 		return t.put(bucketDeployments, known.ID, known)
 	}
-	if err := t.nameIsFree(r); err != nil {
+	if err := errors.Join(t.nameIsFree(r), t.isSame(r, &p.Release)); err != nil {
 		return err
 	}
 	d := &deployment{
 		ID: p.Deployment, Kind: p.Kind, State: api.StatePreparing, Actor: p.Actor, Host: p.Host, Fence: p.Fence,
-		Release: p.Release.Number, From: r.Current, Started: time.Now().Round(0),
+		Release: p.Release.ReleaseNumber(), From: r.Current, Started: time.Now().Round(0),
 	}
 	if from, err := t.deployment(r.Current); err != nil {
 		return err
 	} else if from != nil {
 		d.FromNumber = from.Release
 	}
-	r.Open, r.LastNumber, r.Network = d.ID, max(r.LastNumber, d.Release), true
-	if err := t.put(bucketReleases, d.ID, p.Release); err != nil {
+	r.Open, r.LastNumber, r.Network = d.ID, max(r.LastNumber, d.Release.Number), true
+	if err := errors.Join(t.put(bucketReleases, d.ID, p.Release), t.addContent(r, &p.Release)); err != nil {
 		return err
 	}
-	return t.journal(d, "prepare.begin", fmt.Sprintf("release %d from %s", d.Release, releaseWord(d.FromNumber)))
+	return t.journal(d, "prepare.begin", releaseWord(d.Release)+" from "+releaseWord(d.FromNumber))
 }
 
 // nameIsFree refuses a second environment whose network would have the same

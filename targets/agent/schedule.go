@@ -100,7 +100,7 @@ func (a *Agent) runScheduled(ctx context.Context, e *environment, task pipeline.
 		return
 	}
 	run := &taskRecord{TaskRun: api.TaskRun{
-		Task: task.Name, Release: w.Release, Trigger: api.TaskBySchedule, Actor: api.Actor{User: "dray", Command: "schedule"},
+		Task: task.Name, ReleaseRef: api.RefTo(w.Release), Trigger: api.TaskBySchedule, Actor: api.Actor{User: "dray", Command: "schedule"},
 	}}
 	if wait, err := a.overlap(ctx, w, &task, run); err != nil || wait {
 		if err != nil {

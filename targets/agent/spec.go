@@ -47,7 +47,7 @@ func placedOn(r *api.Release, host string) ([]placed, error) {
 		}
 		s := services[service]
 		if s == nil {
-			return nil, api.Errorf(api.CodeBadRequest, "release %d places %s on %s but has no service %q", r.Number, name, host, service)
+			return nil, api.Errorf(api.CodeBadRequest, "%s places %s on %s but has no service %q", releaseWord(r.ReleaseNumber()), name, host, service)
 		}
 		p := placed{instance: name, index: index, service: s, image: r.Images[service]}
 		p.fingerprint = fingerprint(s, p.image.Digest, r.Secrets)
@@ -96,7 +96,7 @@ func fingerprint(s *pipeline.Service, digest string, versions map[string]string)
 func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string, p placed, volumes map[string]string) runtime.Spec {
 	s := p.service
 	spec := runtime.Spec{
-		Name:  fmt.Sprintf("%s-%s-%d.r%d", e.network(), s.Name, p.index, r.Number),
+		Name:  fmt.Sprintf("%s-%s-%d.r%s", e.network(), s.Name, p.index, r.ReleaseNumber()),
 		Image: p.image.Digest, ImageName: p.image.Name,
 		Labels: map[string]string{}, Hostname: fmt.Sprintf("%s-%d", s.Name, p.index),
 		Entrypoint: s.Entrypoint, Command: s.Command, Env: environ(s.Env),
@@ -110,7 +110,7 @@ func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string,
 	maps.Copy(spec.Labels, map[string]string{
 		runtime.LabelProject: e.project, runtime.LabelEnvironment: e.name,
 		runtime.LabelService: s.Name, runtime.LabelInstance: p.instance,
-		runtime.LabelRelease: strconv.Itoa(r.Number), runtime.LabelDeployment: deployment,
+		runtime.LabelRelease: r.ReleaseNumber().String(), runtime.LabelDeployment: deployment,
 		labelFingerprint: p.fingerprint,
 	})
 	return spec

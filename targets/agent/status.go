@@ -1,11 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +16,7 @@ import (
 
 // observe returns everything that this host knows of an environment.
 func (a *Agent) observe(e *environment) (*api.Environment, error) {
-	out := &api.Environment{Project: e.project, Name: e.name, Previous: []int{}, Instances: []api.InstanceStatus{}}
+	out := &api.Environment{Project: e.project, Name: e.name, Previous: []api.ReleaseNumber{}, Instances: []api.InstanceStatus{}}
 	known, err := a.observeInto(e, out)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 			out.Previous = append(out.Previous, d.Release)
 		}
 	}
-	owner := map[string]int{} // container → release
+	owner := map[string]api.ReleaseNumber{} // container → release
 	var current *deployment
 	for _, id := range []string{r.Open, r.Current} {
 		d, err := t.deployment(id)
@@ -89,15 +89,15 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 		out.Instances = append(out.Instances, statusOf(id, release, containers, r.Serving))
 	}
 	slices.SortFunc(out.Instances, func(a, b api.InstanceStatus) int {
-		return strings.Compare(a.Instance, b.Instance)*2 + (a.Release - b.Release)
+		return cmp.Or(strings.Compare(a.Instance, b.Instance), a.ReleaseNumber().Compare(b.ReleaseNumber()))
 	})
 	return nil
 }
 
 // statusOf describes one container of a release.
-func statusOf(id string, release int, containers map[string]runtime.Container, serving map[string]string) api.InstanceStatus {
+func statusOf(id string, release api.ReleaseNumber, containers map[string]runtime.Container, serving map[string]string) api.InstanceStatus {
 	c, exists := containers[id]
-	s := api.InstanceStatus{Release: release, ContainerID: id, State: "missing", Health: api.HealthNone}
+	s := api.InstanceStatus{ReleaseRef: api.RefTo(release), ContainerID: id, State: "missing", Health: api.HealthNone}
 	for instance, container := range serving {
 		if container == id {
 			s.Instance = instance
@@ -166,7 +166,7 @@ func drift(r *api.Release, d *deployment, containers map[string]runtime.Containe
 	ours := slices.Collect(maps.Values(d.Containers))
 	for _, c := range mine {
 		if runs(c) && !slices.Contains(ours, c.ID) && c.Spec.Labels[runtime.LabelTask] == "" {
-			add("extra", c.Spec.Labels[runtime.LabelInstance], "container %s runs and is not part of release %d", c.Spec.Name, r.Number)
+			add("extra", c.Spec.Labels[runtime.LabelInstance], "container %s runs and is not part of %s", c.Spec.Name, releaseWord(r.ReleaseNumber()))
 		}
 	}
 	return out
@@ -232,9 +232,9 @@ func (a *Agent) environmentList(project string) ([]api.Environment, error) {
 
 // storedEvidence returns the newest statement about a release.
 func (a *Agent) storedEvidence(e *environment, number string) (json.RawMessage, error) {
-	release, err := strconv.Atoi(number)
+	release, _, err := parseNumber(number)
 	if err != nil {
-		return nil, api.Errorf(api.CodeBadRequest, "%q is not the number of a release", number)
+		return nil, err
 	}
 	var found json.RawMessage
 	err = a.db.view(func(t *transaction) error {
@@ -246,7 +246,7 @@ func (a *Agent) storedEvidence(e *environment, number string) (json.RawMessage, 
 		})
 	})
 	if err == nil && found == nil {
-		err = api.Errorf(api.CodeNotFound, "release %d was never confirmed in %s on this host", release, e.name)
+		err = api.Errorf(api.CodeNotFound, "%s was never confirmed in %s on this host", releaseWord(release), e.name)
 	}
 	return found, err
 }
@@ -261,11 +261,11 @@ func (a *Agent) tellChange(c runtime.Change) {
 		return
 	}
 	labels := c.Container.Spec.Labels
-	release, _ := strconv.Atoi(labels[runtime.LabelRelease]) // 0 where it is none of a release
+	release, _, _ := parseNumber(labels[runtime.LabelRelease]) // none where it is none of a release
 	a.events.Emit(event.Event{
 		Version: event.Version, Time: c.Time, Type: event.InstanceState, State: state,
 		Project: labels[runtime.LabelProject], Environment: labels[runtime.LabelEnvironment],
 		Service: labels[runtime.LabelService], Instance: labels[runtime.LabelInstance],
-		Release: release, Text: c.Container.Health.Last,
+		Release: release.Number, Revision: release.Revision, Text: c.Container.Health.Last,
 	})
 }

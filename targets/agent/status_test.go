@@ -159,7 +159,7 @@ func TestEvidence(t *testing.T) {
 		w := deployed(t)
 		r := w.boot(0)
 		defer r.stop()
-		raw, err := r.Evidence(t.Context(), 1)
+		raw, err := r.Evidence(t.Context(), api.ReleaseNumber{Number: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func TestEvidence(t *testing.T) {
 		if p.HealthySince.IsZero() || p.HealthySince.After(p.Confirmed) {
 			t.Errorf("healthy since %s, confirmed %s", p.HealthySince, p.Confirmed)
 		}
-		if _, err := r.Evidence(t.Context(), 2); !isCode(err, api.CodeNotFound) {
+		if _, err := r.Evidence(t.Context(), api.ReleaseNumber{Number: 2}); !isCode(err, api.CodeNotFound) {
 			t.Errorf("evidence of a release that never was: %v", err)
 		}
 	})

@@ -71,7 +71,7 @@ func (a *Agent) runTask(ctx context.Context, e *environment, name string, req ap
 	if len(req.Command) > 0 {
 		task.Command = req.Command
 	}
-	run := &taskRecord{Key: req.Key, TaskRun: api.TaskRun{Task: name, Release: w.Release, Trigger: api.TaskByHand, Actor: req.Actor}}
+	run := &taskRecord{Key: req.Key, TaskRun: api.TaskRun{Task: name, ReleaseRef: api.RefTo(w.Release), Trigger: api.TaskByHand, Actor: req.Actor}}
 	if req.Deployment != "" {
 		run.Trigger = api.TaskByHook
 	}
@@ -211,7 +211,7 @@ func (a *Agent) createTask(ctx context.Context, w *work, t *pipeline.Task, id st
 		return runtime.Container{}, err
 	}
 	spec := a.containerSpec(w.e, w.release, w.ID, p, volumes)
-	spec.Name = fmt.Sprintf("%s-task-%s.r%d.%s", w.e.network(), t.Name, w.Release, id)
+	spec.Name = fmt.Sprintf("%s-task-%s.r%s.%s", w.e.network(), t.Name, w.Release, id)
 	spec.Hostname = t.Name
 	maps.DeleteFunc(spec.Labels, func(k, _ string) bool {
 		return k == runtime.LabelService || k == runtime.LabelInstance || k == labelFingerprint

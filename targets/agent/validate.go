@@ -22,6 +22,8 @@ func validate(e *environment, p *api.Prepare) error {
 		return api.Errorf(api.CodeBadRequest, "the release is of %s in %s, the call is for %s in %s", r.Environment, r.Project, e.name, e.project)
 	case r.Number < 1:
 		return api.Errorf(api.CodeBadRequest, "a release's number is 1 or more, not %d", r.Number)
+	case r.Revision < 0 || r.Revision > mostRevisions:
+		return api.Errorf(api.CodeBadRequest, "a release's revision is 0 to %d, not %d", mostRevisions, r.Revision)
 	case !validName.MatchString(p.Deployment):
 		return api.Errorf(api.CodeBadRequest, "%q is not the id of a deployment", p.Deployment)
 	case p.Host == "":

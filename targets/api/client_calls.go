@@ -70,10 +70,20 @@ func (e *EnvironmentClient) Releases(ctx context.Context) ([]Release, error) {
 	return *list, nil
 }
 
+// Revisions returns the contents that were ever brought to the host under the
+// number of a release, by revision; "" where it has not seen that one.
+func (e *EnvironmentClient) Revisions(ctx context.Context, number int) ([]string, error) {
+	list, err := get[[]string](ctx, e.client, e.path("releases", strconv.Itoa(number), "revisions"))
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
+}
+
 // Evidence returns the host's signed statement about a release: a DSSE
 // envelope as JSON. Its signature is not checked here.
-func (e *EnvironmentClient) Evidence(ctx context.Context, release int) ([]byte, error) {
-	raw, err := get[json.RawMessage](ctx, e.client, e.path("releases", strconv.Itoa(release), "evidence"))
+func (e *EnvironmentClient) Evidence(ctx context.Context, release ReleaseNumber) ([]byte, error) {
+	raw, err := get[json.RawMessage](ctx, e.client, e.path("releases", release.String(), "evidence"))
 	if err != nil {
 		return nil, err
 	}

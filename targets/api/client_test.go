@@ -70,6 +70,7 @@ func TestEveryRoute(t *testing.T) {
 		api.RouteRenew, api.RouteFreeze, api.RouteApprove, api.RouteConfirm} {
 		route(pattern, "{}")
 	}
+	route(api.RouteRevisions, `["sha256:aa"]`)
 	for _, pattern := range []string{api.RouteEnvironments, api.RouteHistory, api.RouteReleases, api.RouteTasks} {
 		route(pattern, "[{}]")
 	}
@@ -89,7 +90,8 @@ func TestEveryRoute(t *testing.T) {
 		"Get":          func() error { _, err := e.Get(ctx); return err },
 		"History":      func() error { _, err := e.History(ctx, 5); return err },
 		"Releases":     func() error { _, err := e.Releases(ctx); return err },
-		"Evidence":     func() error { _, err := e.Evidence(ctx, 42); return err },
+		"Revisions":    func() error { _, err := e.Revisions(ctx, 42); return err },
+		"Evidence":     func() error { _, err := e.Evidence(ctx, api.ReleaseNumber{Number: 42}); return err },
 		"AcquireLease": func() error { _, err := e.AcquireLease(ctx, api.AcquireLease{}); return err },
 		"RenewLease":   func() error { _, err := e.RenewLease(ctx, api.RenewLease{}); return err },
 		"ReleaseLease": func() error { return e.ReleaseLease(ctx, 7) },

@@ -31,9 +31,9 @@ type EvidenceSubject struct {
 
 // EvidencePredicate is what the host saw.
 type EvidencePredicate struct {
-	Project       string           `json:"project"`
-	Environment   string           `json:"environment"`
-	Release       int              `json:"release"`
+	Project     string `json:"project"`
+	Environment string `json:"environment"`
+	ReleaseRef
 	Deployment    string           `json:"deployment"`
 	HostID        string           `json:"host_id"`
 	Host          string           `json:"host"`          // its name in the file

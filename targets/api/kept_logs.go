@@ -23,9 +23,9 @@ type KeptLogs struct {
 
 // ReleaseLogs passes what the removed containers of a failed release wrote to
 // sink. tail bounds the lines of each container; 0 is all.
-func (e *EnvironmentClient) ReleaseLogs(ctx context.Context, release int, service string, tail int, sink event.Sink) (*KeptLogs, error) {
+func (e *EnvironmentClient) ReleaseLogs(ctx context.Context, release ReleaseNumber, service string, tail int, sink event.Sink) (*KeptLogs, error) {
 	query := url.Values{"service": {service}, "tail": {strconv.Itoa(tail)}}
-	path := e.path("releases", strconv.Itoa(release), "logs") + "?" + query.Encode()
+	path := e.path("releases", release.String(), "logs") + "?" + query.Encode()
 	resp, err := e.client.send(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return nil, err

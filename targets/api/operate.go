@@ -13,10 +13,11 @@ type SetFreeze struct {
 	For    pipeline.Duration `json:"for,omitempty"` // 0 is without end
 }
 
-// Approve says that a release may enter the environment. Who says so is the
-// request's Actor.
+// Approve says that a release may enter the environment under that name, and
+// with that content. Who says so is the request's Actor.
 type Approve struct {
-	Release int `json:"release"`
+	ReleaseRef
+	Content string `json:"content"` // see Approval
 }
 
 // Down removes an environment from a host: its containers, network and
@@ -66,9 +67,9 @@ const (
 // TaskRun is one run of a task. A run whose ExitCode is not 0 is a result, not
 // an error: an error means that the task could not be run at all.
 type TaskRun struct {
-	ID       string    `json:"id"`
-	Task     string    `json:"task"`
-	Release  int       `json:"release"`
+	ID   string `json:"id"`
+	Task string `json:"task"`
+	ReleaseRef
 	Trigger  string    `json:"trigger"`
 	Actor    Actor     `json:"actor,omitzero"`
 	Started  time.Time `json:"started"`

@@ -18,6 +18,7 @@ import (
 //	RouteEnvironment     -                     → Environment; one that is not known here is CodeNotFound
 //	RouteHistory         ?limit=N              → []Record, newest first
 //	RouteReleases        -                     → []Release kept on this host, newest first
+//	RouteRevisions       -                     → []string: by revision, from 0, the content (pipeline.Release.Content) that came here under the number; "" where none did
 //	RouteEvidence        -                     → a DSSE envelope (an in-toto statement) as JSON; CodeNotFound when the release was never confirmed here
 //	RouteAcquire         AcquireLease          → Lease
 //	RouteRenew           RenewLease            → Lease
@@ -43,6 +44,7 @@ const (
 	RouteEnvironment  = "GET " + environmentPattern
 	RouteHistory      = "GET " + environmentPattern + "/history"
 	RouteReleases     = "GET " + environmentPattern + "/releases"
+	RouteRevisions    = "GET " + environmentPattern + "/releases/{number}/revisions"
 	RouteEvidence     = "GET " + environmentPattern + "/releases/{release}/evidence"
 	RouteAcquire      = "POST " + environmentPattern + "/lease"
 	RouteRenew        = "PUT " + environmentPattern + "/lease"

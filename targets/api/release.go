@@ -16,6 +16,8 @@ type (
 	Source  = pipeline.Source
 	Image   = pipeline.ReleaseImage
 	Release = pipeline.Release
+
+	ReleaseNumber = pipeline.ReleaseNumber
 )
 
 // ImageSource is one place to have image bytes from; they are tried in order.
@@ -98,9 +100,11 @@ type VerifyResult struct {
 	At     time.Time `json:"at"`
 }
 
-// Approval is a person's yes to a release entering an environment.
+// Approval is a person's yes to a release entering an environment under that
+// name, and with that content: a digest, see pipeline.Release.Approvable.
 type Approval struct {
-	Release int       `json:"release"`
+	ReleaseRef
+	Content string    `json:"content"`
 	By      Actor     `json:"by"`
 	At      time.Time `json:"at"`
 }

@@ -31,7 +31,7 @@ type Environment struct {
 	Name       string           `json:"name"`
 	Current    *Release         `json:"current,omitempty"`  // the confirmed release; nil before the first
 	Since      time.Time        `json:"since,omitzero"`     // when it was confirmed
-	Previous   []int            `json:"previous"`           // stable releases kept on this host, newest first, without Current
+	Previous   []ReleaseNumber  `json:"previous"`           // stable releases kept on this host, newest first, without Current
 	Deployed   string           `json:"deployed,omitempty"` // id of the deployment that brought Current
 	LastNumber int              `json:"last_number"`        // highest release number ever prepared here
 	Deployment *Deployment      `json:"deployment,omitempty"`
@@ -56,11 +56,11 @@ const (
 
 // Deployment is one that is under way or in doubt.
 type Deployment struct {
-	ID       string    `json:"id"`
-	Kind     string    `json:"kind"`
-	State    string    `json:"state"`
-	Release  int       `json:"release"`
-	From     int       `json:"from"` // the release before; 0 for none
+	ID    string `json:"id"`
+	Kind  string `json:"kind"`
+	State string `json:"state"`
+	ReleaseRef
+	FromRef
 	Actor    Actor     `json:"actor"`
 	Fence    uint64    `json:"fence"`
 	Started  time.Time `json:"started"`
@@ -70,8 +70,8 @@ type Deployment struct {
 
 // InstanceStatus is one container of an environment.
 type InstanceStatus struct {
-	Instance    string    `json:"instance"` // "web/1"
-	Release     int       `json:"release"`
+	Instance string `json:"instance"` // "web/1"
+	ReleaseRef
 	ContainerID string    `json:"container_id"`
 	Name        string    `json:"name"`
 	Image       string    `json:"image"` // digest
@@ -138,18 +138,18 @@ type Freeze struct {
 
 // Record is one line of the history of an environment on a host.
 type Record struct {
-	Deployment string           `json:"deployment"`
-	Kind       string           `json:"kind"` // deploy, promote, rollback, down
-	Release    int              `json:"release"`
-	From       int              `json:"from"`
-	Actor      Actor            `json:"actor"`
-	Source     Source           `json:"source"`
-	Images     map[string]Image `json:"images,omitempty"`
-	Started    time.Time        `json:"started"`
-	Ended      time.Time        `json:"ended"`
-	Result     string           `json:"result"` // confirmed, reverted, discarded
-	Reason     string           `json:"reason,omitempty"`
-	Verified   []VerifyResult   `json:"verified,omitempty"`
-	Approval   *Approval        `json:"approval,omitempty"`
-	Skipped    []string         `json:"skipped,omitempty"`
+	Deployment string `json:"deployment"`
+	Kind       string `json:"kind"` // deploy, promote, rollback, down
+	ReleaseRef
+	FromRef
+	Actor    Actor            `json:"actor"`
+	Source   Source           `json:"source"`
+	Images   map[string]Image `json:"images,omitempty"`
+	Started  time.Time        `json:"started"`
+	Ended    time.Time        `json:"ended"`
+	Result   string           `json:"result"` // confirmed, reverted, discarded
+	Reason   string           `json:"reason,omitempty"`
+	Verified []VerifyResult   `json:"verified,omitempty"`
+	Approval *Approval        `json:"approval,omitempty"`
+	Skipped  []string         `json:"skipped,omitempty"`
 }

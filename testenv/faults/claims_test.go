@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"dray/pipeline"
 	"dray/targets/api"
 	"dray/targets/runtime"
 	"dray/testenv"
@@ -119,7 +120,7 @@ func (f *field) tidy(ctx context.Context, host, env string) error {
 	if err != nil {
 		return err
 	}
-	ids, err := f.containers(ctx, host, append(e.Previous, e.Current.Number))
+	ids, err := f.containers(ctx, host, append(e.Previous, e.Current.ReleaseNumber()))
 	if err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func (f *field) tidy(ctx context.Context, host, env string) error {
 
 // containers lists a host's containers and which of them run; one that belongs
 // to none of the releases is a fault.
-func (f *field) containers(ctx context.Context, host string, releases []int) (map[string]bool, error) {
+func (f *field) containers(ctx context.Context, host string, releases []api.ReleaseNumber) (map[string]bool, error) {
 	client, base := f.clients[host].HTTP()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/containers/json?all=1", nil)
 	if err != nil {
@@ -177,7 +178,7 @@ func (f *field) containers(ctx context.Context, host string, releases []int) (ma
 	}
 	ids := map[string]bool{}
 	for _, c := range list {
-		number, err := strconv.Atoi(c.Labels[runtime.LabelRelease])
+		number, _, err := pipeline.ParseReleaseNumber(c.Labels[runtime.LabelRelease])
 		if err != nil || !slices.Contains(releases, number) {
 			return nil, fmt.Errorf("container %s of release %s is left; kept are %v", c.Labels[runtime.LabelInstance], c.Labels[runtime.LabelRelease], releases)
 		}
@@ -245,7 +246,7 @@ func (f *field) tellsTruth(ctx context.Context, t *testing.T, env string) {
 			says, err := get(ctx, f.Lab.Host(h.Host), "/version")
 			if word, _, _ := strings.Cut(says, " "); err == nil && word != strconv.Itoa(versionOf(h.State.Current)) {
 				again, err := f.environment(ctx, h.Host, env)
-				if err == nil && again.Deployment == nil && again.Current.Number == h.State.Current.Number {
+				if err == nil && again.Deployment == nil && again.Current.ReleaseNumber() == h.State.Current.ReleaseNumber() {
 					t.Errorf("status says that %s runs version %d, and %s answers", h.Host, versionOf(h.State.Current), word)
 				}
 			}

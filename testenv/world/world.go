@@ -192,6 +192,7 @@ func (w *World) Dray(t testing.TB, code int, args ...string) Result {
 type Status struct {
 	Environment string            `json:"environment"`
 	Release     int               `json:"release"`
+	Revision    int               `json:"revision"`
 	Images      map[string]string `json:"images"`
 	Services    map[string]string `json:"services"`
 	Notes       []string          `json:"notes"`

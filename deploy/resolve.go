@@ -1,0 +1,109 @@
+package deploy
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"dray/pipeline"
+	"dray/targets/api"
+)
+
+// Placer says which host runs which instances, given where they are now.
+type Placer func(previous map[string][]string) map[string][]string
+
+// Preview returns the release as it would be brought now: under which name, and
+// where to. Only under a lease that is certain.
+func (f *Fleet) Preview(ctx context.Context, r pipeline.Release, place Placer) (pipeline.Release, error) {
+	seen, err := f.Observe(ctx)
+	if err != nil {
+		return r, err
+	}
+	return f.resolve(ctx, seen, r, place)
+}
+
+// resolve fills in what only the hosts know: the release's name and where its
+// instances go. A release that was there before keeps both.
+func (f *Fleet) resolve(ctx context.Context, seen map[string]*api.Environment, r pipeline.Release, place Placer) (pipeline.Release, error) {
+	previous := map[string][]string{}
+	last := 0
+	for _, name := range sortedKeys(seen) {
+		env := seen[name]
+		last = max(last, env.LastNumber)
+		if env.Current == nil {
+			continue
+		}
+		previous[name] = env.Current.Placement[name]
+		for _, skipped := range f.Skipped { // what is there is told by the others
+			previous[skipped] = env.Current.Placement[skipped]
+		}
+	}
+	r.Project, r.Environment = f.Project, f.Environment
+	if r.Placement != nil {
+		return r, nil
+	}
+	r.Placement = place(previous)
+	if r.Number == 0 {
+		r.Number = last + 1 // nobody has that one
+		return r, nil
+	}
+	var err error
+	r.Revision, err = f.revision(ctx, seen, r)
+	return r, err
+}
+
+// revision chooses the revision under which a release comes whose number was
+// given elsewhere: that of the same content, if it came before; otherwise one
+// that no host has seen, so that a name never means two things.
+func (f *Fleet) revision(ctx context.Context, seen map[string]*api.Environment, r pipeline.Release) (int, error) {
+	if n, same := running(seen, r); same && n.Number == r.Number {
+		return n.Revision, nil
+	}
+	var mu sync.Mutex
+	var known [][]string
+	err := f.each(ctx, func(ctx context.Context, h *Host) error {
+		contents, err := f.on(h).Revisions(ctx, r.Number)
+		if isCode(err, api.CodeNotFound) {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		known = append(known, contents)
+		return err
+	})
+	return revisionOf(r.Content(), known), err
+}
+
+// revisionOf chooses among what the hosts know: by host, contents by revision.
+func revisionOf(content string, known [][]string) int {
+	next := 0
+	for _, contents := range known {
+		next = max(next, len(contents))
+	}
+	for n := next - 1; n >= 0; n-- {
+		var came []string
+		for _, contents := range known {
+			if n < len(contents) && contents[n] != "" {
+				came = append(came, contents[n])
+			}
+		}
+		// Hosts that were left out of each other's deployments can disagree.
+		if slices.Contains(came, content) && !slices.ContainsFunc(came, func(c string) bool { return c != content }) {
+			return n
+		}
+	}
+	return next
+}
+
+// running tells whether every host runs this content, whole and confirmed, and
+// under which one name.
+func running(seen map[string]*api.Environment, r pipeline.Release) (n pipeline.ReleaseNumber, same bool) {
+	for _, env := range seen {
+		current := env.Current.ReleaseNumber()
+		if env.Current == nil || !SameContent(*env.Current, r) || (n.Known() && n != current) {
+			return pipeline.ReleaseNumber{}, false
+		}
+		n = current
+	}
+	return n, n.Known()
+}

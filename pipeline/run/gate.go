@@ -45,15 +45,19 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Ap
 	if p := g.env.Promotion; p != nil {
 		refusal.Reasons = append(refusal.Reasons, g.evidence.Faults...)
 		refusal.Reasons = append(refusal.Reasons, g.tooYoung(p)...)
-		if p.Approve && len(refusal.Reasons) == 0 {
+		if p.Approve && len(missing) == 0 {
 			next, err := g.runner.next(ctx, g.env, g.open, images, release.Number)
 			if err != nil {
 				return nil, nil, err
 			}
 			refusal.Release = next.ReleaseNumber()
-			if approval, refusal.Reasons, err = g.approved(p, &next); err != nil {
+			// Nobody is asked for what may not enter anyway, but told at once.
+			g.silent = g.silent || len(refusal.Reasons) > 0
+			found, reasons, err := g.approved(p, &next)
+			if err != nil {
 				return nil, nil, err
 			}
+			approval, refusal.Reasons = found, append(refusal.Reasons, reasons...)
 		}
 	}
 	if len(refusal.Reasons) > 0 {

@@ -87,7 +87,12 @@ func TestGate(t *testing.T) {
 			g.running.Differ = []string{"t2"}
 			g.env.Promotion.MinAge = pipeline.Duration(time.Hour)
 			g.expected = web("sha256:bbbb")
-		}, []string{"do not agree", "never ran in test", "asks for 1h"}},
+			g.env.Promotion.Approve = true
+			g.runner.Approve = func(string, pipeline.Release) (bool, error) {
+				t.Error("somebody is asked to approve what may not enter")
+				return true, nil
+			}
+		}, []string{"do not agree", "never ran in test", "asks for 1h", "nobody has approved it"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

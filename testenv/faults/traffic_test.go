@@ -13,6 +13,7 @@ import (
 // traffic is what a host gets while releases change.
 const (
 	requests = 1000 // HTTP a second on kept connections, over all hosts
+	fresh    = 150  // HTTP a second on a connection each, over all hosts
 	heldOpen = 20   // TCP connections a host that stay open
 	echoes   = 100  // UDP datagrams a second and host
 )
@@ -70,9 +71,10 @@ func (f *field) traffic(t *testing.T) map[string]*load.Run {
 	for _, host := range hostsOf["three"] {
 		addr := f.Lab.Host(host).Addr
 		for kind, client := range map[string]load.Client{
-			"http": &load.HTTP{URL: "http://" + addr + "/version", Rate: requests / float64(len(hostsOf["three"])), KeepAlive: true},
-			"held": &load.Hold{Address: addr + ":80", Count: heldOpen, Rate: 2 * heldOpen, Exchange: load.HTTPExchange("/version")},
-			"udp":  &load.UDP{Address: addr + ":7000", Rate: echoes, Timeout: 10 * time.Second},
+			"fresh": &load.HTTP{URL: "http://" + addr + "/version", Rate: fresh / float64(len(hostsOf["three"]))},
+			"http":  &load.HTTP{URL: "http://" + addr + "/version", Rate: requests / float64(len(hostsOf["three"])), KeepAlive: true},
+			"held":  &load.Hold{Address: addr + ":80", Count: heldOpen, Rate: 2 * heldOpen, Exchange: load.HTTPExchange("/version")},
+			"udp":   &load.UDP{Address: addr + ":7000", Rate: echoes, Timeout: 10 * time.Second},
 		} {
 			run, err := load.Start(context.WithoutCancel(t.Context()), client)
 			if err != nil {

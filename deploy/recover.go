@@ -44,9 +44,12 @@ func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Envir
 			_, err := f.on(h).Confirm(ctx, d.ID, api.Confirm{Fence: l.fences[h.Name]})
 			return err
 		}
-		f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release,
-			Text: fmt.Sprintf("%s of release %d by %s was not finished; going back to release %d", d.Kind, d.Release, d.Actor.User, d.From)})
-		_, err := f.on(h).Revert(ctx, d.ID, api.Revert{Fence: l.fences[h.Name], Reason: "its deployer went away"}, f.hostSink(h.Name))
+		text, reason := fmt.Sprintf("%s of release %d by %s was not finished", d.Kind, d.Release, d.Actor.User), "its deployer went away"
+		if d.Held != nil {
+			text, reason = fmt.Sprintf("release %d failed and was held", d.Release), "it failed and was held: "+d.Held.Reason
+		}
+		f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release, Text: fmt.Sprintf("%s; going back to %s", text, releaseWord(d.From))})
+		_, err := f.on(h).Revert(ctx, d.ID, api.Revert{Fence: l.fences[h.Name], Reason: reason}, f.hostSink(h.Name))
 		return err
 	})
 }
@@ -62,6 +65,13 @@ func decided(seen map[string]*api.Environment, d *api.Deployment) bool {
 		all = all && env.Deployment != nil && env.Deployment.ID == d.ID && env.Deployment.Voted
 	}
 	return all
+}
+
+func releaseWord(n int) string {
+	if n == 0 {
+		return "nothing"
+	}
+	return fmt.Sprintf("release %d", n)
 }
 
 // Recovery says what Recover found and did.

@@ -56,6 +56,9 @@ func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
 		if env.Current == nil || env.Deployment != nil || (out.Release != nil && env.Current.Number != out.Release.Number) {
 			out.Differ = append(out.Differ, name)
 		}
+		if d := env.Deployment; d != nil && d.Held != nil {
+			out.Held = d.Release
+		}
 		if env.Current != nil && (out.Release == nil || env.Current.Number > out.Release.Number) {
 			out.Release = env.Current
 		}
@@ -222,6 +225,11 @@ func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.De
 		Release: result.Release, From: result.From, Unchanged: result.Unchanged,
 		Changed: result.Changed, Removed: result.Removed, Received: result.Received,
 	}, nil
+}
+
+// TakeBack ends what is held.
+func (o *openEnvironment) TakeBack(ctx context.Context, base int) error {
+	return o.fleet.TakeBack(ctx, o.deployer.project.app.actor(), o.deployer.lockWait, base)
 }
 
 // source is a host's own images, asked through its connection.

@@ -46,7 +46,7 @@ func printFailure(w io.Writer, e event.Event, color bool) {
 		fmt.Fprintln(w, "  "+strings.ReplaceAll(strings.TrimRight(e.Detail, "\n"), "\n", "\n  "))
 	}
 	if e.Conclusion != "" && !strings.Contains(e.Text, e.Conclusion) {
-		fmt.Fprintln(w, "  "+e.Conclusion)
+		fmt.Fprintln(w, "  "+strings.ReplaceAll(e.Conclusion, "\n", "\n  "))
 	}
 	if e.Next != "" && !strings.Contains(e.Text, e.Next) {
 		fmt.Fprintln(w, "  Next: "+e.Next)

@@ -132,7 +132,8 @@ func rollbackCommand(a *app) *cobra.Command {
 		Short: "Go back to the last stable release, or to a named one",
 		Long: `rollback brings an older release back, with its images, configuration and
 secrets, from what the hosts have kept: nothing is built and no registry is
-asked.`,
+asked. Where a release failed and is held (auto_revert = false), rollback without
+a number goes back from it to the release before.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number := 0
@@ -186,6 +187,9 @@ func conclusion(err error, done ...*run.Deployed) event.Event {
 }
 
 func sentence(envs []string, d *run.Deployed) string {
+	if d.Release.Number == 0 {
+		return enumerate(envs) + fmt.Sprintf(" runs nothing again; release %d is gone.", d.From)
+	}
 	verb := " runs "
 	if len(envs) > 1 {
 		verb = " run "

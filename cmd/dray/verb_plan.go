@@ -40,7 +40,7 @@ something to do; 1: it could not be found out.`,
 			if err := a.result(result, func(w io.Writer) error { return result.Render(w, a.planStyle()) }); err != nil {
 				return err
 			}
-			if result.Pending {
+			if result.Pending || result.Held != 0 {
 				return &exitError{code: exitDifferent}
 			}
 			return nil
@@ -77,6 +77,9 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 			previous[h.Name] = state.Current.Placement[h.Name]
 		}
 		observed := plan.Observed{Name: h.Name, Current: state.Current, Drift: driftOf(state)}
+		if d := state.Deployment; d != nil && d.Held != nil {
+			observed.Held = d.Release
+		}
 		if facts, err := h.Client.Host(ctx); err == nil { // without it the plan says less
 			observed.MemoryFree = pipeline.Bytes(facts.MemoryFree)
 		}

@@ -31,6 +31,7 @@ type Strategy struct {
 type Observed struct {
 	Name       string
 	Current    *pipeline.Release // confirmed there; nil before the first
+	Held       int               // a release that failed and is held there; 0: none
 	Drift      []Drift
 	MemoryFree pipeline.Bytes            // 0 when it is not known
 	Send       map[string]pipeline.Bytes // by image digest: bytes that the host lacks; nil when not known
@@ -62,12 +63,13 @@ type Plan struct {
 	From        map[string]int `json:"from"` // release by host; 0 for none
 	To          int            `json:"to"`   // 0 when it is not known
 	Hosts       []string       `json:"hosts"`
-	Changes     []Change       `json:"changes"` // services, then tasks, by name; also those that stay
+	Changes     []Change       `json:"changes"`        // services, then tasks, by name; also those that stay
+	Held        int            `json:"held,omitempty"` // a release that failed and is held: deploying goes back from it first
 	Drift       []Drift        `json:"drift,omitempty"`
 	Warnings    []string       `json:"warnings,omitempty"`
 	Seconds     float64        `json:"seconds"` // see estimate
 	Besides     []string       `json:"besides"` // what takes time beyond Seconds: tasks, verify commands, people
-	Pending     bool           `json:"pending"` // something is to do
+	Pending     bool           `json:"pending"` // something is to do, beside going back from Held
 }
 
 // Change is what happens to one service or task.
@@ -112,6 +114,7 @@ func New(in Input) *Plan {
 		if h.Current != nil {
 			p.From[h.Name] = h.Current.Number
 		}
+		p.Held = max(p.Held, h.Held)
 		for _, d := range h.Drift {
 			d.Host = h.Name
 			p.Drift = append(p.Drift, d)

@@ -46,6 +46,12 @@ func running(r pipeline.Release) []Observed {
 	return []Observed{{Name: "p1", Current: &r}, {Name: "p2", Current: &r}}
 }
 
+// holding lets a host hold a release that failed.
+func holding(hosts []Observed) []Observed {
+	hosts[1].Held = 42
+	return hosts
+}
+
 // edited returns the release after shop, changed by edit.
 func edited(edit func(r *pipeline.Release, web *pipeline.Service)) pipeline.Release {
 	r := shop()
@@ -116,6 +122,13 @@ func plans() map[string]Input {
 				r.Placement = map[string][]string{"p1": {"site/1", "site/3"}, "p2": {"site/2", "site/4"}}
 			}),
 			Hosts: running(shop()),
+		},
+		"held": {Desired: shop(), Hosts: holding(running(shop()))},
+		"held and repaired": {
+			Desired: edited(func(r *pipeline.Release, _ *pipeline.Service) {
+				r.Number, r.Images["web"] = 43, pipeline.ReleaseImage{Digest: digestB}
+			}),
+			Hosts: holding(running(shop())),
 		},
 		"hosts differ": {
 			Desired: edited(func(r *pipeline.Release, web *pipeline.Service) {

@@ -122,7 +122,8 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 }
 
 // Rollback brings an older release back, from what the hosts kept. Number 0 is
-// the stable one before the current.
+// the stable one before the current. Where a release failed and is held, what
+// there is to go back to is the current one.
 func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deployed, error) {
 	env, err := r.environment(name)
 	if err != nil {
@@ -141,6 +142,9 @@ func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deploy
 	if err != nil {
 		return nil, err
 	}
+	if running.Held != 0 && (number == 0 || running.Release != nil && running.Release.Number == number) {
+		return r.takeBack(ctx, env, open, running)
+	}
 	if number == 0 && running.Release != nil {
 		// Not simply the newest kept: that may be one that was rolled back.
 		if number, err = open.Before(ctx, running.Release.Number); err != nil {
@@ -157,6 +161,19 @@ func (r *Runner) Rollback(ctx context.Context, name string, number int) (*Deploy
 		d.Base = running.Release.Number
 	}
 	return r.deploy(ctx, env, open, d)
+}
+
+// takeBack goes back from a release that is held to the one that all hosts have
+// confirmed.
+func (r *Runner) takeBack(ctx context.Context, env *pipeline.Environment, open Environment, running *Running) (*Deployed, error) {
+	done := &Deployed{From: running.Held, Release: pipeline.Release{Environment: env.Name}}
+	if running.Release != nil {
+		done.Release = *running.Release
+	}
+	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
+	return stage(sink, "deploy", strings.Join(env.Hosts, " "), func(event.Sink) (*Deployed, error) {
+		return done, open.TakeBack(ctx, done.Release.Number)
+	})
 }
 
 func chooseRollback(env string, kept []pipeline.Release, current *pipeline.Release, number int) (*pipeline.Release, error) {

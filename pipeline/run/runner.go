@@ -44,6 +44,9 @@ type Environment interface {
 	// deployed or promoted; 0 for none.
 	Before(ctx context.Context, number int) (int, error)
 	Deploy(ctx context.Context, d Deployment) (*Deployed, error)
+	// TakeBack has all hosts go back from a release that failed and is held,
+	// to the release of number base; 0 is none.
+	TakeBack(ctx context.Context, base int) error
 	Addresses() map[string]string // host's name → address or DNS name
 	Close()
 }
@@ -52,6 +55,7 @@ type Environment interface {
 type Running struct {
 	Release  *pipeline.Release // nil: nothing was ever confirmed
 	Differ   []string          // hosts that run another release than the others, or have one in doubt
+	Held     int               // a release that failed and is held on some hosts; 0: none
 	Approved *Approval         // the last one given for this environment; nil when there is none
 }
 

@@ -53,12 +53,19 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 	return e
 }
 
-// confirmOn asks one host until it answers: repeating a confirmation is
-// harmless, and an agent that was restarted is back soon.
 func (d *deployment) confirmOn(ctx context.Context, h *Host, request api.Confirm) error {
 	request.Fence = d.lease.fences[h.Name]
-	for {
+	return insist(ctx, h, func() error {
 		_, err := d.on(h).Confirm(ctx, d.id, request)
+		return err
+	})
+}
+
+// insist asks one host until it answers. What is asked must do no harm when it
+// is repeated; an agent that was restarted is back soon.
+func insist(ctx context.Context, h *Host, ask func() error) error {
+	for {
+		err := ask()
 		var refused *api.Error
 		if err == nil || errors.As(err, &refused) {
 			return err

@@ -100,19 +100,20 @@ func (d *deployment) changed(changes []change) []string {
 // hold has every host keep the failed release as it is. A host that can't be
 // told goes back by itself when its lease ends.
 func (d *deployment) hold(ctx context.Context, cause error, toBlame []string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), insistTime)
 	defer cancel()
 	var mu sync.Mutex
 	states := map[string]*api.Environment{}
 	err := d.each(ctx, func(ctx context.Context, h *Host) error {
-		env, err := d.on(h).Hold(ctx, d.id, api.Hold{Fence: d.lease.fences[h.Name], Reason: firstLine(cause)})
-		if err != nil {
+		return insist(ctx, h, func() error {
+			env, err := d.on(h).Hold(ctx, d.id, api.Hold{Fence: d.lease.fences[h.Name], Reason: firstLine(cause)})
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				states[h.Name] = env
+			}
 			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		states[h.Name] = env
-		return nil
+		})
 	})
 	outcome := Held
 	if len(states) == 0 {

@@ -15,7 +15,7 @@ const (
 	exitFailed      = 1 // nothing changed
 	exitDifferent   = 2 // plan: there is a difference
 	exitReverted    = 3
-	exitNotReverted = 4
+	exitNotReverted = 4 // or held, as the file says
 	exitRefused     = 5
 	exitInterrupted = 130
 )

@@ -58,7 +58,7 @@ func serves(all []deploy.Serving) string {
 // held adds what a host holds, and which of its instances serve from it.
 func (f *findings) held(env, host string, s *api.Environment) {
 	d := s.Deployment
-	f.add(host, fmt.Sprintf("release %d by %s failed and is held, as auto_revert is false: %s", d.Release, d.Actor.User, d.Held.Reason))
+	f.add(host, fmt.Sprintf("release %d by %s failed and is held, as auto_revert is false: %s\nNext: %s", d.Release, d.Actor.User, d.Held.Reason, waysOn(env, d.From)))
 	var serve, run []string
 	for _, i := range s.Instances {
 		switch {
@@ -76,5 +76,4 @@ func (f *findings) held(env, host string, s *api.Environment) {
 	if len(run) > 0 {
 		f.add(host, fmt.Sprintf("of release %d runs, and does not serve, %s", d.Release, enumerate(run)))
 	}
-	f.add(host, waysOn(env, d.From))
 }

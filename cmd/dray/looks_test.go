@@ -151,10 +151,10 @@ func TestSum(t *testing.T) {
 		},
 		{
 			"a release is held", []hostView{{Host: "p1", State: held}}, 41, "2/2 healthy", []string{
-				"p1: release 42 by mira failed and is held, as auto_revert is false: web/2 is not well",
+				"p1: release 42 by mira failed and is held, as auto_revert is false: web/2 is not well\n" +
+					"Next: dray rollback prod goes back to release 41; or repair it and dray deploy prod, which goes back first",
 				"p1: from release 42 serves web/3",
 				"p1: of release 42 runs, and does not serve, web/2 (unhealthy)",
-				"p1: dray rollback prod goes back to release 41; or repair it and dray deploy prod, which goes back first",
 			},
 		},
 	}

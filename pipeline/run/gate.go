@@ -35,7 +35,11 @@ func (g *gate) check() (map[string]pipeline.ReleaseImage, *Approval, error) {
 		return nil, nil, refusal
 	}
 	refusal.Release = release.Number
-	if len(g.running.Differ) > 0 {
+	switch {
+	case g.running.Held != 0:
+		refusal.Reasons = append(refusal.Reasons, fmt.Sprintf("release %d failed in %s and is held there", g.running.Held, g.from.Name))
+		refusal.Next = fmt.Sprintf("dray rollback %s, or dray deploy %[1]s", g.from.Name)
+	case len(g.running.Differ) > 0:
 		refusal.Reasons = append(refusal.Reasons, fmt.Sprintf("the hosts of %s do not agree on what runs there: look at %s", g.from.Name, strings.Join(g.running.Differ, ", ")))
 		refusal.Next = "dray status " + g.from.Name
 	}

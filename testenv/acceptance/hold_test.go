@@ -1,8 +1,11 @@
 package acceptance
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +23,8 @@ func TestAFailedReleaseIsHeld(t *testing.T) {
 	w := world.New(t, testenv.Options{Hosts: []string{"p1", "p2"}})
 	w.App(t, "prod: p1 p2")
 	w.Replace(t, "dray.hcl", "    min_healthy_time = \"100ms\"\n", "    min_healthy_time = \"100ms\"\n    auto_revert      = false\n")
+	w.Replace(t, "dray.hcl", "environment \"prod\" {\n", "environment \"prod\" {\n  verify \"look\" { command = [\"./look.sh\"] }\n")
+	w.Write(t, map[string]string{"look.sh": "#!/bin/sh\n[ -e look ] || exit 0\n: >looking\nwhile [ -e look ]; do sleep 0.05; done\nexit 1\n"})
 	w.Env = append(w.Env, "DRAY_LEASE=3s", "DRAY_LOCK_WAIT=1m")
 	w.Dray(t, 0, "deploy", "prod")
 	w.Dray(t, 0, "deploy", "prod", "--var", "version=2")
@@ -67,13 +72,47 @@ func TestAFailedReleaseIsHeld(t *testing.T) {
 		w.Dray(t, 0, "recover", "prod")
 		tidy(t, w, 5, "5")
 	})
+	t.Run("a host that can't be told goes back by itself", func(t *testing.T) {
+		w.Write(t, map[string]string{"look": ""})
+		var said bytes.Buffer
+		cmd := w.Command(t.Context(), "deploy", "prod", "--var", "version=7")
+		cmd.Env, cmd.Stderr = append(cmd.Env, "DRAY_LEASE=20s"), &said // longer than a host takes to stop
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 30*time.Second, "both being looked at", func() error { _, err := os.Stat(filepath.Join(w.Project, "looking")); return err })
+		if err := w.Lab.Host("p2").Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(w.Project, "look")); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // exit 4
+		if cmd.ProcessState.ExitCode() != 4 {
+			t.Errorf("it ended with %d", cmd.ProcessState.ExitCode())
+		}
+		says(t, world.Result{Stderr: said.String()}, "verify look", "Release 7 is still in place on p1 as far", "p2 could not be told to hold it")
+		serves(t, w, "p1", "7")
+		if err := w.Lab.Host("p2").Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, time.Minute, "p2 having gone back", func() error {
+			if got, err := get("http://" + w.Lab.Host("p2").Addr + "/version"); err != nil || !strings.HasPrefix(got, "5 ") {
+				return fmt.Errorf("p2 serves %q, %w", got, err)
+			}
+			return nil
+		})
+		serves(t, w, "p1", "7")
+		w.Dray(t, 0, "rollback", "prod")
+		tidy(t, w, 5, "5")
+	})
 	t.Run("whose deployer dies goes back by itself", func(t *testing.T) {
-		cmd := w.Command(t.Context(), "deploy", "prod", "--var", "version=7", "--var", "mode=unhealthy web-2")
+		cmd := w.Command(t.Context(), "deploy", "prod", "--var", "version=8", "--var", "mode=unhealthy web-2")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, 30*time.Second, "the first host being changed", func() error {
-			if got, err := get("http://" + w.Lab.Host("p1").Addr + "/version"); err != nil || !strings.HasPrefix(got, "7 ") {
+			if got, err := get("http://" + w.Lab.Host("p1").Addr + "/version"); err != nil || !strings.HasPrefix(got, "8 ") {
 				return fmt.Errorf("p1 serves %q, %w", got, err)
 			}
 			return nil
@@ -151,7 +190,7 @@ func killAgent(h *testenv.Host) error {
 func TestARolloutThatComesToAStand(t *testing.T) {
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
-	w.Replace(t, "dray.hcl", "  update {\n", "  stop { grace = \"40s\" }\n  update {\n    strategy = \"recreate\"\n    progress_deadline = \"8s\"\n")
+	w.Replace(t, "dray.hcl", "  update {\n", "  stop { grace = \"20s\" }\n  update {\n    strategy = \"recreate\"\n    progress_deadline = \"8s\"\n")
 	w.Dray(t, 0, "deploy", "prod", "--var", "mode=stubborn", "--var", "count=1")
 	r := w.Dray(t, 3, "deploy", "prod", "--var", "version=2", "--var", "count=1")
 	says(t, r, "no further instance became healthy within 8s (progress_deadline, dray.hcl:", "waited for web/1 on p1 (not started)", "p1 serves release 1 again")

@@ -110,21 +110,32 @@ func TestUnagreedIsHeld(t *testing.T) {
 	})
 }
 
+// TestInterruptedNeverStays: neither in the middle of a step nor of a
+// verification, which fails then as others do.
 func TestInterruptedNeverStays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, interrupt := context.WithCancelCause(t.Context())
-		stopped := errors.New("interrupted")
-		p1 := &fakeHost{name: "p1", before: first(), step: func(ctx context.Context, _, _ string) *api.Error {
-			interrupt(stopped)
-			wait(ctx, time.Hour)
-			return nil
-		}}
-		_, err := fleetOf(t, event.Discard, p1).Deploy(ctx, shop(func(web, db *pipeline.Service) { never(web); never(db) }))
-		var failed *Error
-		if !errors.As(err, &failed) || failed.Outcome != Reverted || !errors.Is(err, stopped) || !slices.Equal(p1.did(), []string{"revert"}) {
-			t.Errorf("deploying: %v, %v", err, p1.did())
-		}
-	})
+	stopped := errors.New("interrupted")
+	for _, at := range []string{"a step", "verify"} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, interrupt := context.WithCancelCause(t.Context())
+			p1 := &fakeHost{name: "p1", before: first(), step: func(ctx context.Context, _, _ string) *api.Error {
+				if at == "a step" {
+					interrupt(stopped)
+					wait(ctx, time.Hour)
+				}
+				return nil
+			}}
+			request := shop(func(web, db *pipeline.Service) { never(web); never(db) })
+			request.Verify = func(ctx context.Context, _ pipeline.Release) ([]api.VerifyResult, error) {
+				interrupt(stopped)
+				return nil, context.Cause(ctx)
+			}
+			_, err := fleetOf(t, event.Discard, p1).Deploy(ctx, request)
+			var failed *Error
+			if !errors.As(err, &failed) || failed.Outcome != Reverted || !errors.Is(err, stopped) || !slices.Equal(p1.did(), []string{"revert"}) {
+				t.Errorf("interrupted in %s: %v, %v", at, err, p1.did())
+			}
+		})
+	}
 }
 
 // TestHeldSaysWhatIs: where, why by the file, what serves, and who could not be

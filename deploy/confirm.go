@@ -10,7 +10,7 @@ import (
 )
 
 // confirm makes the release the current one, everywhere or nowhere: first all
-// hosts vote, and a single no brings all of them back. Once all have voted yes
+// hosts vote, and a single no brings all of them back, or has them hold it. Once all have voted yes
 // none of them goes back by itself. From then on there is one way only; what a
 // host could not be told is finished by the next command. A single host needs
 // no vote.
@@ -25,7 +25,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 	if !alone {
 		request.Vote = true
 		if err := d.each(ctx, func(ctx context.Context, h *Host) error { return d.confirmOn(ctx, h, request) }); err != nil {
-			return d.goBack(ctx, fmt.Errorf("agreeing on release %s: %w", d.Release.ReleaseNumber(), err))
+			return d.fail(ctx, fmt.Errorf("agreeing on release %s: %w", d.Release.ReleaseNumber(), err), unhealthy(err))
 		}
 		request.Vote = false
 	}
@@ -35,7 +35,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 	}
 	var refused *api.Error
 	if alone && errors.As(err, &refused) {
-		return d.goBack(ctx, err)
+		return d.fail(ctx, err, unhealthy(err))
 	}
 	e := newError(InDoubt, nil)
 	e.Stuck = failedHosts(err)

@@ -57,6 +57,8 @@ type deployment struct {
 	prepared map[string]*api.PrepareResult
 	mu       sync.Mutex
 	retiring sync.WaitGroup // old containers that drain beside the rollout
+	// stopRetiring no longer waits for them; the agents finish it.
+	stopRetiring func()
 }
 
 // Deploy brings the release onto all hosts, or leaves all as they were. Its
@@ -131,7 +133,8 @@ func (d *deployment) place(err error) {
 
 // run walks the road from prepare to confirm.
 func (d *deployment) run(ctx context.Context) (*Result, error) {
-	ctx, stopRetiring := context.WithCancel(ctx)
+	beside, stopRetiring := context.WithCancel(ctx)
+	d.stopRetiring = stopRetiring
 	defer d.retiring.Wait()
 	defer stopRetiring()
 	if err := d.prepare(ctx); err != nil {
@@ -141,16 +144,15 @@ func (d *deployment) run(ctx context.Context) (*Result, error) {
 		return nil, d.discard(ctx, err)
 	}
 	changes := d.changes()
-	if err := d.commit(ctx, changes); err != nil {
-		stopRetiring()
-		return nil, d.goBack(ctx, err)
+	if err := d.commit(ctx, beside, changes); err != nil {
+		return nil, d.fail(ctx, err, d.toBlame(err, changes))
 	}
 	if err := d.tasks(ctx, pipeline.HookPostDeploy); err != nil {
-		return nil, d.goBack(ctx, err)
+		return nil, d.fail(ctx, err, d.toBlame(err, changes))
 	}
 	verified, err := d.verify(ctx)
 	if err != nil {
-		return nil, d.goBack(ctx, err)
+		return nil, d.fail(ctx, err, d.changed(changes))
 	}
 	if err := d.confirm(ctx, verified); err != nil {
 		return nil, err
@@ -243,7 +245,7 @@ func (d *deployment) tasks(ctx context.Context, hook string) error {
 			Fence: d.lease.fences[h.Name], Deployment: d.id, Actor: d.Release.By, Key: d.id + "/" + t.Name,
 		}, d.hostSink(h.Name))
 		if err == nil && (run.ExitCode != 0 || run.TimedOut) {
-			err = &api.Error{Code: api.CodeUnhealthy, Message: taskFailure(t, run), Logs: run.Logs}
+			err = &taskError{&api.Error{Code: api.CodeUnhealthy, Message: taskFailure(t, run), Logs: run.Logs}}
 		}
 		d.emit(h.Name, event.Event{Type: event.StageFinished, Stage: "task", Subject: subject, Took: time.Since(began).Seconds(), Error: text(err)})
 		if err != nil {
@@ -252,6 +254,14 @@ func (d *deployment) tasks(ctx context.Context, hook string) error {
 	}
 	return nil
 }
+
+// taskError is a task that ran and failed.
+type taskError struct{ fault *api.Error }
+
+func (e *taskError) Error() string { return e.fault.Message }
+
+// Unwrap returns what the task came to.
+func (e *taskError) Unwrap() error { return e.fault }
 
 func taskFailure(t pipeline.Task, run *api.TaskRun) string {
 	if run.TimedOut {
@@ -263,16 +273,22 @@ func taskFailure(t pipeline.Task, run *api.TaskRun) string {
 // commit walks the batches. Retiring goes on beside later batches and beyond
 // the confirmation, up to which release ends it here: connections that take
 // long to drain must not hold up the rollout, and the agent finishes it.
-func (d *deployment) commit(ctx context.Context, changes []change) error {
+func (d *deployment) commit(ctx, beside context.Context, changes []change) error {
+	ctx, clock := newProgress(ctx)
+	defer clock.end()
 	for n, batch := range d.batches(changes) {
-		if err := d.step(ctx, n, batch.steps); err != nil {
-			return err
+		clock.begin(batch.steps, d.update)
+		if err := d.step(ctx, n, batch.steps, clock); err != nil {
+			return clock.verdict(err)
 		}
 		if len(batch.retire) > 0 {
-			d.retiring.Go(func() { d.retire(ctx, n, batch.retire) })
+			d.retiring.Go(func() { d.retire(beside, n, batch.retire) })
 		}
 		if batch.pause != "" && d.Continue != nil {
-			if err := d.Continue(ctx, batch.pause); err != nil {
+			goOn := clock.stand()
+			err := d.Continue(ctx, batch.pause)
+			goOn()
+			if err != nil {
 				return err
 			}
 		}
@@ -280,14 +296,20 @@ func (d *deployment) commit(ctx context.Context, changes []change) error {
 	return nil
 }
 
-func (d *deployment) step(ctx context.Context, n int, steps map[string][]api.Step) error {
+// step takes the steps of the n-th batch. A clock is nil where nobody waits.
+func (d *deployment) step(ctx context.Context, n int, steps map[string][]api.Step, clock *progress) error {
 	return d.eachOf(ctx, slices.Collect(maps.Keys(steps)), func(ctx context.Context, h *Host) error {
 		for i := range steps[h.Name] {
 			steps[h.Name][i].Key = fmt.Sprintf("%d.%s", n, steps[h.Name][i].Action)
 		}
+		sink := d.hostSink(h.Name)
+		if clock != nil {
+			sink = clock.watch(h.Name, sink)
+			defer clock.done(h.Name)
+		}
 		request := api.Steps{Fence: d.lease.fences[h.Name], Steps: steps[h.Name]}
 		return d.insist(ctx, h, func(ctx context.Context) error {
-			_, err := d.on(h).Steps(ctx, d.id, request, d.hostSink(h.Name))
+			_, err := d.on(h).Steps(ctx, d.id, request, sink)
 			return err
 		})
 	})
@@ -296,7 +318,7 @@ func (d *deployment) step(ctx context.Context, n int, steps map[string][]api.Ste
 // retire asks for the old containers to be drained and stopped. What fails
 // here is no failure of the release: the agent goes on with it by itself.
 func (d *deployment) retire(ctx context.Context, n int, steps map[string][]api.Step) {
-	if err := d.step(ctx, n, steps); err != nil && ctx.Err() == nil {
+	if err := d.step(ctx, n, steps, nil); err != nil && ctx.Err() == nil {
 		d.emit("", event.Event{Type: event.Warning, Text: "retiring old containers: " + err.Error()})
 	}
 }

@@ -17,6 +17,7 @@ const (
 	Unchanged   Outcome = iota // nothing has changed
 	Reverted                   // every host went back
 	NotReverted                // the hosts in Error.Stuck did not go back
+	Held                       // it stays as it is, on request (Error.Standstill); hosts in Error.Stuck could not be told, and go back by themselves
 	InDoubt                    // the hosts in Error.Stuck were not heard to confirm what all had agreed on; the others have
 	Refused                    // somebody else holds the lease, or a freeze is on; nothing has changed
 )
@@ -28,6 +29,8 @@ type Error struct {
 	Stuck   []string // hosts that could not be brought back
 	Logs    []string // the last lines of the container that failed
 	Partial bool     // something of the new release had served before it went back
+
+	Standstill *Standstill // what a deployment that is held came to
 
 	Environment string
 	Hosts       []string               // those that took part
@@ -74,6 +77,15 @@ func joinHosts(failed map[string]error) error {
 // failedHosts lists the hosts that err speaks of.
 func failedHosts(err error) []string {
 	var out []string
+	for _, h := range hostErrors(err) {
+		out = append(out, h.Host)
+	}
+	return out
+}
+
+// hostErrors lists what err says of single hosts.
+func hostErrors(err error) []*HostError {
+	var out []*HostError
 	var walk func(error)
 	walk = func(err error) {
 		var h *HostError
@@ -82,7 +94,7 @@ func failedHosts(err error) []string {
 				walk(e)
 			}
 		} else if errors.As(err, &h) {
-			out = append(out, h.Host)
+			out = append(out, h)
 		}
 	}
 	walk(err)

@@ -16,8 +16,8 @@ import (
 	"dray/targets/api"
 )
 
-// fleetOf is one host whose agent is the handler.
-func fleetOf(t *testing.T, agent http.Handler) (*Fleet, *atomic.Int32) {
+// agentOf is one host whose agent is the handler.
+func agentOf(t *testing.T, agent http.Handler) (*Fleet, *atomic.Int32) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "agent.sock")
 	listener, err := net.Listen("unix", path)
@@ -53,7 +53,7 @@ func dying(times int32, then http.HandlerFunc) http.Handler {
 }
 
 func TestInsistsUntilTheAgentIsBack(t *testing.T) {
-	f, notices := fleetOf(t, dying(3, func(w http.ResponseWriter, _ *http.Request) {
+	f, notices := agentOf(t, dying(3, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"event":{"v":1,"type":"instance"}}` + "\n" + `{"result":{"instances":[{"instance":"web/1"}]}}` + "\n"))
 	}))
 	h := f.Hosts()[0]
@@ -72,7 +72,7 @@ func TestInsistsUntilTheAgentIsBack(t *testing.T) {
 
 func TestInsistsNotOnARefusal(t *testing.T) {
 	var asked atomic.Int32
-	f, _ := fleetOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	f, _ := agentOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)
 		w.WriteHeader(http.StatusConflict)
 		_, _ = w.Write([]byte(`{"code":"conflict","message":"no"}`))
@@ -88,7 +88,7 @@ func TestInsistsNotOnARefusal(t *testing.T) {
 }
 
 func TestInsistsNotOnALostConnection(t *testing.T) {
-	f, _ := fleetOf(t, dying(1<<30, nil))
+	f, _ := agentOf(t, dying(1<<30, nil))
 	h, done := f.Hosts()[0], make(chan struct{})
 	h.Done = done
 	close(done)
@@ -112,7 +112,7 @@ func TestAHostThatGoesBackByItself(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var looked atomic.Int32
-			f, _ := fleetOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			f, _ := agentOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method == http.MethodPost {
 					w.WriteHeader(http.StatusPreconditionFailed)
 					_, _ = w.Write([]byte(`{"code":"fenced","message":"the lease has ended"}`))

@@ -44,9 +44,12 @@ func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Envir
 			_, err := f.on(h).Confirm(ctx, d.ID, api.Confirm{Fence: l.fences[h.Name]})
 			return err
 		}
-		f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release, Revision: d.Revision,
-			Text: fmt.Sprintf("%s of release %s by %s was not finished; going back to release %s", d.Kind, d.ReleaseNumber(), d.Actor.User, d.FromNumber())})
-		_, err := f.on(h).Revert(ctx, d.ID, api.Revert{Fence: l.fences[h.Name], Reason: "its deployer went away"}, f.hostSink(h.Name))
+		text, reason := fmt.Sprintf("%s of release %s by %s was not finished", d.Kind, d.ReleaseNumber(), d.Actor.User), "its deployer went away"
+		if d.Held != nil {
+			text, reason = fmt.Sprintf("release %s failed and was held", d.ReleaseNumber()), "it failed and was held: "+d.Held.Reason
+		}
+		f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release, Revision: d.Revision, Text: fmt.Sprintf("%s; going back to %s", text, releaseWord(d.FromNumber()))})
+		_, err := f.on(h).Revert(ctx, d.ID, api.Revert{Fence: l.fences[h.Name], Reason: reason}, f.hostSink(h.Name))
 		return err
 	})
 }
@@ -62,6 +65,13 @@ func decided(seen map[string]*api.Environment, d *api.Deployment) bool {
 		all = all && env.Deployment != nil && env.Deployment.ID == d.ID && env.Deployment.Voted
 	}
 	return all
+}
+
+func releaseWord(n pipeline.ReleaseNumber) string {
+	if !n.Known() {
+		return "nothing"
+	}
+	return "release " + n.String()
 }
 
 // Recovery says what Recover found and did.

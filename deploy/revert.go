@@ -47,11 +47,11 @@ func (d *deployment) wentBack(ctx context.Context, h *Host) error {
 		case err != nil:
 			return err
 		case env.Deployed == d.id:
-			return fmt.Errorf("release %d has been confirmed meanwhile", d.Release.Number)
+			return fmt.Errorf("release %s has been confirmed meanwhile", d.Release.ReleaseNumber())
 		case env.Deployment == nil || env.Deployment.ID != d.id:
 			return nil
 		case env.Deployment.Voted:
-			return fmt.Errorf("release %d waits to be confirmed or taken back", d.Release.Number)
+			return fmt.Errorf("release %s waits to be confirmed or taken back", d.Release.ReleaseNumber())
 		}
 		select {
 		case <-ctx.Done():

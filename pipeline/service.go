@@ -139,6 +139,8 @@ type Update struct {
 	AutoRevert       bool     `json:"auto_revert"`
 	Drain            Duration `json:"drain"` // longest wait for live connections to end
 	At               Pos      `json:"-"`
+	RevertAt         Pos      `json:"-"` // where the file says auto_revert, if it does
+	ProgressAt       Pos      `json:"-"` // where it says progress_deadline
 }
 
 // Strategies of an update.

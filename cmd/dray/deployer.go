@@ -56,6 +56,9 @@ func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
 		if env.Current == nil || env.Deployment != nil || (out.Release != nil && env.Current.ReleaseNumber() != out.Release.ReleaseNumber()) {
 			out.Differ = append(out.Differ, name)
 		}
+		if d := env.Deployment; d != nil && d.Held != nil {
+			out.Held = d.ReleaseNumber()
+		}
 		if env.Current.ReleaseNumber().Compare(out.Release.ReleaseNumber()) > 0 {
 			out.Release = env.Current
 		}
@@ -228,6 +231,11 @@ func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.De
 		Release: result.Release, From: result.From, Unchanged: result.Unchanged,
 		Changed: result.Changed, Removed: result.Removed, Received: result.Received,
 	}, nil
+}
+
+// TakeBack ends what is held.
+func (o *openEnvironment) TakeBack(ctx context.Context, base pipeline.ReleaseNumber) error {
+	return o.fleet.TakeBack(ctx, o.deployer.project.app.actor(), o.deployer.lockWait, base)
 }
 
 // source is a host's own images, asked through its connection.

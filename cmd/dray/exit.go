@@ -16,7 +16,7 @@ const (
 	exitFailed      = 1 // nothing changed
 	exitDifferent   = 2 // plan: there is a difference
 	exitReverted    = 3
-	exitNotReverted = 4
+	exitNotReverted = 4 // or held, as the file says
 	exitRefused     = 5
 	exitInterrupted = 130
 )
@@ -47,7 +47,7 @@ func printFailure(w io.Writer, e event.Event, color bool) {
 		fmt.Fprintln(w, "  "+strings.ReplaceAll(strings.TrimRight(e.Detail, "\n"), "\n", "\n  "))
 	}
 	if e.Conclusion != "" && !strings.Contains(e.Text, e.Conclusion) {
-		fmt.Fprintln(w, "  "+e.Conclusion)
+		fmt.Fprintln(w, "  "+strings.ReplaceAll(e.Conclusion, "\n", "\n  "))
 	}
 	if e.Next != "" && !strings.Contains(e.Text, e.Next) {
 		fmt.Fprintln(w, "  Next: "+e.Next)

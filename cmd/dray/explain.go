@@ -84,6 +84,9 @@ func explainDeploy(failed *deploy.Error, e *event.Event) int {
 		e.Conclusion = enumerate(failed.Stuck) + " did not go back; the agents do so by themselves when the lease has ended."
 		e.Next = join("dray status", failed.Environment) + ", then " + join("dray recover", failed.Environment)
 		return exitNotReverted
+	case deploy.Held:
+		explainHeld(failed, e)
+		return exitNotReverted
 	case deploy.InDoubt:
 		e.Conclusion = "All hosts had agreed on the release and run it; whether " + enumerate(failed.Stuck) + " has recorded that is not known."
 		e.Next = join("dray recover", failed.Environment)

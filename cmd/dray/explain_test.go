@@ -72,6 +72,40 @@ func TestExplain(t *testing.T) {
 			"✗ p1: it ended\n  p2 did not go back; the agents do so by themselves when the lease has ended.\n  Next: dray status prod, then dray recover prod\n",
 		},
 		{
+			"held", rollout(deploy.Held, &deploy.HostError{Host: "p1", Err: unhealthy}, func(e *deploy.Error) {
+				e.Standstill = &deploy.Standstill{
+					Hosts: []string{"p1", "p2"}, At: pipeline.Pos{File: "dray.hcl", Line: 31},
+					Serves: []deploy.Serving{{Service: "db"}, {Service: "web", Release: pipeline.ReleaseNumber{Number: 41}, Count: 1}, {Service: "web", Release: pipeline.ReleaseNumber{Number: 42}, Count: 2}},
+				}
+			}), exitNotReverted,
+			"✗ web did not become healthy on p1 within 2m\n" +
+				"  The container listens on :80, not on 8080\n" +
+				"  Its last lines:\n" +
+				"    listening on :80\n" +
+				"  Release 42 is still in place on p1 and p2 as far as it came, because auto_revert is false (dray.hcl:31).\n" +
+				"  Serving now: db none, web 1 of release 41 and 2 of release 42.\n" +
+				"  Next: dray rollback prod goes back to release 41; or repair it and dray deploy prod, which goes back first\n",
+		},
+		{
+			"held on some hosts, the first release", rollout(deploy.Held, errors.New("p1: it ended"), func(e *deploy.Error) {
+				e.From, e.Stuck = pipeline.ReleaseNumber{}, []string{"p2"}
+				e.Standstill = &deploy.Standstill{Hosts: []string{"p1"}, Serves: []deploy.Serving{{Service: "web", Release: pipeline.ReleaseNumber{Number: 42}, Count: 1}}}
+			}), exitNotReverted,
+			"✗ p1: it ended\n" +
+				"  Release 42 is still in place on p1 as far as it came, because auto_revert is false.\n" +
+				"  Serving now: web 1 of release 42.\n" +
+				"  p2 could not be told to hold it, and will go back when the lease has ended; the next rollback or deploy makes all hosts equal.\n" +
+				"  Next: dray rollback prod goes back to nothing; or repair it and dray deploy prod, which goes back first\n",
+		},
+		{
+			"a stand", rollout(deploy.Reverted, &deploy.StalledError{
+				Deadline: pipeline.Duration(10 * time.Minute), At: pipeline.Pos{File: "dray.hcl", Line: 30},
+				Waited: []deploy.Waited{{Host: "p1", Instance: "web/1", State: "starting"}, {Host: "p2", Instance: "web/2"}},
+			}, nil), exitReverted,
+			"✗ no further instance became healthy within 10m (progress_deadline, dray.hcl:30): waited for web/1 on p1 (starting), web/2 on p2 (not started)\n" +
+				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n",
+		},
+		{
 			"nothing begun", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: api.Errorf(api.CodePort, "port 80/tcp is taken by nginx (pid 5)")}, nil), exitFailed,
 			"✗ p1: port 80/tcp is taken by nginx (pid 5)\n  prod is untouched and runs release 41.\n",
 		},
@@ -170,6 +204,7 @@ func TestConclusion(t *testing.T) {
 		{"nothing to do", []*run.Deployed{deployed("dev", 42, "aaaa", true)}, "dev runs web aaaa (release 42). Nothing to do."},
 		{"alike", []*run.Deployed{deployed("dev", 42, "aaaa", true), deployed("test", 42, "aaaa", true), deployed("prod", 42, "aaaa", false)}, "dev, test and prod run web aaaa (release 42)."},
 		{"differing", []*run.Deployed{deployed("dev", 42, "aaaa", false), deployed("test", 41, "bbbb", false)}, "dev runs web aaaa (release 42).\ntest runs web bbbb (release 41)."},
+		{"back to nothing", []*run.Deployed{{Release: pipeline.Release{Environment: "dev"}, From: pipeline.ReleaseNumber{Number: 1}}}, "dev runs nothing again; release 1 is gone."},
 		{"a task is no service", []*run.Deployed{withTask}, "dev runs web aaaa (release 1)."},
 		{"none", nil, ""},
 	}

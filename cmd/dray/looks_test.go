@@ -143,6 +143,9 @@ func TestSum(t *testing.T) {
 		s.Current.Revision = 1
 		return s
 	}
+	held := state(41, runs("web/1", 41, api.HealthHealthy), runs("web/3", 42, api.HealthHealthy), runs("web/2", 42, api.HealthUnhealthy))
+	held.Instances[0].Serving, held.Instances[1].Serving = true, true
+	held.Deployment = &api.Deployment{ReleaseRef: api.ReleaseRef{Release: 42}, FromRef: api.FromRef{From: 41}, Actor: api.Actor{User: "mira"}, Held: &api.Held{Reason: "web/2 is not well"}}
 	tests := []struct {
 		name    string
 		hosts   []hostView
@@ -178,6 +181,14 @@ func TestSum(t *testing.T) {
 		{
 			"a deployer has died", []hostView{{Host: "p1", State: &api.Environment{Deployment: &api.Deployment{Kind: "deploy", ReleaseRef: api.ReleaseRef{Release: 42}, State: "committing", Actor: api.Actor{User: "mira"}}}}},
 			0, "-", []string{"p1: deploy of release 42 by mira is committing since 00:00:00", "p1: nobody holds it any more: dray recover prod"},
+		},
+		{
+			"a release is held", []hostView{{Host: "p1", State: held}}, 41, "2/2 healthy", []string{
+				"p1: release 42 by mira failed and is held, as auto_revert is false: web/2 is not well\n" +
+					"Next: dray rollback prod goes back to release 41; or repair it and dray deploy prod, which goes back first",
+				"p1: from release 42 serves web/3",
+				"p1: of release 42 runs, and does not serve, web/2 (unhealthy)",
+			},
 		},
 	}
 	inUTC(t)

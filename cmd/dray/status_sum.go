@@ -102,7 +102,9 @@ func (f *findings) lines() []string {
 // of adds what is wrong with a host of an environment.
 func (f *findings) of(env string, h hostView) {
 	s := h.State
-	if d := s.Deployment; d != nil {
+	if d := s.Deployment; d != nil && d.Held != nil {
+		f.held(env, h.Host, s)
+	} else if d != nil {
 		f.add(h.Host, fmt.Sprintf("%s of release %s by %s is %s since %s", d.Kind, d.ReleaseNumber(), d.Actor.User, d.State, d.Started.Local().Format(time.TimeOnly)))
 		if s.Lease == nil {
 			f.add(h.Host, "nobody holds it any more: dray recover "+env)
@@ -130,10 +132,11 @@ type tally struct {
 }
 
 func (t *tally) add(service string, r *pipeline.Release, h hostView) {
+	held := h.State.Deployment != nil && h.State.Deployment.Held != nil // it may serve in the current release's stead, for long
 	for _, name := range instancesOf(service, r.Placement[h.Host]) {
 		t.want++
 		i := slices.IndexFunc(h.State.Instances, func(s api.InstanceStatus) bool {
-			return s.Instance == name && s.ReleaseNumber() == r.ReleaseNumber() && s.State == "running"
+			return s.Instance == name && (s.ReleaseNumber() == r.ReleaseNumber() || held && s.Serving) && s.State == "running"
 		})
 		if i < 0 {
 			continue

@@ -133,7 +133,8 @@ func rollbackCommand(a *app) *cobra.Command {
 		Long: `rollback brings an older release back, with its images, configuration and
 secrets, from what the hosts have kept: nothing is built and no registry is
 asked. 42 is the newest kept revision of release 42 that does not run; 42.1 and
-42.0 are that one.`,
+42.0 are that one. Where a release failed and is held (auto_revert = false),
+rollback without a number goes back from it to the release before.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var to run.Back
@@ -186,6 +187,9 @@ func conclusion(err error, done ...*run.Deployed) event.Event {
 }
 
 func sentence(envs []string, d *run.Deployed) string {
+	if d.Release.Number == 0 {
+		return enumerate(envs) + fmt.Sprintf(" runs nothing again; release %s is gone.", d.From)
+	}
 	verb := " runs "
 	if len(envs) > 1 {
 		verb = " run "

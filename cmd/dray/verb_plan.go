@@ -40,7 +40,7 @@ something to do; 1: it could not be found out.`,
 			if err := a.result(result, func(w io.Writer) error { return result.Render(w, a.planStyle()) }); err != nil {
 				return err
 			}
-			if result.Pending {
+			if result.Pending || result.Held.Known() {
 				return &exitError{code: exitDifferent}
 			}
 			return nil
@@ -71,6 +71,9 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 	for _, h := range open.fleet.Hosts() {
 		state := seen[h.Name]
 		observed := plan.Observed{Name: h.Name, Current: state.Current, Drift: driftOf(state)}
+		if d := state.Deployment; d != nil && d.Held != nil {
+			observed.Held = d.ReleaseNumber()
+		}
 		if facts, err := h.Client.Host(ctx); err == nil { // without it the plan says less
 			observed.MemoryFree = pipeline.Bytes(facts.MemoryFree)
 		}

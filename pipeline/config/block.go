@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/hcl/v2/ext/dynblock"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
+
+	"dray/pipeline"
 )
 
 // block is a block's content, opened against its kind.
@@ -115,6 +117,13 @@ func (b *block) rangeOf(name string) hcl.Range {
 		return attr.Expr.Range()
 	}
 	return b.def
+}
+
+// placeOf notes where the block sets name, if it does.
+func (b *block) placeOf(name string, dst *pipeline.Pos) {
+	if b.has(name) {
+		*dst = b.l.at(b.rangeOf(name))
+	}
 }
 
 // require records a fault for each argument that the block lacks.

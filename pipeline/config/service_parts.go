@@ -179,6 +179,8 @@ func (l *loader) update(source *hcl.Block, u *pipeline.Update) {
 	b.duration("progress_deadline", &u.ProgressDeadline, time.Second)
 	b.boolean("auto_revert", &u.AutoRevert)
 	b.duration("drain", &u.Drain, 0)
+	b.placeOf("auto_revert", &u.RevertAt)
+	b.placeOf("progress_deadline", &u.ProgressAt)
 	if u.MinHealthyTime >= u.HealthyDeadline {
 		l.fault(b.rangeOf("min_healthy_time"), "Deadline too short", "healthy_deadline (%s) must be longer than min_healthy_time (%s).", u.HealthyDeadline, u.MinHealthyTime)
 	}

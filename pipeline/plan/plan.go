@@ -30,7 +30,8 @@ type Strategy struct {
 // Observed is what one host runs.
 type Observed struct {
 	Name       string
-	Current    *pipeline.Release // confirmed there; nil before the first
+	Current    *pipeline.Release      // confirmed there; nil before the first
+	Held       pipeline.ReleaseNumber // a release that failed and is held there
 	Drift      []Drift
 	MemoryFree pipeline.Bytes            // 0 when it is not known
 	Send       map[string]pipeline.Bytes // by image digest: bytes that the host lacks; nil when not known
@@ -63,12 +64,13 @@ type Plan struct {
 	To          int                               `json:"to"`   // 0 when it is not known
 	ToRevision  int                               `json:"to_revision,omitempty"`
 	Hosts       []string                          `json:"hosts"`
-	Changes     []Change                          `json:"changes"` // services, then tasks, by name; also those that stay
+	Changes     []Change                          `json:"changes"`       // services, then tasks, by name; also those that stay
+	Held        pipeline.ReleaseNumber            `json:"held,omitzero"` // a release that failed and is held: deploying goes back from it first
 	Drift       []Drift                           `json:"drift,omitempty"`
 	Warnings    []string                          `json:"warnings,omitempty"`
 	Seconds     float64                           `json:"seconds"` // see estimate
 	Besides     []string                          `json:"besides"` // what takes time beyond Seconds: tasks, verify commands, people
-	Pending     bool                              `json:"pending"` // something is to do
+	Pending     bool                              `json:"pending"` // something is to do, beside going back from Held
 }
 
 // Change is what happens to one service or task.
@@ -110,6 +112,9 @@ func New(in Input) *Plan {
 	for _, h := range in.Hosts {
 		p.Hosts = append(p.Hosts, h.Name)
 		p.From[h.Name] = h.Current.ReleaseNumber()
+		if h.Held.Compare(p.Held) > 0 {
+			p.Held = h.Held
+		}
 		for _, d := range h.Drift {
 			d.Host = h.Name
 			p.Drift = append(p.Drift, d)

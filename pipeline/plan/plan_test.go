@@ -46,6 +46,12 @@ func running(r pipeline.Release) []Observed {
 	return []Observed{{Name: "p1", Current: &r}, {Name: "p2", Current: &r}}
 }
 
+// holding lets a host hold a release that failed.
+func holding(hosts []Observed) []Observed {
+	hosts[1].Held = pipeline.ReleaseNumber{Number: 42}
+	return hosts
+}
+
 // edited returns the release after shop, changed by edit.
 func edited(edit func(r *pipeline.Release, web *pipeline.Service)) pipeline.Release {
 	r := shop()
@@ -123,6 +129,13 @@ func plans() map[string]Input {
 				web.Env = map[string]string{"LOG_LEVEL": "trace"}
 			}),
 			Hosts: running(edited(func(r *pipeline.Release, _ *pipeline.Service) { r.Number, r.Revision = 41, 1 })),
+		},
+		"held": {Desired: shop(), Hosts: holding(running(shop()))},
+		"held and repaired": {
+			Desired: edited(func(r *pipeline.Release, _ *pipeline.Service) {
+				r.Number, r.Images["web"] = 43, pipeline.ReleaseImage{Digest: digestB}
+			}),
+			Hosts: holding(running(shop())),
 		},
 		"hosts differ": {
 			Desired: edited(func(r *pipeline.Release, web *pipeline.Service) {

@@ -127,7 +127,8 @@ type Back struct {
 	Exact   bool                   // this revision; otherwise the newest that is kept and not current
 }
 
-// Rollback brings an older release back, from what the hosts kept.
+// Rollback brings an older release back, from what the hosts kept. Where a
+// release failed and is held, what there is to go back to is the current one.
 func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*Deployed, error) {
 	env, err := r.environment(name)
 	if err != nil {
@@ -146,6 +147,9 @@ func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*Deployed,
 	if err != nil {
 		return nil, err
 	}
+	if current := running.Release.ReleaseNumber(); running.Held.Known() && (!to.Release.Known() || to.Release == current || to.Release.Number == current.Number && !to.Exact) {
+		return r.takeBack(ctx, env, open, running)
+	}
 	if !to.Release.Known() && running.Release != nil {
 		// Not simply the newest kept: that may be one that was rolled back.
 		if to.Release, err = open.Before(ctx, running.Release.ReleaseNumber()); err != nil {
@@ -159,6 +163,19 @@ func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*Deployed,
 	}
 	target.By = r.Actor
 	return r.deploy(ctx, env, open, Deployment{Kind: KindRollback, Release: *target, Base: running.Release.ReleaseNumber()})
+}
+
+// takeBack goes back from a release that is held to the one that all hosts have
+// confirmed.
+func (r *Runner) takeBack(ctx context.Context, env *pipeline.Environment, open Environment, running *Running) (*Deployed, error) {
+	done := &Deployed{From: running.Held, Release: pipeline.Release{Environment: env.Name}}
+	if running.Release != nil {
+		done.Release = *running.Release
+	}
+	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
+	return stage(sink, "deploy", strings.Join(env.Hosts, " "), func(event.Sink) (*Deployed, error) {
+		return done, open.TakeBack(ctx, done.Release.ReleaseNumber())
+	})
 }
 
 // chooseRollback picks one of the kept releases, which are newest first.

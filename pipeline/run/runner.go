@@ -47,15 +47,19 @@ type Environment interface {
 	// where its instances would go.
 	Preview(ctx context.Context, r pipeline.Release) (pipeline.Release, error)
 	Deploy(ctx context.Context, d Deployment) (*Deployed, error)
+	// TakeBack has all hosts go back from a release that failed and is held,
+	// to the release base, or to nothing.
+	TakeBack(ctx context.Context, base pipeline.ReleaseNumber) error
 	Addresses() map[string]string // host's name → address or DNS name
 	Close()
 }
 
 // Running is what an environment runs.
 type Running struct {
-	Release   *pipeline.Release // nil: nothing was ever confirmed
-	Differ    []string          // hosts that run another release than the others, or have one in doubt
-	Approvals []Approval        // given for this environment
+	Release   *pipeline.Release      // nil: nothing was ever confirmed
+	Differ    []string               // hosts that run another release than the others, or have one in doubt
+	Held      pipeline.ReleaseNumber // a release that failed and is held on some hosts
+	Approvals []Approval             // given for this environment
 }
 
 // Evidence is what the hosts of an environment swear about a release.

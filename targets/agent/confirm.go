@@ -26,6 +26,9 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.
 	if err != nil {
 		return nil, err
 	}
+	if w.held() {
+		return nil, heldFault(w)
+	}
 	if w.State != api.StatePrepared && w.State != api.StateCommitting && w.State != api.StateCommitted {
 		return nil, api.Errorf(api.CodeConflict, "deployment %s is %s: it can't be confirmed", id, w.State)
 	}

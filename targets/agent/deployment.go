@@ -33,6 +33,7 @@ type deployment struct {
 	Reason     string            `json:"reason,omitempty"`  // why it goes back
 	Healthy    time.Time         `json:"healthy,omitzero"`  // since when all of it was healthy, at the confirmation
 	Vote       *api.Confirm      `json:"vote,omitempty"`    // it may be confirmed elsewhere: nothing here decides any more
+	Held       *api.Held         `json:"held,omitempty"`    // it failed, and stays as it is until it is told to go back
 	Archive    bool              `json:"archive,omitempty"` // logs of its removed containers are kept
 }
 
@@ -45,6 +46,9 @@ func (d *deployment) changing() bool {
 func (d *deployment) voted() bool {
 	return d.Vote != nil && (d.State == api.StateCommitting || d.State == api.StateCommitted)
 }
+
+// held says that the deployment failed and stays as it is.
+func (d *deployment) held() bool { return d.Held != nil && d.open() && d.State != api.StateReverting }
 
 // open says that the deployment has not come to its end.
 func (d *deployment) open() bool {
@@ -248,6 +252,9 @@ func (d *deployment) wire(l *lease) *api.Deployment {
 	out := &api.Deployment{
 		ID: d.ID, Kind: d.Kind, State: d.State, ReleaseRef: api.RefTo(d.Release), FromRef: api.RefFrom(d.FromNumber),
 		Actor: d.Actor, Fence: d.Fence, Started: d.Started, Deadline: time.Now().Round(0), Voted: d.voted(),
+	}
+	if d.held() {
+		out.Held = d.Held
 	}
 	if l.live() {
 		out.Deadline = l.end().Round(0)

@@ -18,10 +18,13 @@
 //	                             ▼                reverting ──► reverted
 //	                         discarded
 //
+//	prepared, committing, committed ── hold ──► the same, held: only revert leads on
+//
 //	preparing   image, ports, network, secrets, volumes, containers are made; nothing serves from them
 //	prepared    all of that is there
 //	committing  steps: start, switch, retire, stop
 //	committed   every instance placed here runs and serves; nothing else serves
+//	held        it failed, and its file says not to go back: all stays as it is, for people to look at
 //	confirmed   its release is the current one; what it replaced is kept, stopped
 //	reverting   old containers start, are healthy, serve; then the new ones drain, stop and go
 //
@@ -35,6 +38,7 @@
 //	preparing, prepared    wait for the holder while its lease lasts, then are discarded
 //	committing, committed  wait for the holder while its lease lasts, then go back
 //	reverting              goes on
+//	held                   stays, whatever the lease does
 //	confirmed              old containers that still run are retired, what is not kept is dropped
 //
 // So a deployment ends with its holder: at the end of a lease (releasing it
@@ -46,6 +50,10 @@
 // confirms (api.Confirm). A host that has voted yes can't know whether another
 // one has confirmed already, so it does not go back by itself: it stays as it
 // is, says so, and waits to be told, for which one command is enough.
+//
+// A deployment that failed is held only when its holder says so, while it still
+// has the lease (api.Hold). One whose holder is gone goes back, whatever its
+// file says: nobody has looked at it.
 //
 // A client that goes away during a call ends nothing: the call runs on the
 // agent's own context to its end, or until the lease ends. Repeating it waits

@@ -146,6 +146,9 @@ func (a *Agent) routeDeployments(mux *http.ServeMux) {
 	mux.HandleFunc(api.RouteRevert, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.Revert, sink event.Sink) (any, error) {
 		return a.revert(ctx, e, r.PathValue("deployment"), req, sink)
 	}))
+	mux.HandleFunc(api.RouteHold, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.Hold, _ event.Sink) (any, error) {
+		return a.hold(ctx, e, r.PathValue("deployment"), req)
+	}))
 	mux.HandleFunc(api.RouteDown, streaming(a, func(ctx context.Context, _ *http.Request, e *environment, req api.Down, sink event.Sink) (any, error) {
 		return a.down(ctx, e, req, sink)
 	}))

@@ -74,6 +74,9 @@ func (t *transaction) openDeployment(r *envRecord, p *api.Prepare) error {
 		return err
 	}
 	if known != nil {
+		if known.held() {
+			return heldFault(&work{deployment: known})
+		}
 		if !known.open() || known.State == api.StateReverting {
 			return api.Errorf(api.CodeConflict, "deployment %s is %s already", p.Deployment, known.State)
 		}

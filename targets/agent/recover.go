@@ -70,6 +70,9 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 	if open == nil {
 		a.later(func(ctx context.Context) { a.tidy(ctx, e) })
 	}
+	if open != nil && open.held() {
+		a.later(func(ctx context.Context) { a.retireReplaced(ctx, e, open.ID) })
+	}
 	// One whose lease is live waits for its holder; the end of the lease
 	// settles it. Nobody waits for one that goes back already.
 	if open != nil && (open.State == api.StateReverting || !e.leased()) {
@@ -158,10 +161,21 @@ func (a *Agent) settleOnce(ctx context.Context, e *environment, reason string) e
 	if err != nil || r.Open == "" || e.leased() {
 		return err // nothing is in doubt, or a new holder has come who decides
 	}
-	if voted, err := a.votedFor(r.Open); err != nil || voted {
-		return err // others may have confirmed: it stays until someone tells
+	if waits, err := a.waitsToBeTold(r.Open); err != nil || waits {
+		return err
 	}
 	return a.settleOpen(ctx, e, r.Open, reason)
+}
+
+// waitsToBeTold says that a deployment does not end by itself: others may have
+// confirmed it, or it is held for people to look at.
+func (a *Agent) waitsToBeTold(id string) (waits bool, err error) {
+	err = a.db.view(func(t *transaction) error {
+		d, err := t.deployment(id)
+		waits = d != nil && (d.voted() || d.held())
+		return err
+	})
+	return waits, err
 }
 
 func (a *Agent) votedFor(id string) (voted bool, err error) {

@@ -64,6 +64,9 @@ func onlyRetire(steps []api.Step) bool {
 
 // commit enters the state from which the agent goes back by itself.
 func (a *Agent) commit(w *work, req api.Steps) error {
+	if w.held() {
+		return heldFault(w)
+	}
 	switch w.State {
 	case api.StatePrepared:
 		if len(req.Steps) == 0 {
@@ -347,7 +350,9 @@ func (a *Agent) unfinished(w *work) error {
 		case !exists || !runs(c):
 			return api.Errorf(api.CodeConflict, "%s of %s does not run", p.instance, releaseWord(w.Release))
 		case c.Health.Status == api.HealthUnhealthy:
-			return api.Errorf(api.CodeUnhealthy, "%s of %s is unhealthy: %s", p.instance, releaseWord(w.Release), c.Health.Last)
+			fault := api.Errorf(api.CodeUnhealthy, "%s of %s is unhealthy: %s", p.instance, releaseWord(w.Release), c.Health.Last)
+			fault.Instance, fault.Service = p.instance, p.service.Name
+			return fault
 		case r.Serving[p.instance] != c.ID:
 			return api.Errorf(api.CodeConflict, "%s of %s does not serve yet", p.instance, releaseWord(w.Release))
 		}

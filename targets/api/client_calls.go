@@ -142,6 +142,11 @@ func (e *EnvironmentClient) Revert(ctx context.Context, deployment string, r Rev
 	return stream[StepsResult](ctx, e.client, e.path("deployments", deployment, "revert"), r, sink)
 }
 
+// Hold leaves a failed deployment as it is, and returns what the host runs.
+func (e *EnvironmentClient) Hold(ctx context.Context, deployment string, h Hold) (*Environment, error) {
+	return stream[Environment](ctx, e.client, e.path("deployments", deployment, "hold"), h, nil)
+}
+
 // Down removes the environment from the host.
 func (e *EnvironmentClient) Down(ctx context.Context, d Down, sink event.Sink) (*DownResult, error) {
 	return stream[DownResult](ctx, e.client, e.path("down"), d, sink)

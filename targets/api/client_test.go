@@ -74,7 +74,7 @@ func TestEveryRoute(t *testing.T) {
 	for _, pattern := range []string{api.RouteEnvironments, api.RouteHistory, api.RouteReleases, api.RouteTasks} {
 		route(pattern, "[{}]")
 	}
-	for _, pattern := range []string{api.RoutePrepare, api.RouteSteps, api.RouteRevert, api.RouteDown, api.RouteRunTask} {
+	for _, pattern := range []string{api.RoutePrepare, api.RouteSteps, api.RouteRevert, api.RouteHold, api.RouteDown, api.RouteRunTask} {
 		route(pattern, `{"event":{"v":1,"type":"notice","text":"at it"}}`+"\n"+`{"result":{}}`+"\n")
 	}
 	for _, pattern := range []string{api.RouteRelease, api.RouteUnfreeze} {
@@ -101,6 +101,7 @@ func TestEveryRoute(t *testing.T) {
 		"Prepare":      func() error { _, err := e.Prepare(ctx, api.Prepare{}, sink); return err },
 		"Steps":        func() error { _, err := e.Steps(ctx, "d1", api.Steps{}, sink); return err },
 		"Confirm":      func() error { _, err := e.Confirm(ctx, "d1", api.Confirm{}); return err },
+		"Hold":         func() error { _, err := e.Hold(ctx, "d1", api.Hold{}); return err },
 		"Revert":       func() error { _, err := e.Revert(ctx, "d1", api.Revert{}, sink); return err },
 		"Down":         func() error { _, err := e.Down(ctx, api.Down{}, sink); return err },
 		"Tasks":        func() error { _, err := e.Tasks(ctx, 3); return err },

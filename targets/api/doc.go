@@ -12,6 +12,7 @@
 //	POST   …/environments/{env}/deployments/{id}/steps   Steps → events, then StepsResult
 //	POST   …/environments/{env}/deployments/{id}/confirm Confirm
 //	POST   …/environments/{env}/deployments/{id}/revert  Revert → events
+//	POST   …/environments/{env}/deployments/{id}/hold    Hold → Environment
 //	DELETE …/environments/{env}/lease                 ReleaseLease
 //	GET    …/environments/{env}                       Environment
 //
@@ -30,7 +31,13 @@
 //	    │            │            │             │
 //	    └─ discarded ┴            └─ reverting ─┴─► reverted
 //
+//	prepared, committing, committed ── hold ─► the same, held ── revert ─► as above
+//
 // Until "committing" nothing that serves has changed. From "committing" on,
 // the agent goes back by itself when the lease has ended and the deployment
-// was not confirmed.
+// was not confirmed. Two things keep it from that: a vote for a confirmation
+// (Confirm.Vote), and Hold, by which a holder leaves a failed deployment as it
+// is, for people to look at. A held one stays in its state (prepared,
+// committing or committed) until Revert ends it; no step can be taken, and it
+// can't be confirmed.
 package api

@@ -30,6 +30,7 @@ import (
 //	RouteSteps           Steps                 → stream StepsResult
 //	RouteConfirm         Confirm               → Record
 //	RouteRevert          Revert                → stream StepsResult
+//	RouteHold            Hold                  → stream Environment
 //	RouteDown            Down                  → stream DownResult
 //	RouteTasks           ?limit=N              → []TaskStatus, with their last N runs
 //	RouteRunTask         RunTask               → stream TaskRun; the task's output is events of type output
@@ -56,6 +57,7 @@ const (
 	RouteSteps        = "POST " + environmentPattern + "/deployments/{deployment}/steps"
 	RouteConfirm      = "POST " + environmentPattern + "/deployments/{deployment}/confirm"
 	RouteRevert       = "POST " + environmentPattern + "/deployments/{deployment}/revert"
+	RouteHold         = "POST " + environmentPattern + "/deployments/{deployment}/hold"
 	RouteDown         = "POST " + environmentPattern + "/down"
 	RouteTasks        = "GET " + environmentPattern + "/tasks"
 	RouteRunTask      = "POST " + environmentPattern + "/tasks/{task}/runs"

@@ -115,3 +115,10 @@ type Revert struct {
 	Fence  uint64 `json:"fence"`
 	Reason string `json:"reason"`
 }
+
+// Hold leaves a deployment that failed as it is: its containers stay, what
+// serves goes on serving, and the host does not go back by itself until Revert.
+type Hold struct {
+	Fence  uint64 `json:"fence"`
+	Reason string `json:"reason"` // what failed
+}

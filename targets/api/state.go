@@ -66,7 +66,18 @@ type Deployment struct {
 	Started  time.Time `json:"started"`
 	Deadline time.Time `json:"deadline"`        // it goes back by itself then unless confirmed or renewed
 	Voted    bool      `json:"voted,omitempty"` // or rather not: it waits to be told how the other hosts decided
+	Held     *Held     `json:"held,omitempty"`  // or rather not: it failed, and stays as it is until it is told to go back
 }
+
+// Held says why a deployment that failed did not go back.
+type Held struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"` // what failed
+}
+
+// ResultHeld is the Result of a Record of a deployment that was held. When it
+// has gone back, another Record says so.
+const ResultHeld = "held"
 
 // InstanceStatus is one container of an environment.
 type InstanceStatus struct {
@@ -147,7 +158,7 @@ type Record struct {
 	Images   map[string]Image `json:"images,omitempty"`
 	Started  time.Time        `json:"started"`
 	Ended    time.Time        `json:"ended"`
-	Result   string           `json:"result"` // confirmed, reverted, discarded
+	Result   string           `json:"result"` // confirmed, reverted, discarded, held
 	Reason   string           `json:"reason,omitempty"`
 	Verified []VerifyResult   `json:"verified,omitempty"`
 	Approval *Approval        `json:"approval,omitempty"`

@@ -1,7 +1,9 @@
 // Command app is the server that tests deploy. It answers HTTP on :8080 (/up,
 // /version, /eat to use memory, /fork to start processes, /slow) and echoes
-// UDP on :7000. MODE makes it misbehave: "unhealthy" fails /up, "exit" ends at
-// once, "deaf" listens on another port, "sick" becomes unhealthy after /sick.
+// UDP on :7000. MODE makes it misbehave: "unhealthy" fails /up, "unhealthy
+// HOSTNAME" does in that container only, "exit" ends at once, "deaf" listens on
+// another port, "stubborn" does not end when it is asked to, "sick" becomes
+// unhealthy after /sick.
 package main
 
 import (
@@ -36,6 +38,9 @@ func main() {
 	log.Printf("app %s listens on %s", version, address)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if mode == "stubborn" {
+		ctx = context.WithoutCancel(ctx)
+	}
 	go echo()
 	server := &http.Server{Addr: address, Handler: handler(mode, version)}
 	ended := make(chan struct{})
@@ -55,9 +60,11 @@ func main() {
 func handler(mode, version string) http.Handler {
 	var sick atomic.Bool
 	var hoard [][]byte
+	hostname, _ := os.Hostname()
+	unwell := mode == "unhealthy" || mode == "unhealthy "+hostname
 	mux := http.NewServeMux()
 	mux.HandleFunc("/up", func(w http.ResponseWriter, _ *http.Request) {
-		if mode == "unhealthy" || sick.Load() {
+		if unwell || sick.Load() {
 			log.Print("telling that I am not well")
 			http.Error(w, "not well", http.StatusInternalServerError)
 			return
@@ -65,8 +72,7 @@ func handler(mode, version string) http.Handler {
 		fmt.Fprintln(w, "up")
 	})
 	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) {
-		name, _ := os.Hostname()
-		fmt.Fprintf(w, "%s %s\n", version, name)
+		fmt.Fprintf(w, "%s %s\n", version, hostname)
 	})
 	mux.HandleFunc("/sick", func(http.ResponseWriter, *http.Request) { sick.Store(true) })
 	mux.HandleFunc("/well", func(http.ResponseWriter, *http.Request) { sick.Store(false) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -67,6 +68,9 @@ func (a *Agent) takeDown(ctx context.Context, e *environment, sink event.Sink) (
 	}
 	if err := a.downVolumes(ctx, e, r.Down.Volumes, result); err != nil {
 		return nil, err
+	}
+	if err := os.RemoveAll(a.taskLogs(e)); err != nil {
+		return nil, fmt.Errorf("removing the output of tasks: %w", err)
 	}
 	if err := a.forget(e, r); err != nil {
 		return nil, err

@@ -112,6 +112,11 @@ func (a *Agent) routeReading(mux *http.ServeMux) {
 		list, err := a.taskStatuses(e, limit(r))
 		answer(w, list, err)
 	}))
+	mux.HandleFunc(api.RouteTaskRuns, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		runs, err := a.taskRuns(e, r.PathValue("task"), limit(r))
+		answer(w, runs, err)
+	}))
+	mux.HandleFunc(api.RouteTaskLogs, a.onEnvironment(a.serveTaskLogs))
 	mux.HandleFunc(api.RoutePrune, func(w http.ResponseWriter, r *http.Request) {
 		var req api.Prune
 		_, err := decode(w, r, &req)

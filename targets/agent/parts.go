@@ -60,8 +60,11 @@ type Logs interface {
 	Follow(ctx context.Context, id string, line func(stream, text string)) error
 	// Keep puts a container's log where Remove does not reach it.
 	Keep(id, folder string) error
-	// ReadKept passes the last n lines (0 is all) of what Keep has put there.
-	ReadKept(ctx context.Context, folder string, n int, line func(at time.Time, stream, text string)) error
+	// Read passes the wanted lines of a container to line. A query that
+	// follows ends with the container.
+	Read(ctx context.Context, id string, q api.LogQuery, line func(at time.Time, stream, text string)) error
+	// ReadKept passes the wanted lines of what Keep has put there.
+	ReadKept(ctx context.Context, folder string, q api.LogQuery, line func(at time.Time, stream, text string)) error
 }
 
 // PullRequest says which image is wanted and where it may be had.

@@ -118,4 +118,5 @@ const (
 	LabelRelease     = "dray.release"
 	LabelDeployment  = "dray.deployment"
 	LabelTask        = "dray.task"
+	LabelTaskRun     = "dray.task.run" // id of the task's run
 )

@@ -71,7 +71,7 @@ func printHistory(w io.Writer, lines []historyLine) error {
 			release = "-"
 		}
 		if l.From != 0 && l.From != l.Release {
-			release = fmt.Sprintf("%d → %d", l.From, l.Release)
+			release = fmt.Sprintf("%d → %s", l.From, release)
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Started.Local().Format(time.DateTime), release, l.Kind, l.Result,
 			seconds(l.Ended.Sub(l.Started).Seconds()), l.Actor.User+"@"+l.Actor.Machine, strings.Join(l.Hosts, ","), sourceNote(l.Source), historyNote(l.Record))

@@ -24,6 +24,9 @@ func (a *Agent) observe(e *environment) (*api.Environment, error) {
 	if !known {
 		return nil, api.Errorf(api.CodeNotFound, "%s of %s was never deployed to this host", e.name, e.project)
 	}
+	if out.Volumes, err = a.parts.Volumes.List(e.network()); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.lease.live() {

@@ -40,6 +40,7 @@ type Environment struct {
 	Instances  []InstanceStatus `json:"instances"`
 	Drift      []Drift          `json:"drift,omitempty"`
 	Approvals  []Approval       `json:"approvals,omitempty"`
+	Volumes    []string         `json:"volumes,omitempty"` // that this host holds
 }
 
 // States of a deployment on a host.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,29 +86,8 @@ func TestDown(t *testing.T) {
 // returns what dray said.
 func typing(t *testing.T, w *world.World, answer string, args ...string) (code int, said string) {
 	t.Helper()
-	pty, path, err := console.NewPty()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pty.Close()
-	tty, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var seen buffer
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		_, _ = io.Copy(&seen, pty) // ends with an error once nobody has the terminal
-	}()
-	cmd := w.Command(t.Context(), args...)
 	var out bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, &out, tty
-	err = cmd.Start()
-	_ = tty.Close() // dray has its own
-	if err != nil {
-		t.Fatal(err)
-	}
+	seen, pty, end := atTerminal(t, w, &out, args...)
 	eventually(t, 30*time.Second, "the question", func() error {
 		if !strings.Contains(seen.String(), "to go on: ") {
 			return errors.New(seen.String())
@@ -117,7 +97,45 @@ func typing(t *testing.T, w *world.World, answer string, args ...string) (code i
 	if _, err := io.WriteString(pty, answer); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // its code is what the caller looks at
-	<-read
-	return cmd.ProcessState.ExitCode(), seen.String() + out.String()
+	code = end()
+	return code, seen.String() + out.String()
+}
+
+// atTerminal runs dray at a terminal of its own, but for its results where out
+// is not nil. seen is the screen, pty the keyboard; end waits for the end of
+// dray and returns its exit code.
+func atTerminal(t *testing.T, w *world.World, out io.Writer, args ...string) (seen *buffer, pty console.Console, end func() int) {
+	t.Helper()
+	pty, path, err := console.NewPty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pty.Close() })
+	tty, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen = &buffer{}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(seen, pty) // ends with an error once nobody has the terminal
+	}()
+	cmd := w.Command(t.Context(), args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.Env = append(cmd.Env, "TERM=xterm", "CI=")
+	if out != nil {
+		cmd.Stdout = out
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	err = cmd.Start()
+	_ = tty.Close() // dray has its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen, pty, func() int {
+		_ = cmd.Wait() // its code is what the caller looks at
+		<-read
+		return cmd.ProcessState.ExitCode()
+	}
 }

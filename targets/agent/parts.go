@@ -35,6 +35,9 @@ type Containers interface {
 	Stop(ctx context.Context, id string) error
 	// Wait waits until a container does not run, and returns it.
 	Wait(ctx context.Context, id string) (runtime.Container, error)
+	// WaitEnd waits until a container that was created has run and ended, or was
+	// removed, and returns it. It calls ready once it would miss no end.
+	WaitEnd(ctx context.Context, id string, ready func()) (runtime.Container, error)
 	// Remove takes a container away, running or not. One that does not exist
 	// is no fault.
 	Remove(ctx context.Context, id string) error

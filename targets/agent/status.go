@@ -91,6 +91,18 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 	for id, release := range owner {
 		out.Instances = append(out.Instances, statusOf(id, release, containers, r.Serving))
 	}
+	for _, c := range mine {
+		if runsOnce(c) {
+			release, _ := strconv.Atoi(c.Spec.Labels[runtime.LabelRelease]) // dray wrote it
+			s := statusOf(c.ID, release, containers, nil)
+			s.Instance = c.Spec.Labels[runtime.LabelRun] + runSuffix
+			if task := c.Spec.Labels[runtime.LabelTask]; task != "" {
+				s.Instance = taskPrefix + task
+			}
+			out.Runs = append(out.Runs, s)
+		}
+	}
+	slices.SortFunc(out.Runs, func(a, b api.InstanceStatus) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(out.Instances, func(a, b api.InstanceStatus) int {
 		return strings.Compare(a.Instance, b.Instance)*2 + (a.Release - b.Release)
 	})
@@ -168,7 +180,7 @@ func drift(r *api.Release, d *deployment, containers map[string]runtime.Containe
 	}
 	ours := slices.Collect(maps.Values(d.Containers))
 	for _, c := range mine {
-		if runs(c) && !slices.Contains(ours, c.ID) && c.Spec.Labels[runtime.LabelTask] == "" {
+		if runs(c) && !slices.Contains(ours, c.ID) && !runsOnce(c) {
 			add("extra", c.Spec.Labels[runtime.LabelInstance], "container %s runs and is not part of release %d", c.Spec.Name, r.Number)
 		}
 	}

@@ -82,17 +82,17 @@ func (a *Agent) taskStatuses(e *environment, limit int) ([]api.TaskStatus, error
 	return out, nil
 }
 
-// endTasks ends the runs that a crash of the agent has interrupted: their
-// output has no reader and their time no bound any more.
+// endTasks ends the runs that a crash of the agent has interrupted, of tasks
+// and by hand: their output has no reader and their time no bound any more.
 func (a *Agent) endTasks(ctx context.Context) error {
 	for _, c := range a.parts.Containers.List() {
-		if c.Spec.Labels[runtime.LabelTask] == "" {
+		if !runsOnce(c) {
 			continue
 		}
 		a.start(ctx, func(ctx context.Context) {
 			e := a.environmentOf(c.Spec.Labels[runtime.LabelProject], c.Spec.Labels[runtime.LabelEnvironment])
 			if err := a.endTask(ctx, e, c); err != nil {
-				a.log.Error("ending a task that was interrupted", "container", c.Spec.Name, "error", err)
+				a.log.Error("ending a run that was interrupted", "container", c.Spec.Name, "error", err)
 			}
 		})
 	}

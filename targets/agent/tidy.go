@@ -108,7 +108,7 @@ func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 	}
 	current := slices.Collect(maps.Values(w.Containers))
 	left := slices.DeleteFunc(a.containersOf(e), func(c runtime.Container) bool {
-		return !runs(c) && !c.Wanted || slices.Contains(current, c.ID) || c.Spec.Labels[runtime.LabelTask] != ""
+		return !runs(c) && !c.Wanted || slices.Contains(current, c.ID) || runsOnce(c)
 	})
 	if err := a.drain(ctx, w.longestDrain(), left...); err != nil {
 		return err
@@ -253,7 +253,7 @@ func (a *Agent) removeUnneeded(ctx context.Context) error {
 	var faults []error
 	for _, c := range containers {
 		labels := c.Spec.Labels
-		ours := labels[runtime.LabelDeployment] != "" && labels[runtime.LabelTask] == ""
+		ours := labels[runtime.LabelDeployment] != "" && !runsOnce(c)
 		if !ours || runs(c) || k.containers[c.ID] || k.open[labels[runtime.LabelDeployment]] {
 			continue
 		}

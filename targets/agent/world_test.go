@@ -246,6 +246,28 @@ func (f *fakeContainers) Wait(ctx context.Context, id string) (runtime.Container
 	}
 }
 
+func (f *fakeContainers) WaitEnd(ctx context.Context, id string, ready func()) (runtime.Container, error) {
+	w := (*world)(f)
+	ready()
+	for {
+		w.mu.Lock()
+		c, there := w.containers[id]
+		out := runtime.Container{ID: id}
+		if there {
+			out = *c
+		}
+		w.mu.Unlock()
+		if !there || out.State == runtime.Exited {
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			return out, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 func (f *fakeContainers) Remove(ctx context.Context, id string) error {
 	w := (*world)(f)
 	return w.do(ctx, func() error {

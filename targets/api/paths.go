@@ -32,6 +32,7 @@ import (
 //	RouteDown            Down                  → stream DownResult
 //	RouteTasks           ?limit=N              → []TaskStatus, with their last N runs
 //	RouteRunTask         RunTask               → stream TaskRun; the task's output is events of type output
+//	RouteRunService      RunService            → stream ServiceRun; see run_service.go
 //	RouteTaskRuns        ?limit=N              → []TaskRun, newest first; see task_logs.go
 //	RouteTaskLogs        LogQuery              → stream TaskRun
 //

@@ -119,4 +119,5 @@ const (
 	LabelDeployment  = "dray.deployment"
 	LabelTask        = "dray.task"
 	LabelTaskRun     = "dray.task.run" // id of the task's run
+	LabelRun         = "dray.run"      // service whose one-off container it is
 )

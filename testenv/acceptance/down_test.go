@@ -134,6 +134,12 @@ func atTerminal(t *testing.T, w *world.World, out io.Writer, args ...string) (se
 		t.Fatal(err)
 	}
 	return seen, pty, func() int {
+		t.Helper()
+		bound := time.AfterFunc(time.Minute, func() {
+			t.Errorf("dray %v does not end: %q", args, seen.String())
+			_ = cmd.Process.Kill()
+		})
+		defer bound.Stop()
 		_ = cmd.Wait() // its code is what the caller looks at
 		<-read
 		return cmd.ProcessState.ExitCode()

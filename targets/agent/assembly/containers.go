@@ -43,6 +43,11 @@ func (c containers) Wait(ctx context.Context, id string) (runtime.Container, err
 	return c.Engine.Wait(ctx, id, runtime.WaitNotRunning, nil)
 }
 
+// WaitEnd implements agent.Containers.
+func (c containers) WaitEnd(ctx context.Context, id string, ready func()) (runtime.Container, error) {
+	return c.Engine.Wait(ctx, id, runtime.WaitNextExit, ready)
+}
+
 // Remove implements agent.Containers.
 func (c containers) Remove(ctx context.Context, id string) error {
 	return unlessGone(c.Engine.Remove(ctx, id, true))

@@ -245,7 +245,7 @@ func (d *deployment) tasks(ctx context.Context, hook string) error {
 			Fence: d.lease.fences[h.Name], Deployment: d.id, Actor: d.Release.By, Key: d.id + "/" + t.Name,
 		}, d.hostSink(h.Name))
 		if err == nil && (run.ExitCode != 0 || run.TimedOut) {
-			err = &taskError{&api.Error{Code: api.CodeUnhealthy, Message: taskFailure(t, run), Logs: run.Logs}}
+			err = &taskError{&api.Error{Code: api.CodeUnhealthy, Message: taskFailure(t, run), Logs: run.Logs, Task: t.Name}}
 		}
 		d.emit(h.Name, event.Event{Type: event.StageFinished, Stage: "task", Subject: subject, Took: time.Since(began).Seconds(), Error: text(err)})
 		if err != nil {

@@ -132,9 +132,9 @@ func (f *Fleet) Down(ctx context.Context, by pipeline.Actor, volumes bool) (map[
 	}
 	defer l.release(ctx)
 	var mu sync.Mutex
-	results := map[string]*api.DownResult{}
+	id, results := newID(), map[string]*api.DownResult{}
 	err = f.each(held, func(ctx context.Context, h *Host) error {
-		got, err := f.on(h).Down(ctx, api.Down{Fence: l.fences[h.Name], Actor: by, Volumes: volumes}, f.hostSink(h.Name))
+		got, err := f.on(h).Down(ctx, api.Down{ID: id, Fence: l.fences[h.Name], Actor: by, Volumes: volumes}, f.hostSink(h.Name))
 		if err != nil {
 			return err
 		}

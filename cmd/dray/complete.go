@@ -14,7 +14,8 @@ import (
 )
 
 // completeArgs offers the file's own names for the next argument of a verb:
-// what the usage line calls ENV, HOST, SERVICE, TARGET or NAME (of a task).
+// what the usage line calls ENV, HOST, SERVICE, TARGET, or TASK or NAME (of a
+// task).
 func (a *app) completeArgs(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	wanted := positional(c)
 	if len(wanted) == 0 {
@@ -55,6 +56,9 @@ func (a *app) peek(ctx context.Context) *pipeline.Project {
 
 // namesFor lists what may stand for a word of a usage line.
 func namesFor(p *pipeline.Project, word string, args []string) []string {
+	if one, other, both := strings.Cut(word, "|"); both {
+		return slices.Concat(namesFor(p, one, args), namesFor(p, other, args))
+	}
 	switch word, _, _ = strings.Cut(strings.Trim(word, "[]…"), "["); word {
 	case "ENV", "FROM", "TO":
 		return environmentNames(p)
@@ -64,7 +68,7 @@ func namesFor(p *pipeline.Project, word string, args []string) []string {
 		return sortedNames(p.Targets)
 	case "SERVICE":
 		return sortedNames(p.Services)
-	case "NAME":
+	case "NAME", "TASK":
 		if len(args) > 0 && p.Environment(args[0]) != nil {
 			return slices.Sorted(maps.Keys(p.Environment(args[0]).Tasks))
 		}

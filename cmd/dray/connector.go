@@ -34,6 +34,16 @@ type pending struct {
 	err     error
 }
 
+// is tells whether a host was connected by this session.
+func (p *pending) is(host *deploy.Host) bool {
+	select {
+	case <-p.ready:
+		return p.session != nil && p.session.Done() == host.Done
+	default:
+		return false
+	}
+}
+
 func newConnector(p *project) *connector {
 	return &connector{project: p, relay: newRelay(p), sessions: map[string]*pending{}}
 }
@@ -128,6 +138,19 @@ func (c *connector) options(host pipeline.Host) ssh.Options {
 		Name: host.Name, Address: host.Address, Jump: host.Jump,
 		Config: c.project.app.settings.SSHConfig, Trusted: c.project.trustedKeys(host.Name), Passphrase: askPassphrase,
 	}
+}
+
+// forget lets go of a connection that is lost: the next Connect makes another.
+func (c *connector) forget(host *deploy.Host) {
+	c.mu.Lock()
+	p := c.sessions[host.Name]
+	if p == nil || !p.is(host) {
+		c.mu.Unlock()
+		return // it was made anew already, or is being made
+	}
+	delete(c.sessions, host.Name)
+	c.mu.Unlock()
+	p.close()
 }
 
 // engineOf returns the Engine API of a connected host.

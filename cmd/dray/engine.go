@@ -141,11 +141,13 @@ func (e *engine) takeOver(ctx context.Context, path string, body any) (net.Conn,
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := json.Marshal(body)
-	if err != nil {
-		return nil, nil, err
+	var content []byte
+	if body != nil { // what follows the request's head is the program's input
+		if content, err = json.Marshal(body); err != nil {
+			return nil, nil, err
+		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://agent"+path, bytes.NewReader(b))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://agent"+path, bytes.NewReader(content))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -92,7 +92,7 @@ func explainDeploy(failed *deploy.Error, e *event.Event) int {
 		e.Next = join("dray recover", failed.Environment)
 		return exitNotReverted
 	}
-	e.Conclusion = "Nothing was changed."
+	e.Conclusion, e.Next = "Nothing was changed.", logsOf(failed)
 	if failed.Environment != "" {
 		e.Conclusion = untouched(failed.Environment, failed.From)
 	}
@@ -113,10 +113,16 @@ func wentBack(failed *deploy.Error) string {
 }
 
 // logsOf is the command that shows what a service wrote before it was taken
-// back, or "".
+// back, or what a task wrote, or "".
 func logsOf(failed *deploy.Error) string {
 	var refused *api.Error
-	if !errors.As(failed, &refused) || refused.Service == "" || len(refused.Logs) == 0 {
+	if !errors.As(failed, &refused) || len(refused.Logs) == 0 {
+		return ""
+	}
+	if refused.Task != "" {
+		return fmt.Sprintf("dray logs %s %s shows all of its output", failed.Environment, refused.Task)
+	}
+	if refused.Service == "" {
 		return ""
 	}
 	return fmt.Sprintf("dray logs %s %s --release %s shows all of its output", failed.Environment, refused.Service, failed.Release)

@@ -137,7 +137,7 @@ func addVerbs(root *cobra.Command, a *app) {
 			rollbackCommand(a), approveCommand(a), recoverCommand(a), downCommand(a),
 		}},
 		{"look", []*cobra.Command{
-			statusCommand(a), psCommand(a), logsCommand(a), execCommand(a), statsCommand(a), eventsCommand(a), historyCommand(a), taskCommand(a),
+			statusCommand(a), psCommand(a), logsCommand(a), execCommand(a), runCommand(a), statsCommand(a), eventsCommand(a), historyCommand(a), taskCommand(a),
 		}},
 		{"more", []*cobra.Command{
 			hostCommand(a), lockCommand(a), unlockCommand(a), pruneCommand(a), builderCommand(a), registryCommand(a), versionCommand(a),

@@ -22,7 +22,7 @@ import (
 // confirm asks at the terminal for a word; without a terminal the answer is
 // no.
 func confirm(question, word string) bool {
-	if !isTerminal(os.Stdin) || !isTerminal(os.Stderr) {
+	if !atTerminal() {
 		return false
 	}
 	fmt.Fprint(os.Stderr, question)
@@ -30,12 +30,18 @@ func confirm(question, word string) bool {
 	return err == nil && strings.TrimSpace(line) == word
 }
 
+// atTerminal tells whether there is a terminal to ask at.
+func atTerminal() bool { return isTerminal(os.Stdin) && isTerminal(os.Stderr) }
+
+// canAsk tells whether somebody can answer a question.
+func (a *app) canAsk() bool { return atTerminal() && !a.settings.JSON }
+
 // approver says yes by flag, or asks at the terminal; nil when neither can be.
 func (a *app) approver(flag bool) func(string, pipeline.Release) (bool, error) {
 	switch {
 	case flag:
 		return func(string, pipeline.Release) (bool, error) { return true, nil }
-	case !isTerminal(os.Stdin) || !isTerminal(os.Stderr) || a.settings.JSON:
+	case !a.canAsk():
 		return nil
 	}
 	return func(env string, r pipeline.Release) (bool, error) {

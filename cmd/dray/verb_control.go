@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,42 +77,6 @@ func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet 
 	p.app.finish(event.Event{Text: fmt.Sprintf("Brought release %s to %s: %s runs it on all hosts.", done.Release.ReleaseNumber(), enumerate(r.Behind), env.Name),
 		Environment: env.Name, Release: done.Release.Number, Revision: done.Release.Revision})
 	return nil
-}
-
-func downCommand(a *app) *cobra.Command {
-	var volumes, yes bool
-	cmd := &cobra.Command{
-		Use:   "down ENV",
-		Short: "Remove an environment from its hosts; volumes stay",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if volumes && !yes && !confirm("This deletes the data in the volumes of "+args[0]+", for good. Type its name to go on: ", args[0]) {
-				return &exitError{code: exitRefused, failure: failure("volumes are deleted only with a yes", "dray down --volumes --yes "+args[0])}
-			}
-			return a.onFleet(cmd.Context(), args[0], func(_ *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				results, err := fleet.Down(cmd.Context(), a.actor(), volumes)
-				if err != nil {
-					return err
-				}
-				containers, kept := 0, []string{}
-				for host, r := range results {
-					containers += len(r.Containers)
-					for _, v := range r.Kept {
-						kept = append(kept, host+":"+v)
-					}
-				}
-				text := fmt.Sprintf("%s is gone from %s: %s removed.", env.Name, enumerate(fleet.Names()), count(containers, "container"))
-				if len(kept) > 0 {
-					text += " Kept volumes: " + strings.Join(kept, ", ") + "."
-				}
-				a.finish(event.Event{Text: text, Environment: env.Name})
-				return nil
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&volumes, "volumes", false, "delete the volumes' data, too")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return cmd
 }
 
 func lockCommand(a *app) *cobra.Command {

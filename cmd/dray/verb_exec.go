@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -79,15 +80,26 @@ func (e *engine) execStream(ctx context.Context, id string, options container.Ex
 		return err
 	}
 	defer conn.Close()
-	if options.Tty && term.IsTerminal(int(os.Stdin.Fd())) {
+	return e.join(ctx, conn, r, streams{tty: options.Tty, stdin: options.AttachStdin, path: "/exec/" + id})
+}
+
+// streams says which streams of a program are joined with this process's.
+type streams struct {
+	tty, stdin bool
+	path       string // of the program, whose terminal may be resized
+}
+
+// join copies a program's streams until it ends.
+func (e *engine) join(ctx context.Context, conn net.Conn, r io.Reader, s streams) error {
+	if s.tty && term.IsTerminal(int(os.Stdin.Fd())) {
 		old, err := term.MakeRaw(int(os.Stdin.Fd()))
 		if err != nil {
 			return fmt.Errorf("setting up the terminal: %w", err)
 		}
 		defer func() { _ = term.Restore(int(os.Stdin.Fd()), old) }() // best effort at the end
-		e.followSize(ctx, id)
+		e.followSize(ctx, s.path)
 	}
-	if options.AttachStdin {
+	if s.stdin {
 		go func() {
 			_, _ = io.Copy(conn, os.Stdin) // the command may end before its input does
 			if half, ok := conn.(interface{ CloseWrite() error }); ok {
@@ -95,7 +107,8 @@ func (e *engine) execStream(ctx context.Context, id string, options container.Ex
 			}
 		}()
 	}
-	if options.Tty {
+	var err error
+	if s.tty {
 		_, err = io.Copy(os.Stdout, r)
 	} else {
 		_, err = stdcopy.StdCopy(os.Stdout, os.Stderr, r)
@@ -104,14 +117,14 @@ func (e *engine) execStream(ctx context.Context, id string, options container.Ex
 }
 
 // followSize gives the command the terminal's size, now and when it changes.
-func (e *engine) followSize(ctx context.Context, id string) {
+func (e *engine) followSize(ctx context.Context, path string) {
 	send := func() {
 		width, height, err := term.GetSize(int(os.Stdout.Fd()))
 		if err != nil {
 			return
 		}
 		q := url.Values{"w": {strconv.Itoa(width)}, "h": {strconv.Itoa(height)}}
-		_ = e.post(ctx, "/exec/"+id+"/resize?"+q.Encode(), nil, nil) // a wrong size is no reason to end
+		_ = e.post(ctx, path+"/resize?"+q.Encode(), nil, nil) // a wrong size is no reason to end
 	}
 	go func() {
 		send()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,49 +23,86 @@ import (
 	"dray/targets/api"
 )
 
+// logOptions say which lines are wanted, and of what.
+type logOptions struct {
+	tail, since, until string // as they are written
+	times              bool
+	of                 string // a release as it is written
+	release            pipeline.ReleaseNumber
+	run                string // of a task: 12, or HOST/12
+	query              api.LogQuery
+}
+
 func logsCommand(a *app) *cobra.Command {
-	var follow, times bool
-	var tail, since, until string
-	var release string
+	o := &logOptions{}
 	cmd := &cobra.Command{
-		Use:   "logs ENV [SERVICE[/INDEX]]",
-		Short: "Show what containers wrote",
-		Args:  cobra.RangeArgs(1, 2),
+		Use:   "logs ENV [SERVICE[/INDEX]|TASK]",
+		Short: "Show what containers and tasks wrote",
+		Long: `logs shows what the containers of a service wrote, or a run of a task: the
+newest one, or another that dray task list shows.`,
+		Example: "  dray logs prod web -f\n  dray logs prod web/2 --since 10m\n  dray logs prod migrate\n  dray logs prod migrate --run 12",
+		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			query := url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {tail}}
-			setBool(query, "follow", follow)
-			setBool(query, "timestamps", times)
-			for name, text := range map[string]string{"since": since, "until": until} {
-				at, err := pointInTime(text, time.Now())
-				if err != nil {
-					return misused(cmd, fmt.Sprintf("--%s %s: %v", name, text, err))
-				}
-				if !at.IsZero() {
-					query.Set(name, at.Format(time.RFC3339Nano))
-				}
+			if err := o.read(cmd); err != nil {
+				return err
 			}
-			service := ""
+			name := ""
 			if len(args) == 2 {
-				service = args[1]
+				name = args[1]
 			}
-			var of pipeline.ReleaseNumber
-			if release != "" {
-				var err error
-				if of, _, err = pipeline.ParseReleaseNumber(release); err != nil {
-					return misused(cmd, fmt.Sprintf("--release: %v", err))
-				}
-			}
-			return a.logs(cmd.Context(), args[0], service, of, query)
+			return a.logs(cmd.Context(), args[0], name, *o)
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes")
-	flags.StringVarP(&tail, "tail", "n", "100", "last lines of each container, or \"all\"")
-	flags.BoolVarP(&times, "timestamps", "t", false, "show when each line was written")
-	flags.StringVar(&since, "since", "", "only from then on: 10m ago, 15:04, or a date and time")
-	flags.StringVar(&until, "until", "", "only up to then")
-	flags.StringVar(&release, "release", "", "of that release, such as 42 or 42.1, instead of what runs")
+	flags.BoolVarP(&o.query.Follow, "follow", "f", false, "go on with what comes")
+	flags.StringVarP(&o.tail, "tail", "n", "100", "last lines of each container, or \"all\"; of a task all by default")
+	flags.BoolVarP(&o.times, "timestamps", "t", false, "show when each line was written")
+	flags.StringVar(&o.since, "since", "", "only from then on: 10m ago, 15:04, or a date and time")
+	flags.StringVar(&o.until, "until", "", "only up to then")
+	flags.StringVar(&o.of, "release", "", "of that release, such as 42 or 42.1, instead of what runs")
+	flags.StringVar(&o.run, "run", "", "of that run of a task, instead of the newest: 12, or HOST/12")
 	return cmd
+}
+
+// read makes the query of what the flags say.
+func (o *logOptions) read(cmd *cobra.Command) (err error) {
+	for name, at := range map[string]struct {
+		text string
+		to   *time.Time
+	}{"since": {o.since, &o.query.Since}, "until": {o.until, &o.query.Until}} {
+		if *at.to, err = pointInTime(at.text, time.Now()); err != nil {
+			return misused(cmd, fmt.Sprintf("--%s %s: %v", name, at.text, err))
+		}
+	}
+	if o.of != "" {
+		if o.release, _, err = pipeline.ParseReleaseNumber(o.of); err != nil {
+			return misused(cmd, fmt.Sprintf("--release: %v", err))
+		}
+	}
+	lines, err := strconv.Atoi(o.tail)
+	switch {
+	case o.tail == "all":
+	case err != nil || lines < 0:
+		return misused(cmd, fmt.Sprintf("--tail %s: give a number of lines, or all", o.tail))
+	case lines == 0:
+		o.query.Tail = -1
+	case cmd.Flags().Changed("tail"):
+		o.query.Tail = lines
+	}
+	return nil
+}
+
+// engine is the query as the Engine API has it.
+func (o *logOptions) engine() url.Values {
+	query := url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {o.tail}}
+	setBool(query, "follow", o.query.Follow)
+	setBool(query, "timestamps", o.times)
+	for name, at := range map[string]time.Time{"since": o.query.Since, "until": o.query.Until} {
+		if !at.IsZero() {
+			query.Set(name, at.Format(time.RFC3339Nano))
+		}
+	}
+	return query
 }
 
 // pointInTime reads a time, or how long ago it was: 10m. "" is no time.
@@ -95,24 +133,42 @@ func setBool(q url.Values, name string, value bool) {
 	}
 }
 
-func (a *app) logs(ctx context.Context, env, service string, release pipeline.ReleaseNumber, query url.Values) error {
+func (a *app) logs(ctx context.Context, envName, name string, o logOptions) error {
 	p, err := a.openToLook(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	env, err := p.environment(envName)
+	if err != nil {
+		return err
+	}
+	service, _, _ := strings.Cut(name, "/")
+	switch isService := env.Services[service] != nil; {
+	case env.Tasks[name] != nil && (!isService || o.run != ""):
+		return p.taskLogs(ctx, env, name, o)
+	case name != "" && !isService:
+		return unknown("service or task", service, "in "+env.Name, slices.Concat(sortedNames(env.Services), sortedNames(env.Tasks)))
+	case o.run != "":
+		return &exitError{code: exitFailed, failure: failure("--run "+o.run+": name the task whose run that is", "dray task list "+env.Name)}
+	}
+	return p.serviceLogs(ctx, env.Name, name, o)
+}
+
+func (p *project) serviceLogs(ctx context.Context, env, service string, o logOptions) error {
 	containers, missed := p.find(ctx, env, service)
 	if missed != nil && len(containers) == 0 {
 		return missed
 	}
-	containers = chooseLogs(containers, release)
-	if len(containers) == 0 && release.Known() {
-		return p.keptLogs(ctx, env, service, release, query.Get("tail"))
+	containers = chooseLogs(containers, o.release)
+	if len(containers) == 0 && o.release.Known() {
+		return p.keptLogs(ctx, env, service, o.release, o.tail)
 	}
 	if len(containers) == 0 {
 		return p.nothing(env, service)
 	}
-	a.view.Close()
+	p.app.view.Close()
+	query := o.engine()
 	var mu sync.Mutex
 	var group errgroup.Group
 	for _, c := range containers {

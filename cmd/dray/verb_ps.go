@@ -16,6 +16,7 @@ import (
 	"dray/deploy"
 	"dray/deploy/ssh"
 	"dray/pipeline/event"
+	"dray/targets/api"
 )
 
 func psCommand(a *app) *cobra.Command {
@@ -58,19 +59,26 @@ func printPs(w io.Writer, hosts []hostView, all bool) error {
 			if !all && i.State != "running" && i.ReleaseNumber() != h.State.Current.ReleaseNumber() {
 				continue
 			}
-			serving := "-"
-			if i.Serving {
-				serving = "yes"
-			}
-			state := i.State
-			if i.State == "running" {
-				state += " " + since(i.Started)
-			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", h.Environment, h.Host, i.Instance, i.ReleaseNumber(),
-				state, i.Health, serving, i.Restarts, orWord(i.Address, "-"), shortDigest(i.Image))
+			printInstance(tw, h, i)
+		}
+		for _, i := range h.State.Runs {
+			printInstance(tw, h, i)
 		}
 	}
 	return tw.Flush()
+}
+
+func printInstance(w io.Writer, h hostView, i api.InstanceStatus) {
+	serving := "-"
+	if i.Serving {
+		serving = "yes"
+	}
+	state := i.State
+	if i.State == "running" {
+		state += " " + since(i.Started)
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\t%s\n", h.Environment, h.Host, i.Instance, i.Release,
+		state, i.Health, serving, i.Restarts, orWord(i.Address, "-"), shortDigest(i.Image))
 }
 
 // find lists the containers of an environment, of one service ("web") or of

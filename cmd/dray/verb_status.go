@@ -43,10 +43,16 @@ func (v *environmentView) releaseNumber() pipeline.ReleaseNumber {
 }
 
 func statusCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var watch bool
+	cmd := &cobra.Command{
 		Use:   "status [ENV]",
 		Short: "What runs where, and what is wrong with it",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `status asks every host what runs there, and says what is wrong with it.
+
+With --watch it goes on until Ctrl-C: at a terminal the picture is kept up to
+date, on a pipe there is a line whenever something changes, with --json an
+object. A host that goes away is shown, and again when it is back.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.openToLook(cmd.Context())
 			if err != nil {
@@ -57,10 +63,15 @@ func statusCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if watch {
+				return p.watch(cmd.Context(), envs)
+			}
 			views := p.look(cmd.Context(), envs)
 			return a.result(views, func(w io.Writer) error { return p.printStatus(w, views) })
 		},
 	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show what changes")
+	return cmd
 }
 
 // chosen is the environment that args name, or all.
@@ -97,17 +108,24 @@ func (p *project) look(ctx context.Context, envs []*pipeline.Environment) []envi
 }
 
 func (p *project) lookAt(ctx context.Context, env *pipeline.Environment, name string) hostView {
-	v := hostView{Environment: env.Name, Host: name}
 	host, err := p.connector.Connect(ctx, *p.project.Hosts[name], event.Discard)
-	if err == nil {
-		v.State, err = host.Client.Environment(p.project.Name, env.Name).Get(ctx)
+	if err != nil {
+		return viewOf(p.project.Name, env.Name, name, nil, err)
 	}
+	state, err := host.Client.Environment(p.project.Name, env.Name).Get(ctx)
+	return viewOf(p.project.Name, env.Name, name, state, err)
+}
+
+// viewOf makes a view of what asking a host gave. One without the environment,
+// or without dray, runs nothing of it.
+func viewOf(project, env, host string, state *api.Environment, err error) hostView {
+	v := hostView{Environment: env, Host: host, State: state}
 	var refused *api.Error
 	if asError(err, &refused) && refused.Code == api.CodeNotFound || errors.Is(err, ssh.ErrAbsent) {
-		v.State, err = &api.Environment{Project: p.project.Name, Name: env.Name}, nil
+		v.State, err = &api.Environment{Project: project, Name: env}, nil
 	}
 	if err != nil {
-		v.Error = err.Error()
+		v.State, v.Error = nil, err.Error()
 	}
 	return v
 }

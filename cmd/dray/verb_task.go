@@ -15,7 +15,10 @@ import (
 )
 
 func taskCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "task", Short: "Run a task by hand, or see how it went"}
+	cmd := &cobra.Command{
+		Use: "task", Short: "Run a task by hand, or see how it went",
+		Long: "task runs a task by hand, or lists the last runs. What a run wrote is shown by\ndray logs ENV TASK.",
+	}
 	cmd.AddCommand(taskRunCommand(a), taskListCommand(a))
 	return cmd
 }
@@ -41,7 +44,7 @@ func taskRunCommand(a *app) *cobra.Command {
 					return &deploy.HostError{Host: h.Name, Err: err}
 				}
 				if run.TimedOut || run.ExitCode != 0 {
-					return &exitError{code: max(run.ExitCode, 1), failure: failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, orWord(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), "")}
+					return &exitError{code: max(run.ExitCode, 1), failure: failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, orWord(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), fmt.Sprintf("dray logs %s %s --run %s shows its output again", env.Name, args[1], number(run.ID)))}
 				}
 				return nil
 			})
@@ -53,6 +56,7 @@ func taskListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list ENV",
 		Short: "The tasks of an environment, with their last runs",
+		Long:  "list shows the tasks of an environment with their last runs. What a run wrote is\nshown by dray logs ENV TASK --run RUN.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
@@ -66,7 +70,7 @@ func taskListCommand(a *app) *cobra.Command {
 						return err
 					}
 					tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-					fmt.Fprintln(tw, "TASK\tNEXT\tLAST RUN\tBY\tRESULT\tTOOK")
+					fmt.Fprintln(tw, "TASK\tNEXT\tRUN\tLAST RUN\tRELEASE\tBY\tRESULT\tTOOK")
 					for _, t := range tasks {
 						printTask(tw, t)
 					}
@@ -83,7 +87,7 @@ func printTask(w io.Writer, t api.TaskStatus) {
 		next = t.Next.Local().Format(time.DateTime)
 	}
 	if len(t.Runs) == 0 {
-		fmt.Fprintf(w, "%s\t%s\tnever\n", t.Name, next)
+		fmt.Fprintf(w, "%s\t%s\t-\tnever\n", t.Name, next)
 	}
 	for _, r := range t.Runs {
 		result := "ok"
@@ -92,9 +96,15 @@ func printTask(w io.Writer, t api.TaskStatus) {
 			result = "running"
 		case r.TimedOut:
 			result = "timed out"
+		case r.Started.Equal(r.Ended):
+			result = "skipped"
 		case r.ExitCode != 0:
 			result = fmt.Sprintf("exit code %d", r.ExitCode)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, next, r.Started.Local().Format(time.DateTime), r.Trigger, result, seconds(r.Ended.Sub(r.Started).Seconds()))
+		took := "-"
+		if !r.Ended.IsZero() {
+			took = seconds(r.Ended.Sub(r.Started).Seconds())
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.Release, r.Trigger, result, took)
 	}
 }

@@ -243,8 +243,14 @@ func (a *Agent) containersOf(e *environment) []runtime.Container {
 // madeBy returns the containers of services that a deployment made.
 func (a *Agent) madeBy(e *environment, deployment string) []runtime.Container {
 	return slices.DeleteFunc(a.containersOf(e), func(c runtime.Container) bool {
-		return c.Spec.Labels[runtime.LabelDeployment] != deployment || c.Spec.Labels[runtime.LabelTask] != ""
+		return c.Spec.Labels[runtime.LabelDeployment] != deployment || runsOnce(c)
 	})
+}
+
+// runsOnce tells the containers of tasks, and those that somebody runs by hand,
+// from those of services: no release has them, and they end by themselves.
+func runsOnce(c runtime.Container) bool {
+	return c.Spec.Labels[runtime.LabelTask] != "" || c.Spec.Labels[runtime.LabelRun] != ""
 }
 
 // wire returns the deployment as callers see it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 // downRecord is an environment's removal under way.
 type downRecord struct {
+	ID      string    `json:"id,omitempty"`
 	Actor   api.Actor `json:"actor"`
 	Volumes bool      `json:"volumes,omitempty"`
 	Started time.Time `json:"started"`
@@ -32,7 +34,7 @@ func (a *Agent) down(ctx context.Context, e *environment, req api.Down, sink eve
 	defer end()
 	err = a.change(e, "down.begin", func(_ *transaction, r *envRecord) error {
 		if r.Down == nil {
-			r.Down = &downRecord{Actor: req.Actor, Started: time.Now().Round(0)}
+			r.Down = &downRecord{ID: req.ID, Actor: req.Actor, Started: time.Now().Round(0)}
 		}
 		r.Down.Volumes = req.Volumes
 		return nil
@@ -67,6 +69,9 @@ func (a *Agent) takeDown(ctx context.Context, e *environment, sink event.Sink) (
 	}
 	if err := a.downVolumes(ctx, e, r.Down.Volumes, result); err != nil {
 		return nil, err
+	}
+	if err := os.RemoveAll(a.taskLogs(e)); err != nil {
+		return nil, fmt.Errorf("removing the output of tasks: %w", err)
 	}
 	if err := a.forget(e, r); err != nil {
 		return nil, err
@@ -120,11 +125,18 @@ func (a *Agent) downVolumes(ctx context.Context, e *environment, remove bool, re
 	return nil
 }
 
-// forget writes the end of a removal: no release, and a line of history.
+// forget writes the end of a removal: no release, nobody's approval of one, and
+// a line of history. The history of before, and the highest number that a
+// release has had, stay: a number never means another release.
 func (a *Agent) forget(e *environment, before envRecord) error {
+	left := a.leftOpen(e, before.Open)
 	return a.change(e, "down.done", func(t *transaction, r *envRecord) error {
+		id := before.Down.ID
+		if id == "" { // an older client asked
+			id = "down-" + before.Down.Started.UTC().Format("20060102t150405")
+		}
 		record := api.Record{
-			Deployment: "down-" + before.Down.Started.UTC().Format("20060102t150405"), Kind: "down",
+			Deployment: id, Kind: "down",
 			Actor: before.Down.Actor, Started: before.Down.Started, Ended: time.Now().Round(0), Result: api.StateConfirmed,
 		}
 		if d, err := t.deployment(before.Current); err != nil {
@@ -134,8 +146,32 @@ func (a *Agent) forget(e *environment, before envRecord) error {
 		}
 		r.Current, r.Open, r.Stable, r.Serving, r.Down, r.Network, r.Approvals = "", "", nil, nil, nil, false, nil
 		r.Since = time.Time{}
+		if left != nil {
+			if err := t.add(bucketHistory, e.key(), *left); err != nil {
+				return err
+			}
+		}
 		return t.add(bucketHistory, e.key(), record)
 	})
+}
+
+// leftOpen is the line of history of a deployment that the removal ends; nil
+// for none.
+func (a *Agent) leftOpen(e *environment, id string) *api.Record {
+	if id == "" {
+		return nil
+	}
+	w, err := a.load(e, id, nil)
+	if err != nil { // no reason to keep an environment that is to go
+		a.log.Error("reading the deployment that is taken down", "environment", e.key(), "deployment", id, "error", err)
+		return nil
+	}
+	result := api.StateDiscarded
+	if w.changing() {
+		result = api.StateReverted
+	}
+	record := w.record(result, "the environment was taken down")
+	return &record
 }
 
 // resumeDown finishes a removal that a crash has interrupted.

@@ -144,6 +144,10 @@ func (e *environment) take(ctx context.Context, name string, forHolder bool) (co
 func (e *environment) interrupt(cause error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.interruptLocked(cause)
+}
+
+func (e *environment) interruptLocked(cause error) {
 	if e.cancel != nil {
 		e.cancel(cause)
 	}

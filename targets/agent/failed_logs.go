@@ -80,7 +80,7 @@ func (a *Agent) releaseLogs(ctx context.Context, e *environment, release, servic
 		}
 		instance := entry.Name()[:cut] + "/" + entry.Name()[cut+1:]
 		kept.Instances = append(kept.Instances, instance)
-		err := a.parts.Logs.ReadKept(ctx, filepath.Join(root, entry.Name()), tail, func(at time.Time, stream, text string) {
+		err := a.parts.Logs.ReadKept(ctx, filepath.Join(root, entry.Name()), api.LogQuery{Tail: tail}, func(at time.Time, stream, text string) {
 			sink.Emit(event.Event{Time: at, Type: event.Output, Project: e.project, Environment: e.name, Release: number.Number, Revision: number.Revision,
 				Service: entry.Name()[:cut], Instance: instance, Subject: instance, Stream: stream, Text: text})
 		})

@@ -116,6 +116,11 @@ func (a *Agent) routeReading(mux *http.ServeMux) {
 		list, err := a.taskStatuses(e, limit(r))
 		answer(w, list, err)
 	}))
+	mux.HandleFunc(api.RouteTaskRuns, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		runs, err := a.taskRuns(e, r.PathValue("task"), limit(r))
+		answer(w, runs, err)
+	}))
+	mux.HandleFunc(api.RouteTaskLogs, a.onEnvironment(a.serveTaskLogs))
 	mux.HandleFunc(api.RoutePrune, func(w http.ResponseWriter, r *http.Request) {
 		var req api.Prune
 		_, err := decode(w, r, &req)
@@ -154,6 +159,12 @@ func (a *Agent) routeDeployments(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc(api.RouteRunTask, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.RunTask, sink event.Sink) (any, error) {
 		return a.runTask(ctx, e, r.PathValue("task"), req, sink)
+	}))
+	mux.HandleFunc(api.RouteRunService, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.RunService, sink event.Sink) (any, error) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer context.AfterFunc(r.Context(), func() { cancel(errAbandoned) })()
+		return a.runService(ctx, e, r.PathValue("service"), req, sink)
 	}))
 	mux.HandleFunc(api.RouteReleaseLogs, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
 		tail, _ := strconv.Atoi(r.FormValue("tail")) // what is not a number is all

@@ -243,14 +243,17 @@ func (a *Agent) endLeases(ctx context.Context) time.Duration {
 			e.mu.Unlock()
 			continue
 		}
+		// What the holder asked for ends before anybody else can hold a lease:
+		// the next holder's work is not to be cancelled for it.
 		e.lease = nil
+		e.interruptLocked(fmt.Errorf("%w: %s on %s (%s)", errLeaseEnded, l.Holder.User, l.Holder.Machine, l.Holder.Command))
 		e.mu.Unlock()
 		a.leaseEnded(ctx, e, l)
 	}
 	return max(next, time.Millisecond)
 }
 
-// leaseEnded cancels what the holder had asked for and settles what it left.
+// leaseEnded settles what the holder left.
 func (a *Agent) leaseEnded(ctx context.Context, e *environment, l *lease) {
 	err := a.change(e, "lease.ended", func(_ *transaction, r *envRecord) error {
 		if r.Lease != nil && r.Lease.Fence == l.Fence {
@@ -261,7 +264,6 @@ func (a *Agent) leaseEnded(ctx context.Context, e *environment, l *lease) {
 	if err != nil {
 		a.log.Error("recording the end of a lease", "environment", e.key(), "error", err)
 	}
-	e.interrupt(fmt.Errorf("%w: %s on %s (%s)", errLeaseEnded, l.Holder.User, l.Holder.Machine, l.Holder.Command))
 	a.start(ctx, func(ctx context.Context) {
 		a.settle(ctx, e, "the lease of "+l.Holder.User+" on "+l.Holder.Machine+" ended without a confirmation")
 	})

@@ -35,6 +35,9 @@ type Containers interface {
 	Stop(ctx context.Context, id string) error
 	// Wait waits until a container does not run, and returns it.
 	Wait(ctx context.Context, id string) (runtime.Container, error)
+	// WaitEnd waits until a container that was created has run and ended, or was
+	// removed, and returns it. It calls ready once it would miss no end.
+	WaitEnd(ctx context.Context, id string, ready func()) (runtime.Container, error)
 	// Remove takes a container away, running or not. One that does not exist
 	// is no fault.
 	Remove(ctx context.Context, id string) error
@@ -60,8 +63,11 @@ type Logs interface {
 	Follow(ctx context.Context, id string, line func(stream, text string)) error
 	// Keep puts a container's log where Remove does not reach it.
 	Keep(id, folder string) error
-	// ReadKept passes the last n lines (0 is all) of what Keep has put there.
-	ReadKept(ctx context.Context, folder string, n int, line func(at time.Time, stream, text string)) error
+	// Read passes the wanted lines of a container to line. A query that
+	// follows ends with the container.
+	Read(ctx context.Context, id string, q api.LogQuery, line func(at time.Time, stream, text string)) error
+	// ReadKept passes the wanted lines of what Keep has put there.
+	ReadKept(ctx context.Context, folder string, q api.LogQuery, line func(at time.Time, stream, text string)) error
 }
 
 // PullRequest says which image is wanted and where it may be had.

@@ -91,7 +91,7 @@ func (a *Agent) startWanted(ctx context.Context, e *environment, r envRecord, op
 		return err
 	})
 	for _, c := range a.containersOf(e) {
-		if !startsAgain(c) || c.Spec.Labels[runtime.LabelTask] != "" {
+		if !startsAgain(c) || runsOnce(c) {
 			continue
 		}
 		if open == nil && current != nil && current.Containers[c.Spec.Labels[runtime.LabelInstance]] != c.ID {

@@ -145,7 +145,7 @@ func (a *Agent) follow() (stop func()) {
 	return a.parts.Containers.Watch(func(c runtime.Change) {
 		labels := c.Container.Spec.Labels
 		project, name := labels[runtime.LabelProject], labels[runtime.LabelEnvironment]
-		if project == "" || labels[runtime.LabelTask] != "" {
+		if project == "" || runsOnce(c.Container) {
 			return
 		}
 		a.tellChange(c)

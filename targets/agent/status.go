@@ -24,6 +24,9 @@ func (a *Agent) observe(e *environment) (*api.Environment, error) {
 	if !known {
 		return nil, api.Errorf(api.CodeNotFound, "%s of %s was never deployed to this host", e.name, e.project)
 	}
+	if out.Volumes, err = a.parts.Volumes.List(e.network()); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.lease.live() {
@@ -88,6 +91,18 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 	for id, release := range owner {
 		out.Instances = append(out.Instances, statusOf(id, release, containers, r.Serving))
 	}
+	for _, c := range mine {
+		if runsOnce(c) {
+			release, _, _ := parseNumber(c.Spec.Labels[runtime.LabelRelease]) // dray wrote it
+			s := statusOf(c.ID, release, containers, nil)
+			s.Instance = c.Spec.Labels[runtime.LabelRun] + runSuffix
+			if task := c.Spec.Labels[runtime.LabelTask]; task != "" {
+				s.Instance = taskPrefix + task
+			}
+			out.Runs = append(out.Runs, s)
+		}
+	}
+	slices.SortFunc(out.Runs, func(a, b api.InstanceStatus) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(out.Instances, func(a, b api.InstanceStatus) int {
 		return cmp.Or(strings.Compare(a.Instance, b.Instance), a.ReleaseNumber().Compare(b.ReleaseNumber()))
 	})
@@ -165,7 +180,7 @@ func drift(r *api.Release, d *deployment, containers map[string]runtime.Containe
 	}
 	ours := slices.Collect(maps.Values(d.Containers))
 	for _, c := range mine {
-		if runs(c) && !slices.Contains(ours, c.ID) && c.Spec.Labels[runtime.LabelTask] == "" {
+		if runs(c) && !slices.Contains(ours, c.ID) && !runsOnce(c) {
 			add("extra", c.Spec.Labels[runtime.LabelInstance], "container %s runs and is not part of %s", c.Spec.Name, releaseWord(r.ReleaseNumber()))
 		}
 	}

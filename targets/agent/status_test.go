@@ -97,7 +97,10 @@ func TestDown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := r.Down(t.Context(), api.Down{Fence: lease.Fence, Volumes: volumes}, nil)
+			if _, err := r.Approve(t.Context(), api.Approve{ReleaseRef: api.ReleaseRef{Release: 1}, Content: "sha256:aa"}); err != nil {
+				t.Fatal(err)
+			}
+			got, err := r.Down(t.Context(), api.Down{ID: fmt.Sprintf("gone-%t", volumes), Fence: lease.Fence, Volumes: volumes}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,16 +116,45 @@ func TestDown(t *testing.T) {
 			t.Errorf("left: %d containers, %d routes, images %v", len(w.containers), len(w.routes), w.images)
 		}
 		env, err := r.Get(t.Context())
-		if err != nil || env.Current != nil || env.LastNumber != 1 {
+		if err != nil || env.Current != nil || env.LastNumber != 1 || len(env.Approvals) > 0 {
 			t.Errorf("after down: %+v, %v", env, err)
 		}
 		records, err := r.History(t.Context(), 0)
-		if err != nil || len(records) != 3 || records[0].Kind != "down" {
+		if err != nil || len(records) != 3 || records[1].Kind != "down" || records[1].Deployment != "gone-false" || records[1].From != 1 || records[2].Release != 1 {
 			t.Errorf("history: %+v, %v", records, err)
 		}
 		w.images = map[string]bool{}
 		if err := (&sequence{t: t, id: "d9", r: first, steps: roll(first.Placement[host]...)}).run(r); err != nil {
 			t.Errorf("deploying again: %v", err)
+		}
+	})
+}
+
+// TestDownEndsADeployment takes an environment down in the midst of a
+// deployment, and finds both in the history.
+func TestDownEndsADeployment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		w.mustServe = nil
+		r := w.boot(0)
+		defer r.stop()
+		lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &sequence{t: t, id: "d2", r: second, fence: lease.Fence}
+		if _, err := r.Prepare(t.Context(), s.prepare(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Down(t.Context(), api.Down{ID: "gone", Fence: lease.Fence}, nil); err != nil {
+			t.Fatal(err)
+		}
+		records, err := r.History(t.Context(), 0)
+		if err != nil || len(records) != 3 || records[0].Deployment != "gone" || records[1].Deployment != "d2" || records[1].Result != api.StateDiscarded {
+			t.Errorf("history: %+v, %v", records, err)
+		}
+		if env, err := r.Get(t.Context()); err != nil || env.LastNumber != 2 || env.Deployment != nil {
+			t.Errorf("after down: %+v, %v", env, err)
 		}
 	})
 }

@@ -141,7 +141,7 @@ func (a *Agent) execute(ctx context.Context, w *work, task *pipeline.Task, run *
 	defer func() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 		defer cancel()
-		if err := errors.Join(a.parts.Containers.Stop(clean, c.ID), a.parts.Containers.Remove(clean, c.ID)); err != nil {
+		if err := a.endTask(clean, w.e, c); err != nil {
 			a.log.Warn("removing the container of a task", "container", c.Spec.Name, "error", err)
 		}
 	}()
@@ -216,7 +216,7 @@ func (a *Agent) createTask(ctx context.Context, w *work, t *pipeline.Task, id st
 	maps.DeleteFunc(spec.Labels, func(k, _ string) bool {
 		return k == runtime.LabelService || k == runtime.LabelInstance || k == labelFingerprint
 	})
-	spec.Labels[runtime.LabelTask] = t.Name
+	spec.Labels[runtime.LabelTask], spec.Labels[runtime.LabelTaskRun] = t.Name, id
 	return a.parts.Containers.Create(ctx, spec)
 }
 

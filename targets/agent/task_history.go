@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"dray/targets/api"
@@ -72,18 +71,9 @@ func (a *Agent) taskStatuses(e *environment, limit int) ([]api.TaskStatus, error
 		if runsTasks(w.release, w.Host, task.Name) {
 			s.Next = nextRun(&task, time.Now())
 		}
-		err := a.db.view(func(t *transaction) error {
-			return eachOf(t, bucketTasks, e.key()+"/", func(_ string, r taskRecord) error {
-				if r.Task == task.Name {
-					s.Runs = append(s.Runs, r.TaskRun)
-				}
-				return nil
-			})
-		})
-		if err != nil {
+		if s.Runs, err = a.taskRuns(e, task.Name, 0); err != nil {
 			return nil, err
 		}
-		slices.Reverse(s.Runs)
 		if limit >= 0 && len(s.Runs) > limit {
 			s.Runs = s.Runs[:limit]
 		}
@@ -92,20 +82,30 @@ func (a *Agent) taskStatuses(e *environment, limit int) ([]api.TaskStatus, error
 	return out, nil
 }
 
-// endTasks ends the runs that a crash of the agent has interrupted: their
-// output has no reader and their time no bound any more.
+// endTasks ends the runs that a crash of the agent has interrupted, of tasks
+// and by hand: their output has no reader and their time no bound any more.
 func (a *Agent) endTasks(ctx context.Context) error {
 	for _, c := range a.parts.Containers.List() {
-		if c.Spec.Labels[runtime.LabelTask] == "" {
+		if !runsOnce(c) {
 			continue
 		}
 		a.start(ctx, func(ctx context.Context) {
-			if err := errors.Join(a.parts.Containers.Stop(ctx, c.ID), a.parts.Containers.Remove(ctx, c.ID)); err != nil {
-				a.log.Error("ending a task that was interrupted", "container", c.Spec.Name, "error", err)
+			e := a.environmentOf(c.Spec.Labels[runtime.LabelProject], c.Spec.Labels[runtime.LabelEnvironment])
+			if err := a.endTask(ctx, e, c); err != nil {
+				a.log.Error("ending a run that was interrupted", "container", c.Spec.Name, "error", err)
 			}
 		})
 	}
 	return a.endRuns()
+}
+
+// endTask takes the container of a run away; what it wrote is kept.
+func (a *Agent) endTask(ctx context.Context, e *environment, c runtime.Container) error {
+	stopped := a.parts.Containers.Stop(ctx, c.ID)
+	if err := a.keepTaskLog(e, c); err != nil {
+		a.log.Warn("keeping the output of a task", "container", c.Spec.Name, "error", err)
+	}
+	return errors.Join(stopped, a.parts.Containers.Remove(ctx, c.ID))
 }
 
 // endRuns writes the end of runs that were under way. Their keys may be used

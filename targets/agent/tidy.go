@@ -108,7 +108,7 @@ func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 	}
 	current := slices.Collect(maps.Values(w.Containers))
 	left := slices.DeleteFunc(a.containersOf(e), func(c runtime.Container) bool {
-		return !runs(c) && !c.Wanted || slices.Contains(current, c.ID) || c.Spec.Labels[runtime.LabelTask] != ""
+		return !runs(c) && !c.Wanted || slices.Contains(current, c.ID) || runsOnce(c)
 	})
 	if err := a.drain(ctx, w.longestDrain(), left...); err != nil {
 		return err
@@ -156,33 +156,42 @@ func (a *Agent) inUse(e *environment) (map[string]bool, error) {
 // dropDeployments forgets deployments that ended a while ago and are not kept.
 // Their journal goes with them; the history stays.
 func (a *Agent) dropDeployments(e *environment) error {
-	r, err := a.read(e)
-	if err != nil {
-		return err
-	}
-	keep := r.deployments()
 	var drop []string
-	err = a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketReleases, "", func(id string, release api.Release) error {
-			if release.Project != e.project || release.Environment != e.name || slices.Contains(keep, id) {
-				return nil
-			}
-			d, err := t.deployment(id)
-			if d == nil || time.Since(d.Ended) > rememberFor {
-				drop = append(drop, id)
-			}
-			return err
-		})
+	err := a.db.view(func(t *transaction) (err error) {
+		drop, err = t.droppable(e)
+		return err
 	})
 	if err != nil || len(drop) == 0 {
 		return err
 	}
-	return a.db.update("tidy", func(t *transaction) (err error) {
+	return a.db.update("tidy", func(t *transaction) error {
+		drop, err := t.droppable(e) // another deployment may have begun meanwhile
 		for _, id := range drop {
 			err = errors.Join(err, t.dropDeployment(id))
 		}
 		return err
 	})
+}
+
+// droppable lists the deployments of an environment that need not be known any
+// more.
+func (t *transaction) droppable(e *environment) (drop []string, err error) {
+	r, err := t.record(e)
+	if err != nil {
+		return nil, err
+	}
+	keep := r.deployments()
+	err = eachOf(t, bucketReleases, "", func(id string, release api.Release) error {
+		if release.Project != e.project || release.Environment != e.name || slices.Contains(keep, id) {
+			return nil
+		}
+		d, err := t.deployment(id)
+		if d == nil || time.Since(d.Ended) > rememberFor {
+			drop = append(drop, id)
+		}
+		return err
+	})
+	return drop, err
 }
 
 func (t *transaction) dropDeployment(id string) error {
@@ -244,7 +253,7 @@ func (a *Agent) removeUnneeded(ctx context.Context) error {
 	var faults []error
 	for _, c := range containers {
 		labels := c.Spec.Labels
-		ours := labels[runtime.LabelDeployment] != "" && labels[runtime.LabelTask] == ""
+		ours := labels[runtime.LabelDeployment] != "" && !runsOnce(c)
 		if !ours || runs(c) || k.containers[c.ID] || k.open[labels[runtime.LabelDeployment]] {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -245,6 +246,28 @@ func (f *fakeContainers) Wait(ctx context.Context, id string) (runtime.Container
 	}
 }
 
+func (f *fakeContainers) WaitEnd(ctx context.Context, id string, ready func()) (runtime.Container, error) {
+	w := (*world)(f)
+	ready()
+	for {
+		w.mu.Lock()
+		c, there := w.containers[id]
+		out := runtime.Container{ID: id}
+		if there {
+			out = *c
+		}
+		w.mu.Unlock()
+		if !there || out.State == runtime.Exited {
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			return out, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 func (f *fakeContainers) Remove(ctx context.Context, id string) error {
 	w := (*world)(f)
 	return w.do(ctx, func() error {
@@ -301,10 +324,30 @@ func (f *fakeLogs) Follow(_ context.Context, id string, line func(stream, text s
 	}
 	return nil
 }
-func (f *fakeLogs) Keep(_, folder string) error { return os.MkdirAll(folder, 0o700) }
-func (f *fakeLogs) ReadKept(_ context.Context, folder string, _ int, line func(at time.Time, stream, text string)) error {
-	line(time.Now(), "stderr", "last words of "+filepath.Base(folder))
-	return nil
+func (f *fakeLogs) Keep(id, folder string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, "log"), []byte(strings.Join(f.logs[id], "\n")), 0o600)
+}
+func (f *fakeLogs) Read(ctx context.Context, id string, q api.LogQuery, line func(at time.Time, stream, text string)) error {
+	for _, text := range f.logs[id] {
+		line(time.Now(), "stdout", text)
+	}
+	if !q.Follow {
+		return nil
+	}
+	_, err := (*fakeContainers)(f).Wait(ctx, id)
+	return err
+}
+func (f *fakeLogs) ReadKept(_ context.Context, folder string, _ api.LogQuery, line func(at time.Time, stream, text string)) error {
+	text, err := os.ReadFile(filepath.Join(folder, "log"))
+	if len(text) == 0 {
+		line(time.Now(), "stderr", "last words of "+filepath.Base(folder))
+	} else {
+		line(time.Now(), "stdout", string(text))
+	}
+	return err
 }
 
 type fakeImages world
@@ -326,12 +369,15 @@ func (f *fakeImages) Pull(ctx context.Context, p PullRequest) (int64, error) {
 
 func (f *fakeImages) Collect(ctx context.Context, needed func() ([]string, error), dryRun bool) (r api.PruneResult, err error) {
 	w := (*world)(f)
+	w.mu.Lock()
+	before := maps.Clone(w.images) // what is pulled from now on stays
+	w.mu.Unlock()
 	keep, err := needed()
 	if err != nil {
 		return r, err
 	}
 	return r, w.do(ctx, func() error {
-		for digest := range w.images {
+		for digest := range before {
 			if !slices.Contains(keep, digest) && !dryRun {
 				delete(w.images, digest)
 				r.Blobs++

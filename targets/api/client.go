@@ -84,8 +84,8 @@ func (c *Client) call(ctx context.Context, method, path string, body, result any
 
 // stream sends one request, passes the answer's events to sink, and reads its
 // result into result.
-func (c *Client) stream(ctx context.Context, path string, body any, sink event.Sink, result any) error {
-	resp, err := c.send(ctx, http.MethodPost, path, body)
+func (c *Client) stream(ctx context.Context, method, path string, body any, sink event.Sink, result any) error {
+	resp, err := c.send(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (c *Client) stream(ctx context.Context, path string, body any, sink event.S
 	for {
 		var line StreamLine
 		if err := lines.Decode(&line); err != nil {
-			return cutError(ctx, path, err)
+			return cutError(ctx, method+" "+path, err)
 		}
 		switch {
 		case line.Error != nil:
@@ -104,7 +104,7 @@ func (c *Client) stream(ctx context.Context, path string, body any, sink event.S
 				return nil
 			}
 			if err := json.Unmarshal(line.Result, result); err != nil {
-				return fmt.Errorf("reading the result of POST %s: %w", path, err)
+				return fmt.Errorf("reading the result of %s %s: %w", method, path, err)
 			}
 			return nil
 		case line.Event != nil && sink != nil:
@@ -114,18 +114,18 @@ func (c *Client) stream(ctx context.Context, path string, body any, sink event.S
 }
 
 // cutError tells an end without a result from a line that is not JSON.
-func cutError(ctx context.Context, path string, err error) error {
+func cutError(ctx context.Context, call string, err error) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Errorf("reading the answer to POST %s: %w", path, err)
+		return fmt.Errorf("reading the answer to %s: %w", call, err)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("POST %s: %w", path, context.Cause(ctx))
+		return fmt.Errorf("%s: %w", call, context.Cause(ctx))
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("POST %s: %w", path, ErrCut)
+		return fmt.Errorf("%s: %w", call, ErrCut)
 	}
-	return fmt.Errorf("POST %s: %w: %w", path, ErrCut, err)
+	return fmt.Errorf("%s: %w: %w", call, ErrCut, err)
 }
 
 // send sends one request. A status of 400 or more is returned as *Error.

@@ -184,7 +184,7 @@ func send[T any](ctx context.Context, c *Client, method, path string, body any) 
 
 func stream[T any](ctx context.Context, c *Client, path string, body any, sink event.Sink) (*T, error) {
 	result := new(T)
-	if err := c.stream(ctx, path, body, sink, result); err != nil {
+	if err := c.stream(ctx, http.MethodPost, path, body, sink, result); err != nil {
 		return nil, err
 	}
 	return result, nil

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -71,10 +72,10 @@ func TestEveryRoute(t *testing.T) {
 		route(pattern, "{}")
 	}
 	route(api.RouteRevisions, `["sha256:aa"]`)
-	for _, pattern := range []string{api.RouteEnvironments, api.RouteHistory, api.RouteReleases, api.RouteTasks} {
+	for _, pattern := range []string{api.RouteEnvironments, api.RouteHistory, api.RouteReleases, api.RouteTasks, api.RouteTaskRuns} {
 		route(pattern, "[{}]")
 	}
-	for _, pattern := range []string{api.RoutePrepare, api.RouteSteps, api.RouteRevert, api.RouteHold, api.RouteDown, api.RouteRunTask} {
+	for _, pattern := range []string{api.RoutePrepare, api.RouteSteps, api.RouteRevert, api.RouteHold, api.RouteDown, api.RouteRunTask, api.RouteTaskLogs, api.RouteRunService} {
 		route(pattern, `{"event":{"v":1,"type":"notice","text":"at it"}}`+"\n"+`{"result":{}}`+"\n")
 	}
 	for _, pattern := range []string{api.RouteRelease, api.RouteUnfreeze} {
@@ -106,6 +107,12 @@ func TestEveryRoute(t *testing.T) {
 		"Down":         func() error { _, err := e.Down(ctx, api.Down{}, sink); return err },
 		"Tasks":        func() error { _, err := e.Tasks(ctx, 3); return err },
 		"RunTask":      func() error { _, err := e.RunTask(ctx, "migrate", api.RunTask{}, sink); return err },
+		"TaskRuns":     func() error { _, err := e.TaskRuns(ctx, "migrate", 3); return err },
+		"TaskLogs": func() error {
+			_, err := e.TaskLogs(ctx, "migrate", "00000007", api.LogQuery{Tail: 3}, sink)
+			return err
+		},
+		"RunService": func() error { _, err := e.RunService(ctx, "web", api.RunService{}, nil); return err },
 	}
 	for name, call := range calls {
 		if err := call(); err != nil {
@@ -115,7 +122,7 @@ func TestEveryRoute(t *testing.T) {
 	if len(arrived) != len(calls) {
 		t.Errorf("%d calls arrived at %d routes: %v", len(calls), len(arrived), arrived)
 	}
-	if events != 5 {
+	if events != 6 {
 		t.Errorf("%d events came", events)
 	}
 }
@@ -196,4 +203,21 @@ func FuzzActor(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLogQuery carries a query to the other side and back.
+func TestLogQuery(t *testing.T) {
+	at := time.Date(2026, 11, 22, 10, 0, 0, 5, time.UTC)
+	for _, q := range []api.LogQuery{{}, {Tail: 5}, {Tail: -1}, {Since: at, Follow: true}, {Until: at, Tail: 1}} {
+		r := httptest.NewRequest(http.MethodGet, "/?"+q.Values().Encode(), nil)
+		if got, err := api.LogQueryOf(r); err != nil || got != q {
+			t.Errorf("%+v became %+v, %v", q, got, err)
+		}
+	}
+	for _, bad := range []string{"tail=many", "since=yesterday", "until=1"} {
+		var fault *api.Error
+		if _, err := api.LogQueryOf(httptest.NewRequest(http.MethodGet, "/?"+bad, nil)); !errors.As(err, &fault) || fault.Code != api.CodeBadRequest {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
 }

@@ -29,6 +29,7 @@ type Error struct {
 	Instance string   `json:"instance,omitempty"` // "web/1"
 	Service  string   `json:"service,omitempty"`
 	Port     string   `json:"port,omitempty"` // name of the port in the file
+	Task     string   `json:"task,omitempty"`
 	Detail   string   `json:"detail,omitempty"`
 	Logs     []string `json:"logs,omitempty"` // the last lines that the container wrote
 	Lease    *Lease   `json:"lease,omitempty"`

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,24 +25,6 @@ type KeptLogs struct {
 func (e *EnvironmentClient) ReleaseLogs(ctx context.Context, release ReleaseNumber, service string, tail int, sink event.Sink) (*KeptLogs, error) {
 	query := url.Values{"service": {service}, "tail": {strconv.Itoa(tail)}}
 	path := e.path("releases", release.String(), "logs") + "?" + query.Encode()
-	resp, err := e.client.send(ctx, http.MethodGet, path, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }() // read only: nothing can be lost
-	for lines := json.NewDecoder(resp.Body); ; {
-		var line StreamLine
-		if err := lines.Decode(&line); err != nil {
-			return nil, cutError(ctx, path, err)
-		}
-		switch {
-		case line.Error != nil:
-			return nil, line.Error
-		case line.Result != nil:
-			kept := &KeptLogs{}
-			return kept, json.Unmarshal(line.Result, kept)
-		case line.Event != nil && sink != nil:
-			sink.Emit(*line.Event)
-		}
-	}
+	kept := &KeptLogs{}
+	return kept, e.client.stream(ctx, http.MethodGet, path, nil, sink, kept)
 }

@@ -23,6 +23,7 @@ type Approve struct {
 // Down removes an environment from a host: its containers, network and
 // releases. Its volumes stay unless Volumes is set; its history stays always.
 type Down struct {
+	ID      string `json:"id,omitempty"` // in the history; one for all hosts
 	Fence   uint64 `json:"fence"`
 	Actor   Actor  `json:"actor"`
 	Volumes bool   `json:"volumes,omitempty"`

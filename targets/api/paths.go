@@ -34,6 +34,9 @@ import (
 //	RouteDown            Down                  → stream DownResult
 //	RouteTasks           ?limit=N              → []TaskStatus, with their last N runs
 //	RouteRunTask         RunTask               → stream TaskRun; the task's output is events of type output
+//	RouteRunService      RunService            → stream ServiceRun; see run_service.go
+//	RouteTaskRuns        ?limit=N              → []TaskRun, newest first; see task_logs.go
+//	RouteTaskLogs        LogQuery              → stream TaskRun
 //
 // Beside them, on the same socket: the Docker Engine API, and /v2/, the OCI
 // distribution protocol over the host's store (read only), by which one host's

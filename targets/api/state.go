@@ -38,8 +38,10 @@ type Environment struct {
 	Lease      *Lease           `json:"lease,omitempty"`
 	Freeze     *Freeze          `json:"freeze,omitempty"`
 	Instances  []InstanceStatus `json:"instances"`
+	Runs       []InstanceStatus `json:"runs,omitempty"` // of tasks ("task.migrate"), and one-off containers of services ("web/run")
 	Drift      []Drift          `json:"drift,omitempty"`
 	Approvals  []Approval       `json:"approvals,omitempty"`
+	Volumes    []string         `json:"volumes,omitempty"` // that this host holds
 }
 
 // States of a deployment on a host.

@@ -118,4 +118,6 @@ const (
 	LabelRelease     = "dray.release"
 	LabelDeployment  = "dray.deployment"
 	LabelTask        = "dray.task"
+	LabelTaskRun     = "dray.task.run" // id of the task's run
+	LabelRun         = "dray.run"      // service whose one-off container it is
 )

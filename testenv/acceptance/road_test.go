@@ -73,7 +73,7 @@ func TestTheExampleFromSourceToProd(t *testing.T) {
 		}
 	})
 	t.Run("down leaves nothing", func(t *testing.T) {
-		w.Dray(t, 0, "down", "dev")
+		w.Dray(t, 0, "down", "--yes", "dev")
 		if _, err := get("http://" + w.Lab.Host("d1").Addr + "/up"); err == nil {
 			t.Error("dev still answers")
 		}

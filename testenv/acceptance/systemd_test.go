@@ -114,7 +114,7 @@ func TestSystemd(t *testing.T) {
 		healthy(t)
 	})
 	t.Run("nothing is left", func(t *testing.T) {
-		w.Dray(t, 0, "down", "prod")
+		w.Dray(t, 0, "down", "--yes", "prod")
 		out, err := host.Exec(t.Context(), "sh", "-c", "find /sys/fs/cgroup/dray -mindepth 1 -type d; systemctl --failed --no-legend --plain")
 		if err != nil || strings.TrimSpace(out) != "" {
 			t.Errorf("%q (%v)", out, err)

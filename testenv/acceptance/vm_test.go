@@ -241,7 +241,7 @@ func (s server) comesBack(t *testing.T, reboot func(context.Context) error) {
 }
 
 func (s server) isLeftClean(t *testing.T) {
-	s.w.Dray(t, 0, "down", "prod")
+	s.w.Dray(t, 0, "down", "--yes", "prod")
 	if got := s.sh(t, "find /sys/fs/cgroup/dray -mindepth 1 -type d; systemctl --failed --no-legend --plain; ip -br link show type bridge; ls /var/lib/dray/containers"); got != "" {
 		t.Errorf("there is left: %s", got)
 	}

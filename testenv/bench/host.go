@@ -52,7 +52,7 @@ func measureMemory(ctx context.Context, b *Bench) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.dray(ctx, "down", "crowd"); err != nil {
+	if _, err := b.dray(ctx, "down", "--yes", "crowd"); err != nil {
 		return nil, err
 	}
 	each := (many.sum() - one.sum()) / (crowd - 1)

@@ -77,7 +77,7 @@ func TestEvidence(t *testing.T) {
 	})
 	t.Run("never there", func(t *testing.T) {
 		// Nothing but the key is left of what s1 has signed.
-		f.Dray(t, 0, "down", "stage")
+		f.Dray(t, 0, "down", "--yes", "stage")
 		refused(t, "gated.hcl", "stage")
 	})
 }

@@ -64,7 +64,7 @@ func TestVersions(t *testing.T) {
 			if _, silent := p.stop(); len(silent) > 0 {
 				t.Error(silent)
 			}
-			theirs.Dray(t, 0, "down", "one")
+			theirs.Dray(t, 0, "down", "--yes", "one")
 			f.wipe(t, "o1")
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dray/targets/agent"
+	"dray/targets/api"
 	"dray/targets/logs"
 	"dray/targets/network"
 	"dray/targets/runtime"
@@ -40,6 +41,11 @@ func (c containers) Stop(ctx context.Context, id string) error {
 // Wait implements agent.Containers.
 func (c containers) Wait(ctx context.Context, id string) (runtime.Container, error) {
 	return c.Engine.Wait(ctx, id, runtime.WaitNotRunning, nil)
+}
+
+// WaitEnd implements agent.Containers.
+func (c containers) WaitEnd(ctx context.Context, id string, ready func()) (runtime.Container, error) {
+	return c.Engine.Wait(ctx, id, runtime.WaitNextExit, ready)
 }
 
 // Remove implements agent.Containers.
@@ -131,12 +137,26 @@ func (o output) Keep(id, folder string) error {
 	return err
 }
 
-// ReadKept implements agent.Logs.
-func (o output) ReadKept(ctx context.Context, folder string, n int, line func(at time.Time, stream, text string)) error {
-	return logs.Read(ctx, folder, logs.Query{Tail: n}, func(r logs.Record) error {
+// Read implements agent.Logs.
+func (o output) Read(ctx context.Context, id string, q api.LogQuery, line func(at time.Time, stream, text string)) error {
+	return o.engine.Logs(ctx, id, logQuery(q), each(line))
+}
+
+// ReadKept implements agent.Logs. Nothing is added to what is kept.
+func (o output) ReadKept(ctx context.Context, folder string, q api.LogQuery, line func(at time.Time, stream, text string)) error {
+	q.Follow = false
+	return logs.Read(ctx, folder, logQuery(q), each(line))
+}
+
+func logQuery(q api.LogQuery) logs.Query {
+	return logs.Query{Tail: max(q.Tail, logs.NoHistory), Since: q.Since, Until: q.Until, Follow: q.Follow}
+}
+
+func each(line func(at time.Time, stream, text string)) func(logs.Record) error {
+	return func(r logs.Record) error {
 		line(r.Time, r.Stream.String(), string(r.Text))
 		return nil
-	})
+	}
 }
 
 func keepFile(from, to string) error {

@@ -40,6 +40,7 @@ type Engine interface {
 	Remove(ctx context.Context, idOrName string, force bool) error
 	Wait(ctx context.Context, idOrName, condition string, ready func()) (runtime.Container, error)
 	Attach(ctx context.Context, idOrName string, streams runtime.Streams, ready func()) error
+	Join(idOrName string, stdin, stdout, stderr bool) (*runtime.Attachment, error)
 	Resize(idOrName string, rows, cols uint16) error
 	Logs(ctx context.Context, idOrName string, q logs.Query, each func(logs.Record) error) error
 	Stats(idOrName string) (runtime.Stats, error)

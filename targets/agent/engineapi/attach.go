@@ -21,18 +21,29 @@ func (a *API) attach(w http.ResponseWriter, r *http.Request) error {
 	if flag(r, "stream") && c.State == runtime.Exited {
 		return fault(http.StatusConflict, "container %s is not running", c.ID)
 	}
+	stdin := flag(r, "stdin") && c.Spec.OpenStdin
+	stdout, stderr := flag(r, "stdout") || c.Spec.TTY && flag(r, "stderr"), flag(r, "stderr")
+	var joined *runtime.Attachment
+	if flag(r, "stream") && !flag(r, "logs") {
+		// Before the answer's head: whoever has that starts the container, whose
+		// first words are not to be missed.
+		if joined, err = a.Engine.Join(c.ID, stdin, stdout, stderr); err != nil {
+			return err
+		}
+		defer joined.Close()
+	}
 	s, err := takeOver(w, r, c.Spec.TTY)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	stdout, stderr := outputs(s.conn, c.Spec.TTY)
 	streams := runtime.Streams{}
-	if flag(r, "stdout") || c.Spec.TTY && flag(r, "stderr") {
-		streams.Stdout = stdout
+	out, errOut := outputs(s.conn, c.Spec.TTY)
+	if stdout {
+		streams.Stdout = out
 	}
-	if flag(r, "stderr") {
-		streams.Stderr = stderr
+	if stderr {
+		streams.Stderr = errOut
 	}
 	ctx := context.WithoutCancel(r.Context()) // net/http knows nothing of a connection that was taken over
 	if flag(r, "logs") {
@@ -43,10 +54,15 @@ func (a *API) attach(w http.ResponseWriter, r *http.Request) error {
 	if !flag(r, "stream") {
 		return nil
 	}
-	if flag(r, "stdin") && c.Spec.OpenStdin {
+	if stdin {
 		streams.Stdin = s.input
 	}
-	if err := a.Engine.Attach(ctx, c.ID, streams, nil); err != nil {
+	if joined != nil {
+		err = joined.Copy(ctx, streams)
+	} else {
+		err = a.Engine.Attach(ctx, c.ID, streams, nil)
+	}
+	if err != nil {
 		a.Log.Debug("attached", "container", c.Spec.Name, "error", err) // the connection's end says so to the client
 	}
 	return nil

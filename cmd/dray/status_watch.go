@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+const (
+	lookPause   = time.Second      // between two looks at a host that answers
+	longestRest = 10 * time.Second // between two tries to reach one that does not
+	answerTime  = 5 * time.Second  // for a host that is connected to answer within
+)
+
+// notYet is said of a host that has not been looked at yet.
+const notYet = "connecting"
+
+// seen is what a look at one host of one environment gave.
+type seen struct {
+	env, host int // where it belongs in the picture
+	view      hostView
+}
+
+// watcher is a status that goes on: every host is looked at by itself, so that
+// one which is silent holds up no other.
+type watcher struct {
+	project *project
+	envs    []*pipeline.Environment
+	views   []environmentView
+	missing []int    // hosts of each environment that nothing is known of yet
+	told    []string // of each environment, what was printed last
+}
+
+// watch shows the status of environments until ctx ends.
+func (p *project) watch(ctx context.Context, envs []*pipeline.Environment) error {
+	w := &watcher{project: p, envs: envs, views: make([]environmentView, len(envs)), missing: make([]int, len(envs)), told: make([]string, len(envs))}
+	ctx, cancel := context.WithCancel(ctx)
+	looks := make(chan seen)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	for i, env := range envs {
+		w.views[i].Hosts = make([]hostView, len(env.Hosts))
+		w.missing[i] = len(env.Hosts)
+		for j, name := range env.Hosts {
+			w.views[i].Hosts[j] = hostView{Environment: env.Name, Host: name, Error: notYet}
+			group.Go(func() { p.keepLooking(ctx, env, name, func(v hostView) { send(ctx, looks, seen{i, j, v}) }) })
+		}
+		w.sum(i)
+	}
+	p.app.view.Close()
+	if !p.app.settings.JSON && isTerminal(os.Stdout) && os.Getenv("TERM") != "dumb" {
+		return w.draw(ctx, looks)
+	}
+	return w.tell(ctx, looks)
+}
+
+func send(ctx context.Context, to chan<- seen, s seen) {
+	select {
+	case to <- s:
+	case <-ctx.Done():
+	}
+}
+
+// keepLooking looks at a host again and again. Its connection stays open; one
+// that is lost is made anew.
+func (p *project) keepLooking(ctx context.Context, env *pipeline.Environment, name string, each func(hostView)) {
+	rest := lookPause
+	for {
+		v, answered := p.lookAgain(ctx, env, name)
+		if ctx.Err() != nil {
+			return
+		}
+		each(v)
+		if rest = min(2*rest, longestRest); answered {
+			rest = lookPause
+		}
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookAgain is lookAt for a host that may have gone away since the last look.
+func (p *project) lookAgain(ctx context.Context, env *pipeline.Environment, name string) (v hostView, answered bool) {
+	host, err := p.connector.Connect(ctx, *p.project.Hosts[name], event.Discard)
+	if err != nil {
+		return viewOf(p.project.Name, env.Name, name, nil, err), false
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("it gave no answer within %s", answerTime))
+	defer cancel()
+	state, err := host.Client.Environment(p.project.Name, env.Name).Get(limited)
+	lost := limited.Err() != nil
+	select {
+	case <-host.Done:
+		lost, err = true, errors.Join(err, errors.New("the connection was lost"))
+	default:
+	}
+	if lost && ctx.Err() == nil {
+		p.connector.forget(host)
+	}
+	host.Client.CloseIdle()
+	return viewOf(p.project.Name, env.Name, name, state, err), !lost
+}
+
+// take brings a look into the picture.
+func (w *watcher) take(s seen) {
+	v := &w.views[s.env].Hosts[s.host]
+	if v.Error == notYet {
+		w.missing[s.env]--
+	}
+	*v = s.view
+	w.sum(s.env)
+}
+
+func (w *watcher) sum(i int) {
+	v := environmentView{Environment: w.envs[i].Name, Hosts: w.views[i].Hosts}
+	v.sum(w.envs[i])
+	w.views[i] = v
+}
+
+// tell prints an environment when it has changed: a line, or an object.
+func (w *watcher) tell(ctx context.Context, looks <-chan seen) error {
+	encoder := json.NewEncoder(w.project.app.out)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil // the reader had enough
+		case s := <-looks:
+			w.take(s)
+			view := &w.views[s.env]
+			gist := view.gist(w.project.app.settings.JSON)
+			if w.missing[s.env] > 0 || gist == w.told[s.env] {
+				continue
+			}
+			w.told[s.env] = gist
+			if w.project.app.settings.JSON {
+				if err := encoder.Encode(view); err != nil {
+					return err
+				}
+			} else if _, err := fmt.Fprintln(w.project.app.out, time.Now().Format(time.TimeOnly), view.line()); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// draw keeps the picture on a terminal up to date, in place.
+func (w *watcher) draw(ctx context.Context, looks <-chan seen) error {
+	tick := time.NewTicker(lookPause) // for what counts seconds
+	defer tick.Stop()
+	drawn := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return nil // the reader had enough
+		case s := <-looks:
+			w.take(s)
+		case <-tick.C:
+		}
+		var text bytes.Buffer
+		if err := w.project.printStatus(&text, w.views); err != nil {
+			return err
+		}
+		width, height, err := term.GetSize(int(os.Stdout.Fd()))
+		if err != nil || width < 20 {
+			width, height = 80, 24
+		}
+		lines := fit(text.String(), width, height)
+		if err := redraw(w.project.app.out, drawn, lines); err != nil {
+			return err
+		}
+		drawn = len(lines)
+	}
+}
+
+// fit cuts a text to what a terminal can show and draw again.
+func fit(text string, width, height int) []string {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if most := max(height-2, 2); len(lines) > most {
+		lines = append(lines[:most-1], fmt.Sprintf("… and %d lines more", len(lines)-most+1))
+	}
+	for i := range lines {
+		lines[i] = clip(lines[i], width-1)
+	}
+	return lines
+}
+
+// redraw puts lines where drawn ones are.
+func redraw(out io.Writer, drawn int, lines []string) error {
+	var b strings.Builder
+	if drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", drawn)
+	}
+	b.WriteString("\r\x1b[J")
+	for _, line := range lines {
+		b.WriteString(line + "\n")
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// line is the environment in one line, for a pipe.
+func (v *environmentView) line() string {
+	words := []string{v.Environment}
+	if v.Release > 0 {
+		words = append(words, releaseName(v.releaseNumber()))
+	}
+	for _, name := range sortedNames(v.Services) {
+		words = append(words, name+" "+v.Services[name])
+	}
+	for _, n := range v.Notes {
+		words = append(words, "! "+strings.Join(strings.Fields(n), " "))
+	}
+	return strings.Join(words, "  ")
+}
+
+// digits of an error or a drift count seconds or ports: nothing has changed
+// when they do.
+var digits = regexp.MustCompile(`[0-9]+`)
+
+// gist is what of the picture counts as a change: with JSON all of it, otherwise
+// what its line is made of. Leases that are renewed change nothing.
+func (v *environmentView) gist(whole bool) string {
+	out := environmentView{Release: v.Release, Images: v.Images, Services: v.Services, Hosts: slices.Clone(v.Hosts)}
+	for i := range out.Hosts {
+		h := &out.Hosts[i]
+		h.Error = digits.ReplaceAllString(h.Error, "")
+		if h.State == nil {
+			continue
+		}
+		s := *h.State
+		if !whole {
+			s = api.Environment{Deployment: s.Deployment, Lease: s.Lease, Freeze: s.Freeze, Drift: s.Drift}
+		}
+		if s.Lease != nil {
+			s.Lease = &api.Lease{Fence: s.Lease.Fence, Holder: s.Lease.Holder}
+		}
+		if s.Deployment != nil {
+			d := *s.Deployment
+			d.Deadline = time.Time{}
+			s.Deployment = &d
+		}
+		s.Drift = slices.Clone(s.Drift)
+		for j := range s.Drift {
+			s.Drift[j].Detail = digits.ReplaceAllString(s.Drift[j].Detail, "")
+		}
+		h.State = &s
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return err.Error() // plain values always marshal
+	}
+	return string(text)
+}

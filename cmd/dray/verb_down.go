@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dray/deploy"
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/targets/api"
+)
+
+func downCommand(a *app) *cobra.Command {
+	var volumes, yes bool
+	cmd := &cobra.Command{
+		Use:   "down ENV",
+		Short: "Remove an environment from its hosts; volumes stay",
+		Long: `down stops and removes the containers of an environment, those kept for a
+rollback too, with what they and its tasks wrote, its network and its releases.
+Volumes stay unless --volumes is given. Its history stays, and release numbers
+go on where they were.
+
+It asks for the environment's name at a terminal. Elsewhere it needs --yes.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.down(cmd.Context(), args[0], volumes, yes)
+		},
+	}
+	cmd.Flags().BoolVar(&volumes, "volumes", false, "delete the volumes' data, too")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func (a *app) down(ctx context.Context, name string, volumes, yes bool) error {
+	p, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	env, err := p.environment(name)
+	if err != nil {
+		return err
+	}
+	if !yes && !a.canAsk() {
+		return notConfirmed(name, volumes)
+	}
+	fleet, err := p.fleet(ctx, env, a.view)
+	if err != nil {
+		return err
+	}
+	defer fleet.Close()
+	if !yes {
+		seen, err := fleet.Observe(ctx)
+		if err != nil {
+			return err
+		}
+		a.view.Aside(func() { yes = confirm(whatGoes(name, seen, volumes)+"\nType "+name+" to go on: ", name) })
+	}
+	if !yes {
+		return notConfirmed(name, volumes)
+	}
+	results, err := fleet.Down(ctx, a.actor(), volumes)
+	if err != nil {
+		return err
+	}
+	a.finish(event.Event{Text: whatWent(env, fleet, results), Environment: name})
+	return nil
+}
+
+func notConfirmed(name string, volumes bool) error {
+	command := "dray down " + name + " --yes"
+	if volumes {
+		command = "dray down " + name + " --volumes --yes"
+	}
+	f := failure(name+" is taken down only with a yes: its name, typed at a terminal, or --yes", command)
+	f.Environment, f.Conclusion = name, name+" is untouched."
+	return &exitError{code: exitRefused, failure: f}
+}
+
+// whatGoes says what taking an environment down removes.
+func whatGoes(name string, seen map[string]*api.Environment, volumes bool) string {
+	instances, releases := map[string]int{}, map[api.ReleaseNumber]bool{}
+	var data []string
+	for _, host := range sortedNames(seen) {
+		state := seen[host]
+		if state.Current != nil {
+			releases[state.Current.ReleaseNumber()] = true
+			for _, instance := range state.Current.Placement[host] {
+				service, _, isInstance := strings.Cut(instance, "/")
+				if isInstance {
+					instances[service]++
+				}
+			}
+		}
+		for _, number := range state.Previous {
+			releases[number] = true
+		}
+		for _, volume := range state.Volumes {
+			data = append(data, host+":"+volume)
+		}
+	}
+	what := []string{"nothing that runs"}
+	if len(instances) > 0 {
+		what = nil
+	}
+	for _, service := range sortedNames(instances) {
+		what = append(what, fmt.Sprintf("%s (%s)", service, count(instances[service], "instance")))
+	}
+	if len(releases) > 0 {
+		var numbers []string
+		for _, n := range slices.SortedFunc(maps.Keys(releases), func(a, b api.ReleaseNumber) int { return b.Compare(a) }) {
+			numbers = append(numbers, n.String())
+		}
+		what = append(what, "what is kept of release "+enumerate(numbers))
+	}
+	text := fmt.Sprintf("This removes %s from %s: %s.", name, enumerate(sortedNames(seen)), strings.Join(what, ", "))
+	switch {
+	case len(data) > 0 && volumes:
+		text += "\nIt deletes the data of these volumes, for good: " + strings.Join(data, ", ") + "."
+	case len(data) > 0:
+		text += "\nThese volumes stay: " + strings.Join(data, ", ") + "."
+	}
+	return text
+}
+
+// whatWent says what is true after it.
+func whatWent(env *pipeline.Environment, fleet *deploy.Fleet, results map[string]*api.DownResult) string {
+	containers, kept, deleted := 0, []string{}, []string{}
+	for _, host := range sortedNames(results) {
+		r := results[host]
+		containers += len(r.Containers)
+		for _, v := range r.Kept {
+			kept = append(kept, host+":"+v)
+		}
+		for _, v := range r.Volumes {
+			deleted = append(deleted, host+":"+v)
+		}
+	}
+	text := fmt.Sprintf("%s is gone from %s: %s removed.", env.Name, enumerate(fleet.Names()), count(containers, "container"))
+	if len(kept) > 0 {
+		text += " Kept volumes: " + strings.Join(kept, ", ") + "."
+	}
+	if len(deleted) > 0 {
+		text += " Deleted volumes: " + strings.Join(deleted, ", ") + "."
+	}
+	return text
+}

@@ -106,8 +106,8 @@ func (t udpTimeouts) silence(f flow) time.Duration {
 // that can be seen only when it has passed all of them, and a processor that is
 // taken away from the kernel in between makes that long.
 const (
-	firstLook  = 10 * time.Millisecond
-	lastLook   = 250 * time.Millisecond
+	firstLook = 10 * time.Millisecond
+	lastLook  = 250 * time.Millisecond
 	quietTime = 150 * time.Millisecond
 )
 

@@ -18,7 +18,7 @@ type flow struct {
 	state    uint8          // TCP only: of enum tcp_conntrack
 	status   uint32         // IPS_ bits
 	timeout  uint32         // seconds until it is forgotten unless a packet comes
-	original []byte         // the tuple as the kernel sent it, to name it in a deletion
+	answers  []byte         // the tuple of its answers as the kernel sent it, to name it in a deletion
 	zone     []byte
 }
 
@@ -80,10 +80,13 @@ func conntrackRequest(operation, flags int) *nl.NetlinkRequest {
 	return req
 }
 
-// forget deletes a flow: its next packet begins a new one.
+// forget deletes a flow: its next packet begins a new one. It is named by the
+// tuple of its answers. What the client sends may belong to another flow by now,
+// to another container: a client that uses the port of a closed connection again
+// replaces what was tracked of that one.
 func forget(f flow) error {
 	req := conntrackRequest(nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK)
-	req.AddData(nl.NewRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_ORIG, f.original))
+	req.AddData(nl.NewRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_REPLY, f.answers))
 	if f.zone != nil {
 		req.AddData(nl.NewRtAttr(nl.CTA_ZONE, f.zone))
 	}
@@ -100,13 +103,13 @@ func parseFlow(m []byte) (flow, bool) {
 	if len(m) < nl.SizeofNfgenmsg {
 		return f, false
 	}
-	var reply []byte
+	var original []byte
 	for kind, value := range attributesOf(m[nl.SizeofNfgenmsg:]) {
 		switch kind {
 		case nl.CTA_TUPLE_ORIG:
-			f.original = value
+			original = value
 		case nl.CTA_TUPLE_REPLY:
-			reply = value
+			f.answers = value
 		case nl.CTA_STATUS:
 			f.status = bigEndian(value)
 		case nl.CTA_TIMEOUT:
@@ -118,8 +121,8 @@ func parseFlow(m []byte) (flow, bool) {
 		}
 	}
 	var ok, ok2 bool
-	f.protocol, f.from, f.to, ok = parseTuple(f.original)
-	_, f.server, _, ok2 = parseTuple(reply)
+	f.protocol, f.from, f.to, ok = parseTuple(original)
+	_, f.server, _, ok2 = parseTuple(f.answers)
 	return f, ok && ok2
 }
 

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -61,8 +62,48 @@ func TestFlowsTo(t *testing.T) {
 func FuzzParseFlow(f *testing.F) {
 	f.Add([]byte{2, 0, 0, 0, 8, 0, 1, 128, 1, 2, 3, 4})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if got, ok := parseFlow(b); ok && (!got.server.Addr().Is4() || len(got.original) == 0) {
+		if got, ok := parseFlow(b); ok && (!got.server.Addr().Is4() || len(got.answers) == 0) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// TestForgettingSparesWhoCameBack: between the look at what is tracked of a
+// container and its deletion, a client may use its port again, and be led to
+// another container by now.
+func TestForgettingSparesWhoCameBack(t *testing.T) {
+	w := newWorld(t)
+	old, now, next := w.attach("shop-prod", "old"), w.attach("shop-prod", "new"), w.attach("shop-prod", "next")
+	w.serve(old, "old", 80)
+	w.serve(now, "new", 80)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: clientAddress.AsSlice(), Port: 45000}, Timeout: 2 * time.Second}
+	connect := func(want string) *net.TCPConn {
+		t.Helper()
+		var c net.Conn
+		w.must(inNamespace(w.client, func() (err error) {
+			c, err = dialer.DialContext(t.Context(), "tcp", published)
+			return err
+		}))
+		if id, _, err := greeting(c); id != want {
+			t.Fatalf("%q answers (%v), want %s", id, err, want)
+		}
+		return c.(*net.TCPConn)
+	}
+	w.set(web(old))
+	first := connect("old")
+	w.must(first.SetLinger(0)) // so that the port is free at once
+	w.must(first.Close())
+	flows, err := flowsTo(old.Address)
+	w.must(err)
+	w.set(web(now))
+	second := connect("new")
+	defer second.Close()
+	w.set(web(next)) // where its packets would go if it were forgotten
+	if n, err := forgetAll(flows, anyFlow); n == 0 || err != nil {
+		t.Fatalf("%d flows were forgotten (%v)", n, err)
+	}
+	w.must(echo(second))
+	if flows, err = flowsTo(old.Address); len(flows) != 0 || err != nil {
+		t.Errorf("left of the old container: %+v (%v)", flows, err)
+	}
 }

@@ -239,7 +239,7 @@ var digits = regexp.MustCompile(`[0-9]+`)
 // gist is what of the picture counts as a change: with JSON all of it, otherwise
 // what its line is made of. Leases that are renewed change nothing.
 func (v *environmentView) gist(whole bool) string {
-	out := environmentView{Release: v.Release, Images: v.Images, Services: v.Services, Hosts: slices.Clone(v.Hosts)}
+	out := environmentView{Release: v.Release, Revision: v.Revision, Images: v.Images, Services: v.Services, Hosts: slices.Clone(v.Hosts)}
 	for i := range out.Hosts {
 		h := &out.Hosts[i]
 		h.Error = digits.ReplaceAllString(h.Error, "")

@@ -77,7 +77,7 @@ func printInstance(w io.Writer, h hostView, i api.InstanceStatus) {
 	if i.State == "running" {
 		state += " " + since(i.Started)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\t%s\n", h.Environment, h.Host, i.Instance, i.Release,
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", h.Environment, h.Host, i.Instance, i.ReleaseNumber(),
 		state, i.Health, serving, i.Restarts, orWord(i.Address, "-"), shortDigest(i.Image))
 }
 

@@ -105,6 +105,6 @@ func printTask(w io.Writer, t api.TaskStatus) {
 		if !r.Ended.IsZero() {
 			took = seconds(r.Ended.Sub(r.Started).Seconds())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.Release, r.Trigger, result, took)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber(), r.Trigger, result, took)
 	}
 }

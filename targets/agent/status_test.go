@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,16 +36,26 @@ func TestDrift(t *testing.T) {
 		extra := *w.containers[ids["web/2"]]
 		extra.ID = "extra"
 		w.containers["extra"] = &extra
+		draining := extra // of an earlier release
+		draining.ID, draining.Spec.Labels = "draining", maps.Clone(extra.Spec.Labels)
+		draining.Spec.Labels[runtime.LabelDeployment], draining.Spec.Labels[runtime.LabelInstance] = "d0", "web/9"
+		w.containers["draining"] = &draining
 		w.mu.Unlock()
-		if env, err = r.Get(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		for _, d := range env.Drift {
-			got += d.Kind + " " + d.Instance + "; "
-		}
-		if want := "changed db/1; missing old/1; stopped web/1; extra web/2; "; got != want {
-			t.Errorf("drift is %q, want %q", got, want)
+		for _, want := range []string{
+			"changed db/1; missing old/1; stopped web/1; extra web/2; ",
+			"changed db/1; missing old/1; stopped web/1; extra web/2; extra web/9; ",
+		} {
+			if env, err = r.Get(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, d := range env.Drift {
+				got += d.Kind + " " + d.Instance + "; "
+			}
+			if got != want {
+				t.Errorf("drift is %q, want %q", got, want)
+			}
+			time.Sleep(10 * time.Minute) // nothing drains for so long
 		}
 	})
 }

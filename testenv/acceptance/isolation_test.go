@@ -126,6 +126,19 @@ func containers(t *testing.T, w *world.World) string {
 	return out
 }
 
+// drained waits until what the last release replaced has ended, and returns the
+// containers of p1 then.
+func drained(t *testing.T, w *world.World, count int) (now string) {
+	t.Helper()
+	eventually(t, 30*time.Second, "old containers have ended", func() error {
+		if now = containers(t, w); strings.Count(now, "\n") != count {
+			return fmt.Errorf("these run:\n%s", now)
+		}
+		return nil
+	})
+	return now
+}
+
 // kill ends, with SIGKILL, the newest process of a host whose command line
 // holds text.
 func kill(t *testing.T, host *testenv.Host, text string) {

@@ -49,7 +49,7 @@ func TestSystemd(t *testing.T) {
 	// starts another and that clients and containers notice nothing.
 	agentEnds := func(t *testing.T, end func()) {
 		t.Helper()
-		before, agent := containers(t, w), ctl(t, "show", "-P", "MainPID", "dray")
+		before, agent := drained(t, w, 2), ctl(t, "show", "-P", "MainPID", "dray")
 		stop := watch(t, w, "p1", true)
 		end()
 		eventually(t, 20*time.Second, "another agent", func() error {
@@ -94,7 +94,7 @@ func TestSystemd(t *testing.T) {
 		serves(t, w, "p1", "2")
 	})
 	t.Run("unit stopped", func(t *testing.T) {
-		before := containers(t, w)
+		before := drained(t, w, 2)
 		ctl(t, "stop", "dray")
 		serves(t, w, "p1", "2")
 		healthy(t) // whoever comes starts it again

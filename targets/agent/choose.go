@@ -107,6 +107,9 @@ func (a *Agent) alike(w *work, p placed) (runtime.Container, bool) {
 		if c.ID == current {
 			return c, true
 		}
+		if runs(c) && !c.Wanted {
+			continue // it has been told to end, and may take its time
+		}
 		if best.ID == "" || c.CreatedAt.After(best.CreatedAt) {
 			best = c
 		}

@@ -78,6 +78,11 @@ func roll(instances ...string) (steps []api.Step) {
 	return steps
 }
 
+// noRetire leaves what is replaced to the agent.
+func noRetire(steps []api.Step) []api.Step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s api.Step) bool { return s.Action == api.ActionRetire })
+}
+
 // run does the whole deployment and returns the first fault.
 func (s *sequence) run(r *running) error {
 	ctx := context.Background()
@@ -228,9 +233,6 @@ func TestRollbackReusesKeptContainers(t *testing.T) {
 // before still drains: at the end of its time it must not be stopped, for it
 // is the one that serves.
 func TestWhatServesAgainIsNotRetired(t *testing.T) {
-	noRetire := func(steps []api.Step) []api.Step {
-		return slices.DeleteFunc(slices.Clone(steps), func(s api.Step) bool { return s.Action == api.ActionRetire })
-	}
 	synctest.Test(t, func(t *testing.T) {
 		w := deployed(t)
 		r := w.boot(0)
@@ -250,6 +252,29 @@ func TestWhatServesAgainIsNotRetired(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute) // of the test's own clock: every drain is over
+		w.assertRelease(r, 1, first)
+	})
+}
+
+// TestWhatIsBeingStoppedIsNotTakenUp goes back while the containers of the
+// release before have been told to end, and take their time.
+func TestWhatIsBeingStoppedIsNotTakenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		w.mu.Lock()
+		w.stopTakes = 5 * time.Second
+		w.mu.Unlock()
+		if err := (&sequence{t: t, id: "d2", r: second, steps: noRetire(forward)}).run(r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // the first of them has been told
+		back := append(roll("web/1", "web/2", "old/1"), roll("new/1")[1:]...)
+		if err := (&sequence{t: t, id: "d3", r: first, steps: noRetire(back)}).run(r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
 		w.assertRelease(r, 1, first)
 	})
 }

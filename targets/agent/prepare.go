@@ -19,6 +19,10 @@ const (
 	mostStarts = 8
 )
 
+// errTakenUp is the cause with which the retiring of what earlier deployments
+// left is ended: the next one does it.
+var errTakenUp = errors.New("another deployment begins")
+
 // prepare makes everything ready for a release without changing what serves.
 // A fault takes back all that it made. Repeating it gives the same result.
 func (a *Agent) prepare(ctx context.Context, e *environment, p *api.Prepare, sink event.Sink) (*api.PrepareResult, error) {
@@ -35,6 +39,9 @@ func (a *Agent) prepare(ctx context.Context, e *environment, p *api.Prepare, sin
 		return nil, err
 	}
 	if w.State == api.StatePreparing {
+		// After the journal: what begins to retire from now on finds a deployment
+		// under way. A container that is being stopped may be taken up again here.
+		e.quiet(errTakenUp)
 		if err := a.reserve(ctx, w, p); err != nil {
 			return nil, a.failPrepare(ctx, w, err)
 		}

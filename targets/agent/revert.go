@@ -189,12 +189,6 @@ func (a *Agent) startOld(ctx context.Context, w *work) error {
 			continue
 		}
 		group.Go(func() error {
-			if runs(c) && !c.Wanted { // it has been told to end, and will
-				if err := a.parts.Containers.Stop(ctx, id); err != nil {
-					found <- err
-					return nil
-				}
-			}
 			found <- a.startOne(ctx, w, p, id, false)
 			return nil
 		})

@@ -135,6 +135,11 @@ func (w *work) changed(instance string) bool {
 // stay so for min_healthy_time.
 func (a *Agent) startOne(ctx context.Context, w *work, p placed, id string, isNew bool) error {
 	w.tell(p.instance, event.Starting, "")
+	if c := a.containers()[id]; runs(c) && !c.Wanted { // it has been told to end, and will
+		if err := a.parts.Containers.Stop(ctx, id); err != nil {
+			return fmt.Errorf("waiting for the container of %s to end: %w", p.instance, err)
+		}
+	}
 	if err := a.parts.Containers.Start(ctx, id); err != nil {
 		w.tell(p.instance, event.Failed, err.Error())
 		return a.unhealthy(w, p, id, fmt.Errorf("it could not be started: %w", err))

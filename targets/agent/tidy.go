@@ -83,15 +83,21 @@ func (t *transaction) need(k *kept, id string) error {
 // tidy finishes a confirmation: it retires old containers that still drain,
 // and drops releases that are not kept any more.
 func (a *Agent) tidy(ctx context.Context, e *environment) {
+	if a.tidyOne(ctx, e) {
+		a.collect(ctx)
+	}
+}
+
+// tidyOne does what is of one environment. It reports false when it was ended
+// by what comes next there, which tidies up again.
+func (a *Agent) tidyOne(ctx context.Context, e *environment) (done bool) {
 	ctx, end := e.takeBeside(ctx, false)
 	defer end()
 	err := errors.Join(a.retireLeft(ctx, e), a.dropDeployments(e), a.releasePorts(ctx, e))
 	if err != nil && ctx.Err() == nil {
 		a.log.Warn("tidying up after a confirmation", "environment", e.key(), "error", err)
 	}
-	if ctx.Err() == nil {
-		a.collect(ctx)
-	}
+	return ctx.Err() == nil
 }
 
 // retireLeft drains and stops the containers that run, or would be started

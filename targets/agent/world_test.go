@@ -43,6 +43,7 @@ type world struct {
 	sick       map[string]bool // image digests whose containers are never healthy
 	watchers   map[int]func(runtime.Change)
 	busy       map[string]bool // addresses with live connections
+	stopTakes  time.Duration   // from the signal to the end
 	created    int
 	started    int
 	mustServe  []string // services that must have a running backend at any time
@@ -199,6 +200,7 @@ func (f *fakeContainers) Start(ctx context.Context, id string) error {
 			return fmt.Errorf("no container %s", id)
 		}
 		if c.State == runtime.Running {
+			c.Wanted = true
 			return nil
 		}
 		w.started++
@@ -214,16 +216,43 @@ func (f *fakeContainers) Start(ctx context.Context, id string) error {
 
 func (f *fakeContainers) Stop(ctx context.Context, id string) error {
 	w := (*world)(f)
-	return w.do(ctx, func() error {
-		if c := w.containers[id]; c != nil {
-			if c.State == runtime.Running && w.busy[c.Address.String()] {
-				w.t.Errorf("container %s was stopped with live connections", c.Spec.Name)
-			}
-			c.State, c.Wanted, c.Finished = runtime.Exited, false, time.Now()
-			w.change(c, "die")
+	ended := make(chan struct{})
+	err := w.do(ctx, func() error {
+		c := w.containers[id]
+		if c == nil {
+			close(ended)
+			return nil
 		}
+		if c.State == runtime.Running && w.busy[c.Address.String()] {
+			w.t.Errorf("container %s was stopped with live connections", c.Spec.Name)
+		}
+		c.Wanted = false
+		end := func() {
+			c.State, c.Finished = runtime.Exited, time.Now()
+			w.change(c, "die")
+			close(ended)
+		}
+		if w.stopTakes == 0 || c.State != runtime.Running {
+			end()
+			return nil
+		}
+		go func() { // the process ends, whoever waits for it
+			time.Sleep(w.stopTakes)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			end()
+		}()
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (f *fakeContainers) Wait(ctx context.Context, id string) (runtime.Container, error) {

@@ -148,10 +148,9 @@ func killShim(ctx context.Context, s *scene, is func(api.InstanceStatus) bool) e
 	if chosen == nil {
 		return errNone
 	}
-	if chosen.Serving {
-		s.probes.excuse(s.host.Name, time.Now())
-		defer func() { s.probes.amend(s.host.Name, time.Now().Add(shimGap)) }()
-	}
+	// It serves, or is about to: nobody has seen its end yet.
+	s.probes.excuse(s.host.Name, time.Now())
+	defer func() { s.probes.amend(s.host.Name, time.Now().Add(shimGap)) }()
 	return killProcess(s.host, " shim ", chosen.ContainerID)
 }
 
@@ -182,10 +181,14 @@ func stopHost(ctx context.Context, s *scene) error {
 	return s.host.Stop(ctx)
 }
 
+// bootGap is how long a host may fail to answer single requests after its first
+// answer: its other instances may be about to listen.
+const bootGap = 2 * time.Second
+
 // startHost boots the host and waits until it serves again, with nobody
 // connected.
 func startHost(ctx context.Context, s *scene) error {
-	defer func() { s.probes.amend(s.host.Name, time.Now()) }()
+	defer func() { s.probes.amend(s.host.Name, time.Now().Add(bootGap)) }()
 	return errors.Join(s.host.Start(ctx), s.answers(ctx))
 }
 

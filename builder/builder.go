@@ -11,8 +11,8 @@
 //   - The bytes end in Result.Store, whichever machine built them, and only
 //     those that were not there before are written.
 //   - Two clean builds of the same files, with the same bases, give the same
-//     digest. No file in a layer that the build made is younger than
-//     LayerTime; the image's own time is Request.Epoch.
+//     digest. Neither a file in a layer that the build made nor the image itself is
+//     younger than LayerTime.
 //   - Secrets reach the steps that ask for them, and nothing else: neither
 //     image, nor cache, nor events.
 //   - A build that fails returns a *Failure, which says where.
@@ -51,7 +51,6 @@ type Builder interface {
 type Request struct {
 	Target    pipeline.Target
 	Dir       string            // absolute folder of the project; relative paths of Target start here
-	Epoch     time.Time         // the image's creation time, of the commit for example; LayerTime when zero
 	Platforms []string          // instead of Target.Platforms, when not empty
 	NoCache   bool              // as well as Target.NoCache
 	Built     map[string]Result // targets that contexts name as "target:NAME"

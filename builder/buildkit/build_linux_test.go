@@ -111,8 +111,8 @@ func TestBuildFromScratch(t *testing.T) {
 	if latest.After(builder.LayerTime) {
 		t.Errorf("a file is of %s, after %s", latest, builder.LayerTime)
 	}
-	if got := img.config.Created; got == nil || !got.Equal(req.Epoch) {
-		t.Errorf("created %v, want %v", got, req.Epoch)
+	if got := img.config.Created; got == nil || !got.Equal(builder.LayerTime) {
+		t.Errorf("created %v, want %v", got, builder.LayerTime)
 	}
 	if got := img.config.Config.Labels; got["what"] != "arg" || got["org.example"] != "label" {
 		t.Errorf("labels: %v", got)

@@ -255,7 +255,6 @@ func project(t testing.TB, files map[string]string) builder.Request {
 	return builder.Request{
 		Target: pipeline.Target{Name: "app", Context: ".", Dockerfile: "Dockerfile", At: pipeline.Pos{File: "dray.hcl", Line: 3}},
 		Dir:    dir,
-		Epoch:  time.Unix(1_700_000_000, 0),
 	}
 }
 

@@ -65,15 +65,11 @@ func (c *Client) solveOpt(req builder.Request, src *source, secrets *secretStore
 }
 
 // exportAttrs ask for the same bytes at every build. The embedded builder's
-// layers are normalised already, so that its images may carry their own time.
+// layers are normalised already.
 func (c *Client) exportAttrs(req builder.Request) map[string]string {
-	epoch := builder.LayerTime
-	if c.embedded && !req.Epoch.IsZero() {
-		epoch = req.Epoch
-	}
 	attrs := map[string]string{
 		"tar":               "false",
-		"source-date-epoch": strconv.FormatInt(epoch.Unix(), 10),
+		"source-date-epoch": strconv.FormatInt(builder.LayerTime.Unix(), 10),
 	}
 	if !c.embedded {
 		attrs["rewrite-timestamp"] = "true"

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -47,7 +46,7 @@ func (b *targetBuilder) Build(ctx context.Context, target *pipeline.Target, buil
 	}
 	defer release()
 	result, err := b.client.Build(ctx, builder.Request{
-		Target: *target, Dir: b.project.project.Dir, Epoch: b.epoch(ctx, target), NoCache: b.noCache,
+		Target: *target, Dir: b.project.project.Dir, NoCache: b.noCache,
 		Built: b.builtBefore(built), Pins: b.project.pins(),
 		Leave: []string{config.LockFileName, secret.Folder},
 	}, sink)
@@ -67,19 +66,6 @@ func (b *targetBuilder) Build(ctx context.Context, target *pipeline.Target, buil
 		return pipeline.ReleaseImage{}, fmt.Errorf("naming the image: %w", err)
 	}
 	return image, nil
-}
-
-// epoch is the time of the last commit that touched the target's context: an
-// image's own time changes when its files do, not with every commit.
-func (b *targetBuilder) epoch(ctx context.Context, target *pipeline.Target) time.Time {
-	if b.project.git.SHA == "" {
-		return time.Time{}
-	}
-	dir := filepath.Join(b.project.project.Dir, target.Context)
-	if when, err := config.LastCommit(ctx, dir); err == nil && !when.IsZero() {
-		return when
-	}
-	return b.project.git.Time // a context elsewhere, a git URL for example
 }
 
 func (b *targetBuilder) builtBefore(built run.Built) map[string]builder.Result {

@@ -20,7 +20,7 @@ import (
 func TestChooseLogs(t *testing.T) {
 	on := func(host, instance, release, state string) listed {
 		return listed{
-			Summary: container.Summary{State: container.ContainerState(state), Labels: map[string]string{"dray.instance": instance, "dray.release": release}},
+			Summary: container.Summary{ID: host + " " + instance + " " + release, State: container.ContainerState(state), Labels: map[string]string{"dray.instance": instance, "dray.release": release}},
 			engine:  &engine{host: host},
 		}
 	}
@@ -33,17 +33,22 @@ func TestChooseLogs(t *testing.T) {
 	tests := []struct {
 		name    string
 		release pipeline.ReleaseNumber
+		inUse   map[string]pipeline.ReleaseNumber
 		want    []string
 	}{
-		{"what runs, or ran last", pipeline.ReleaseNumber{}, []string{"p1 web/1 41", "p1 web/2 40", "p2 web/1 40", "p3 web/1 40.1"}},
-		{"a release", pipeline.ReleaseNumber{Number: 40}, []string{"p1 web/1 40", "p1 web/2 40", "p2 web/1 40", "p3 web/1 40"}},
-		{"a revision", pipeline.ReleaseNumber{Number: 40, Revision: 1}, []string{"p3 web/1 40.1"}},
-		{"a release that is not there", pipeline.ReleaseNumber{Number: 7}, nil},
+		{"a kept one is in use again", pipeline.ReleaseNumber{}, map[string]pipeline.ReleaseNumber{"p1 web/1 40": {Number: 42}},
+			[]string{"p1 web/1 40", "p1 web/2 40", "p2 web/1 40", "p3 web/1 40.1"}},
+		{"the release that a kept one is in use for", pipeline.ReleaseNumber{Number: 42}, map[string]pipeline.ReleaseNumber{"p1 web/1 40": {Number: 42}},
+			[]string{"p1 web/1 40"}},
+		{"what runs, or ran last", pipeline.ReleaseNumber{}, nil, []string{"p1 web/1 41", "p1 web/2 40", "p2 web/1 40", "p3 web/1 40.1"}},
+		{"a release", pipeline.ReleaseNumber{Number: 40}, nil, []string{"p1 web/1 40", "p1 web/2 40", "p2 web/1 40", "p3 web/1 40"}},
+		{"a revision", pipeline.ReleaseNumber{Number: 40, Revision: 1}, nil, []string{"p3 web/1 40.1"}},
+		{"a release that is not there", pipeline.ReleaseNumber{Number: 7}, nil, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			for _, c := range chooseLogs(all, test.release) {
+			for _, c := range chooseLogs(all, test.release, test.inUse) {
 				got = append(got, c.engine.host+" "+c.instance()+" "+c.Labels["dray.release"])
 			}
 			if !slices.Equal(got, test.want) {
@@ -166,11 +171,11 @@ func TestSum(t *testing.T) {
 		},
 		{
 			"hosts differ", []hostView{{Host: "p1", State: whole}, {Host: "p2", State: state(40, runs("web/2", 40, api.HealthHealthy))}},
-			0, "3/3 healthy", []string{"p2: release 40", "p1: release 41"},
+			0, "3/3 healthy", []string{"p2: release 40", "p1: release 41", "hosts run different releases: dray recover prod says which is right; dray deploy or dray rollback makes them alike"},
 		},
 		{
 			"revisions differ", []hostView{{Host: "p1", State: revised(state(41, runs("web/1", 41, api.HealthHealthy)))}, {Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}},
-			0, "1/3 healthy, 2 down", []string{"p2: release 41", "p1: release 41.1"},
+			0, "1/3 healthy, 2 down", []string{"p2: release 41", "p1: release 41.1", "hosts run different releases: dray recover prod says which is right; dray deploy or dray rollback makes them alike"},
 		},
 		{"nothing runs", []hostView{{Host: "p1", State: &api.Environment{}}}, 0, "-", nil},
 		{

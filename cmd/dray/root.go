@@ -78,7 +78,11 @@ func (a *app) interruptible() (context.Context, func()) {
 		cancel(errInterrupted)
 		if _, ok := <-signals; ok {
 			a.view.Close()
-			fmt.Fprintln(os.Stderr, "✗ stopped; what was under way goes back by itself when its lease has ended\n  Next: dray status")
+			text := "✗ stopped"
+			if a.changes.Load() {
+				text += "; what was under way goes back by itself when its lease has ended\n  Next: dray status"
+			}
+			fmt.Fprintln(os.Stderr, text)
 			os.Exit(exitInterrupted)
 		}
 	}()

@@ -73,6 +73,9 @@ func (v *environmentView) agree(releases map[pipeline.ReleaseNumber][]string) {
 	for _, n := range numbers {
 		v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", strings.Join(releases[n], ", "), releaseName(n)))
 	}
+	if len(numbers) > 1 {
+		v.Notes = append(v.Notes, fmt.Sprintf("hosts run different releases: dray recover %s says which is right; dray deploy or dray rollback makes them alike", v.Environment))
+	}
 }
 
 // findings is what is wrong with hosts; what is said of several is said once.
@@ -132,11 +135,11 @@ type tally struct {
 }
 
 func (t *tally) add(service string, r *pipeline.Release, h hostView) {
-	held := h.State.Deployment != nil && h.State.Deployment.Held != nil // it may serve in the current release's stead, for long
+	changing := h.State.Deployment != nil // what it brings may serve in the current release's stead
 	for _, name := range instancesOf(service, r.Placement[h.Host]) {
 		t.want++
 		i := slices.IndexFunc(h.State.Instances, func(s api.InstanceStatus) bool {
-			return s.Instance == name && (s.ReleaseNumber() == r.ReleaseNumber() || held && s.Serving) && s.State == "running"
+			return s.Instance == name && (s.ReleaseNumber() == r.ReleaseNumber() || changing && s.Serving) && s.State == "running"
 		})
 		if i < 0 {
 			continue

@@ -160,7 +160,7 @@ func (p *project) serviceLogs(ctx context.Context, env, service string, o logOpt
 	if missed != nil && len(containers) == 0 {
 		return missed
 	}
-	containers = chooseLogs(containers, o.release)
+	containers = chooseLogs(containers, o.release, p.releasesOf(ctx, env, containers))
 	if len(containers) == 0 && o.release.Known() {
 		return p.keptLogs(ctx, env, service, o.release, o.tail)
 	}
@@ -220,25 +220,67 @@ func (p *project) keptLogs(ctx context.Context, envName, service string, release
 	return nil
 }
 
-// chooseLogs keeps the containers of one release: the named one, or the newest
-// of each instance.
-func chooseLogs(containers []listed, release pipeline.ReleaseNumber) []listed {
-	newest := map[string]pipeline.ReleaseNumber{}
+// releasesOf asks the agents for which releases containers run now: one may be
+// kept from an earlier release than that. What a host does not tell is left out.
+func (p *project) releasesOf(ctx context.Context, env string, containers []listed) map[string]pipeline.ReleaseNumber {
+	out, asked := map[string]pipeline.ReleaseNumber{}, map[string]bool{}
+	for _, c := range containers {
+		if asked[c.engine.host] {
+			continue
+		}
+		asked[c.engine.host] = true
+		host, err := p.connector.Connect(ctx, *p.project.Hosts[c.engine.host], event.Discard)
+		if err != nil {
+			continue // its label says the release that it was made for
+		}
+		if state, err := host.Client.Environment(p.project.Name, env).Get(ctx); err == nil {
+			for _, i := range state.Instances {
+				out[i.ContainerID] = i.ReleaseNumber()
+			}
+		}
+	}
+	return out
+}
+
+// chooseLogs keeps the containers of one release: the named one, or of each
+// instance the one that is in use, or that ran last. inUse says for which
+// release containers run now, by id.
+func chooseLogs(containers []listed, release pipeline.ReleaseNumber, inUse map[string]pipeline.ReleaseNumber) []listed {
 	of := func(c *listed) pipeline.ReleaseNumber {
+		if n, ok := inUse[c.ID]; ok {
+			return n
+		}
 		n, _, _ := pipeline.ParseReleaseNumber(c.Labels["dray.release"]) // a container without one is of none
 		return n
 	}
-	for i := range containers {
-		c := &containers[i]
-		at := c.engine.host + c.instance()
-		if n := of(c); (c.State == "running" || !newest[at].Known()) && n.Compare(newest[at]) > 0 {
-			newest[at] = n
+	better := func(a, b *listed) bool {
+		_, usedA := inUse[a.ID]
+		_, usedB := inUse[b.ID]
+		switch {
+		case usedA != usedB:
+			return usedA
+		case (a.State == "running") != (b.State == "running"):
+			return a.State == "running"
 		}
+		return of(a).Compare(of(b)) > 0
 	}
+	best := map[string]*listed{}
 	var out []listed
 	for i := range containers {
 		c := &containers[i]
-		if release == of(c) || (!release.Known() && of(c) == newest[c.engine.host+c.instance()]) {
+		at := c.engine.host + c.instance()
+		if best[at] == nil || better(c, best[at]) {
+			best[at] = c
+		}
+		if release.Known() && of(c) == release {
+			out = append(out, *c)
+		}
+	}
+	if release.Known() {
+		return out
+	}
+	for i := range containers {
+		if c := &containers[i]; best[c.engine.host+c.instance()] == c {
 			out = append(out, *c)
 		}
 	}

@@ -25,11 +25,11 @@ func runCommand(a *app) *cobra.Command {
 		Long: `run starts one more container of a service on one host: with its image, variables,
 secrets, volumes, network, limits and user, but without its published ports and
 its check, and without a share of its traffic. Without COMMAND it runs what the
-service runs. Its exit code becomes dray's. The container is removed at the end,
+service runs; an entrypoint is kept unless --entrypoint says another. Its exit code becomes dray's. The container is removed at the end,
 also when dray is killed or the connection is cut.
 
 It runs on the first host with an instance of the service, or on --host.`,
-		Example: "  dray run prod web -- bin/rails db:seed\n  dray run -it prod web -- bash",
+		Example: "  dray run prod web -- bin/rails db:seed\n  dray run -it --entrypoint sh prod web",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Command, r.TTY = args[2:], tty

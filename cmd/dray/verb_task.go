@@ -44,7 +44,9 @@ func taskRunCommand(a *app) *cobra.Command {
 					return &deploy.HostError{Host: h.Name, Err: err}
 				}
 				if run.TimedOut || run.ExitCode != 0 {
-					return &exitError{code: max(run.ExitCode, 1), failure: failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, orWord(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), fmt.Sprintf("dray logs %s %s --run %s shows its output again", env.Name, args[1], number(run.ID)))}
+					failed := failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, orWord(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), fmt.Sprintf("dray logs %s %s --run %s shows its output again", env.Name, args[1], number(run.ID)))
+					failed.Conclusion = "The releases are untouched; what the task had done by then stays."
+					return &exitError{code: max(run.ExitCode, 1), failure: failed}
 				}
 				return nil
 			})

@@ -80,24 +80,6 @@ func ReadGit(ctx context.Context, dir string) (Git, error) {
 	return g, nil
 }
 
-// LastCommit is the time of the last commit that touched dir; zero when none
-// did.
-func LastCommit(ctx context.Context, dir string) (time.Time, error) {
-	out, err := exec.CommandContext(ctx, "git", "-C", dir, "log", "-1", "--format=%ct", "--", ".").Output()
-	if err != nil {
-		return time.Time{}, fmt.Errorf("asking git for the last commit in %s: %w", dir, err)
-	}
-	text := strings.TrimSpace(string(out))
-	if text == "" {
-		return time.Time{}, nil
-	}
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("reading git's time of %s: %w", dir, err)
-	}
-	return time.Unix(seconds, 0).UTC(), nil
-}
-
 // parseStatus reads git status --porcelain=v2 --branch (git-status(1)).
 func parseStatus(out []byte) Git {
 	var g Git

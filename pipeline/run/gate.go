@@ -44,7 +44,10 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Ap
 	}
 	images, missing := promoted(g.env, release)
 	refusal.Reasons = append(refusal.Reasons, missing...)
-	refusal.Reasons = append(refusal.Reasons, g.strangers(release)...)
+	if other := g.strangers(release); len(other) > 0 {
+		refusal.Reasons = append(refusal.Reasons, other...)
+		refusal.Release = pipeline.ReleaseNumber{} // what was asked for is not what from runs
+	}
 	var approval *Approval
 	if p := g.env.Promotion; p != nil {
 		refusal.Reasons = append(refusal.Reasons, g.evidence.Faults...)

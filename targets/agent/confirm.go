@@ -135,6 +135,9 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 		}
 		r.Stable = slices.DeleteFunc(r.Stable, func(id string) bool { return id == w.ID })
 		r.Current, r.Since, r.Open = w.ID, now, ""
+		if req.Approval != nil {
+			r.approve(*req.Approval) // one given on the spot; whoever asks again has it
+		}
 		if err := t.dropOld(r, w.Release); err != nil {
 			return err
 		}

@@ -298,15 +298,20 @@ func (a *Agent) unfreeze(e *environment) error {
 func (a *Agent) approve(e *environment, by api.Actor, req api.Approve) (*api.Approval, error) {
 	yes := api.Approval{ReleaseRef: req.ReleaseRef, Content: req.Content, By: by, At: time.Now().Round(0)}
 	err := a.change(e, "approve", func(_ *transaction, r *envRecord) error {
-		for _, before := range r.Approvals {
-			if before.ReleaseRef == yes.ReleaseRef && before.Content == yes.Content {
-				yes = before
-				return nil
-			}
-		}
-		r.Approvals = slices.DeleteFunc(r.Approvals, func(before api.Approval) bool { return before.ReleaseRef == yes.ReleaseRef })
-		r.Approvals = append(r.Approvals, yes)
+		yes = r.approve(yes)
 		return nil
 	})
 	return &yes, err
+}
+
+// approve keeps an approval, and returns the one that holds.
+func (r *envRecord) approve(yes api.Approval) api.Approval {
+	for _, before := range r.Approvals {
+		if before.ReleaseRef == yes.ReleaseRef && before.Content == yes.Content {
+			return before
+		}
+	}
+	r.Approvals = slices.DeleteFunc(r.Approvals, func(before api.Approval) bool { return before.ReleaseRef == yes.ReleaseRef })
+	r.Approvals = append(r.Approvals, yes)
+	return yes
 }

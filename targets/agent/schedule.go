@@ -77,7 +77,11 @@ func (a *Agent) startDue(ctx context.Context, last, now time.Time) time.Time {
 		}
 		for i := range w.release.Tasks {
 			task := w.release.Tasks[i]
-			due := nextRun(&task, last)
+			since := last
+			if w.Ended.After(since) {
+				since = w.Ended // the release came after that
+			}
+			due := nextRun(&task, since)
 			if due.IsZero() || !runsTasks(w.release, w.Host, task.Name) {
 				continue
 			}

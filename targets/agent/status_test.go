@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,12 +45,15 @@ func TestDrift(t *testing.T) {
 		w.containers["draining"] = &draining
 		w.mu.Unlock()
 		for _, want := range []string{
-			"changed db/1; missing old/1; stopped web/1; extra web/2; ",
-			"changed db/1; missing old/1; stopped web/1; extra web/2; extra web/9; ",
+			"changed db/1; extra web/2; missing old/1; stopped web/1; ",
+			"changed db/1; extra web/2; extra web/9; missing old/1; stopped web/1; ",
 		} {
 			if env, err = r.Get(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			slices.SortStableFunc(env.Drift, func(a, b api.Drift) int {
+				return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Instance, b.Instance))
+			})
 			got := ""
 			for _, d := range env.Drift {
 				got += d.Kind + " " + d.Instance + "; "

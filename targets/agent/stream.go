@@ -55,16 +55,20 @@ func (l *lines) finish(result any, err error) {
 
 // next waits for lines; nil when ctx has ended.
 func (l *lines) next(ctx context.Context) []api.StreamLine {
-	select {
-	case <-l.more:
-	case <-ctx.Done():
-		return nil
+	for {
+		select {
+		case <-l.more:
+		case <-ctx.Done():
+			return nil
+		}
+		l.mu.Lock()
+		batch := l.queue
+		l.queue = nil
+		l.mu.Unlock()
+		if len(batch) > 0 { // a line that came with its token may have gone with the one before
+			return batch
+		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	batch := l.queue
-	l.queue = nil
-	return batch
 }
 
 // streamed answers with the events and the result of an operation. The

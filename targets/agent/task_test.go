@@ -157,6 +157,29 @@ func TestScheduledTask(t *testing.T) {
 	}
 }
 
+// TestScheduleBeginsWithTheRelease: a time that has passed when the release came
+// is none of its task's.
+func TestScheduleBeginsWithTheRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(30 * time.Second) // the schedule looks in the middle of each minute
+		w := newWorld(t)
+		r := w.boot(0)
+		defer r.stop()
+		now := time.Now()
+		time.Sleep(now.Truncate(time.Hour).Add(time.Hour + 25*time.Second).Sub(now))
+		release := withTasks(pipeline.Task{Name: "report", Schedule: "0 * * * *"})
+		if err := (&sequence{t: t, id: "d1", r: release, steps: roll(first.Placement[host]...)}).run(r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		tasks, err := r.Tasks(t.Context(), 10)
+		if err != nil || len(tasks) != 1 || len(tasks[0].Runs) != 0 {
+			t.Errorf("it ran before its time: %+v, %v", tasks, err)
+		}
+	})
+}
+
 func TestNextRun(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {

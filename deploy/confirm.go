@@ -10,10 +10,10 @@ import (
 )
 
 // confirm makes the release the current one, everywhere or nowhere: first all
-// hosts vote, and a single no brings all of them back, or has them hold it. Once all have voted yes
-// none of them goes back by itself. From then on there is one way only; what a
-// host could not be told is finished by the next command. A single host needs
-// no vote.
+// hosts vote, and a single no brings all of them back, or has them hold it. Once
+// all have voted yes none of them goes back by itself. From then on there is one
+// way only; what a host could not be told is finished by the next command. A
+// single host needs no vote.
 func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) error {
 	if ctx.Err() != nil {
 		return d.goBack(ctx, context.Cause(ctx))

@@ -115,6 +115,14 @@ func wentBack(failed *deploy.Error) string {
 // logsOf is the command that shows what a service wrote before it was taken
 // back, or what a task wrote, or "".
 func logsOf(failed *deploy.Error) string {
+	var stalled *deploy.StalledError
+	if errors.As(failed, &stalled) {
+		for _, w := range stalled.Waited {
+			if service, _, _ := strings.Cut(w.Instance, "/"); w.State == event.Starting || w.State == event.Unhealthy {
+				return fmt.Sprintf("dray logs %s %s --release %s shows what it wrote", failed.Environment, service, failed.Release)
+			}
+		}
+	}
 	var refused *api.Error
 	if !errors.As(failed, &refused) || len(refused.Logs) == 0 {
 		return ""

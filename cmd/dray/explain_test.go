@@ -103,7 +103,8 @@ func TestExplain(t *testing.T) {
 				Waited: []deploy.Waited{{Host: "p1", Instance: "web/1", State: "starting"}, {Host: "p2", Instance: "web/2"}},
 			}, nil), exitReverted,
 			"✗ no further instance became healthy within 10m (progress_deadline, dray.hcl:30): waited for web/1 on p1 (starting), web/2 on p2 (not started)\n" +
-				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n",
+				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n" +
+				"  Next: dray logs prod web --release 42 shows what it wrote\n",
 		},
 		{
 			"nothing begun", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: api.Errorf(api.CodePort, "port 80/tcp is taken by nginx (pid 5)")}, nil), exitFailed,

@@ -138,12 +138,12 @@ func (p *project) approve(ctx context.Context, envName string, n pipeline.Releas
 func waits(env *pipeline.Environment, desired *run.Desired, n pipeline.ReleaseNumber, exact bool) error {
 	next := desired.Release.ReleaseNumber()
 	if g := desired.Gate; g != nil && !g.Release.Known() {
-		return &exitError{code: exitFailed, failure: failure(fmt.Sprintf("nothing waits for %s: %s", env.Name, strings.Join(g.Reasons, "; ")), g.Next)}
+		return &exitError{code: exitRefused, failure: failure(fmt.Sprintf("nothing waits for %s: %s", env.Name, strings.Join(g.Reasons, "; ")), g.Next)}
 	}
 	if n == next || (n.Number == next.Number && !exact) {
 		return nil
 	}
-	return &exitError{code: exitFailed, failure: failure(
+	return &exitError{code: exitRefused, failure: failure(
 		fmt.Sprintf("release %s does not wait for %s: what would enter from %s is release %s", n, env.Name, env.Promotion.From, next),
 		fmt.Sprintf("dray approve %s %s", env.Name, next))}
 }

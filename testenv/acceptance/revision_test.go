@@ -49,7 +49,7 @@ func TestRevisions(t *testing.T) {
 	w.Replace(t, "dray.hcl", `"info"`, `"debug"`)
 	prints(w.Dray(t, 2, "plan", "prod"), "release 1 → 1.1", `"info" → "debug"`)
 	says(t, w.Dray(t, 5, "promote", "prod"), "release 1.1 may not enter prod", "nobody has approved it", "dray approve prod 1.1", "prod is untouched and runs release 1.")
-	says(t, w.Dray(t, 1, "approve", "prod", "1.0"), "release 1 does not wait for prod", "dray approve prod 1.1")
+	says(t, w.Dray(t, 5, "approve", "prod", "1.0"), "release 1 does not wait for prod", "dray approve prod 1.1")
 	prints(w.Dray(t, 0, "approve", "prod", "1"), " approved release 1.1 for prod: web ")
 	w.Replace(t, "dray.hcl", `"debug"`, `"trace"`)
 	says(t, w.Dray(t, 5, "promote", "prod"), " approved as release 1.1 was another configuration")

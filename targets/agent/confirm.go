@@ -134,7 +134,7 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 			r.Stable = slices.Insert(r.Stable, 0, r.Current)
 		}
 		r.Stable = slices.DeleteFunc(r.Stable, func(id string) bool { return id == w.ID })
-		r.Current, r.Since, r.Open = w.ID, now, ""
+		r.Current, r.Since, r.Ended, r.Open = w.ID, now, now, ""
 		if req.Approval != nil {
 			r.approve(*req.Approval) // one given on the spot; whoever asks again has it
 		}

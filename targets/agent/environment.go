@@ -20,6 +20,7 @@ type envRecord struct {
 	Name       string            `json:"name"`
 	Current    string            `json:"current,omitempty"` // deployment whose release is confirmed
 	Since      time.Time         `json:"since,omitzero"`
+	Ended      time.Time         `json:"ended,omitzero"`   // when the last deployment ended here, in whatever way
 	Stable     []string          `json:"stable,omitempty"` // deployments confirmed before it and still kept, newest first
 	LastNumber int               `json:"last_number"`
 	Open       string            `json:"open,omitempty"` // deployment under way or in doubt

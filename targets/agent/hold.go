@@ -40,7 +40,7 @@ func (a *Agent) hold(ctx context.Context, e *environment, id string, req api.Hol
 		return nil, err
 	}
 	w.sink.Emit(event.Event{Type: event.Notice, Text: releaseWord(w.Release) + " failed and is held as it is: " + req.Reason})
-	a.later(func(ctx context.Context) { a.retireReplaced(ctx, e, id) })
+	a.later(func(ctx context.Context) { a.tidyHeld(ctx, e, id) })
 	return a.observe(e)
 }
 
@@ -58,21 +58,32 @@ func (a *Agent) recordHeld(w *work, req api.Hold) error {
 	})
 }
 
-// retireReplaced drains and stops the old containers that a held deployment
-// has taken out of the rotation already: the new ones serve in their stead for
-// as long as it is held, and both at once would do some work twice. Going back
-// ends it.
-func (a *Agent) retireReplaced(ctx context.Context, e *environment, id string) {
+// tidyHeld stops what a held deployment leaves behind, as nothing else does as
+// long as it is held: what still drained from before it, and the old containers
+// that it has taken out of the rotation already. The new ones serve in their
+// stead, and both at once would do some work twice. Going back ends it.
+func (a *Agent) tidyHeld(ctx context.Context, e *environment, id string) {
 	ctx, end := e.takeBeside(ctx, false)
 	defer end()
 	w, err := a.load(e, id, nil)
-	if err != nil || !w.held() || !w.changing() {
-		return // it has gone back meanwhile, or had replaced nothing
+	if err != nil || !w.held() {
+		return // it has gone back meanwhile
 	}
-	r, err := a.read(e)
+	err = errors.Join(a.retireLeft(ctx, e), a.retireReplaced(ctx, w))
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("retiring what a held release leaves behind", "environment", e.key(), "error", err)
+	}
+}
+
+// retireReplaced drains and stops the old containers whose instances serve from
+// new ones.
+func (a *Agent) retireReplaced(ctx context.Context, w *work) error {
+	if !w.changing() {
+		return nil // it was prepared, no more
+	}
+	r, err := a.read(w.e)
 	if err != nil {
-		a.log.Error("reading what serves", "environment", e.key(), "error", err)
-		return
+		return err
 	}
 	var replaced []string
 	for _, p := range w.oldAt {
@@ -80,9 +91,7 @@ func (a *Agent) retireReplaced(ctx context.Context, e *environment, id string) {
 			replaced = append(replaced, p.instance)
 		}
 	}
-	if err := a.retire(ctx, w, replaced); err != nil && ctx.Err() == nil {
-		a.log.Warn("retiring what a held release has replaced", "environment", e.key(), "error", err)
-	}
+	return a.retire(ctx, w, replaced)
 }
 
 // heldFault refuses to go on with a deployment that is held.

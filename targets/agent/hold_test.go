@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +144,65 @@ func TestHoldDrainsWhatIsReplaced(t *testing.T) {
 		}
 		w.assertHeld(r, "after the drain")
 	})
+}
+
+// TestHoldEndsWhatStillDrained: a release that fails while the containers of
+// the release before the last still drain does not keep them running.
+func TestHoldEndsWhatStillDrained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		w.mu.Lock()
+		for _, c := range w.containers {
+			w.busy[c.Address.String()] = true
+		}
+		w.mu.Unlock()
+		if err := (&sequence{t: t, id: "d2", r: second, steps: noRetire(forward)}).run(r); err != nil {
+			t.Fatal(err)
+		}
+		third := second
+		third.Number, third.Services = 3, slices.Clone(second.Services)
+		for i := range third.Services {
+			third.Services[i].Env = map[string]string{"version": "3"}
+		}
+		w.mu.Lock()
+		w.sick[digest(4)] = true
+		w.mu.Unlock()
+		s := &sequence{t: t, id: "d3", r: third, steps: roll("new/1")}
+		if err := s.run(r); !isCode(err, api.CodeUnhealthy) {
+			t.Fatalf("deploying: %v, want CodeUnhealthy", err)
+		}
+		if n := w.runs(1, "old/1") + w.runs(1, "web/1"); n != 2 {
+			t.Fatalf("%d of release 1 still run, want both to drain yet", n)
+		}
+		if _, err := r.Hold(t.Context(), s.id, api.Hold{Fence: s.fence, Reason: "new/1 is not well"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.ReleaseLease(t.Context(), s.fence); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute) // of the test's own clock: past every drain
+		if n := w.runs(1, "old/1") + w.runs(1, "web/1"); n != 0 {
+			t.Errorf("%d of release 1 run while release 3 is held", n)
+		}
+		if n := w.runs(2, "web/1") + w.runs(3, "new/1"); n != 2 {
+			t.Errorf("%d of the releases 2 and 3 run, want both", n)
+		}
+	})
+}
+
+// runs counts the running containers of an instance that a release made.
+func (w *world) runs(release int, instance string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.containers {
+		l := c.Spec.Labels
+		if c.State == runtime.Running && l[runtime.LabelInstance] == instance && l[runtime.LabelRelease] == strconv.Itoa(release) {
+			n++
+		}
+	}
+	return n
 }
 
 // TestPreparedIsHeld: a host whose turn had not come keeps what was prepared,

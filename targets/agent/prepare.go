@@ -198,11 +198,12 @@ func (a *Agent) finish(w *work, result, reason string) error {
 		if r.Open == w.ID {
 			r.Open = ""
 		}
+		r.Ended = time.Now().Round(0)
 		if err := t.add(bucketHistory, w.e.key(), w.record(result, reason)); err != nil {
 			return err
 		}
 		ended, err = t.amend(w.ID, result, reason, func(d *deployment) {
-			d.State, d.Reason, d.Ended, d.Containers = result, reason, time.Now().Round(0), nil
+			d.State, d.Reason, d.Ended, d.Containers = result, reason, r.Ended, nil
 		})
 		return err
 	})

@@ -71,7 +71,7 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 		a.later(func(ctx context.Context) { a.tidy(ctx, e) })
 	}
 	if open != nil && open.held() {
-		a.later(func(ctx context.Context) { a.retireReplaced(ctx, e, open.ID) })
+		a.later(func(ctx context.Context) { a.tidyHeld(ctx, e, open.ID) })
 	}
 	// One whose lease is live waits for its holder; the end of the lease
 	// settles it. Nobody waits for one that goes back already.

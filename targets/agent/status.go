@@ -85,7 +85,7 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 		}
 		out.Current, out.Deployed = release, r.Current
 		if r.Open == "" {
-			out.Drift = drift(release, current, r.Since, containers, mine)
+			out.Drift = drift(release, current, r.Ended, containers, mine)
 		}
 	}
 	for id, release := range owner {
@@ -155,9 +155,9 @@ func (a *Agent) statusesOf(d *deployment, e *environment) []api.InstanceStatus {
 	return out
 }
 
-// drift lists what runs otherwise than the current release says, which was
-// confirmed at since.
-func drift(r *api.Release, d *deployment, since time.Time, containers map[string]runtime.Container, mine []runtime.Container) []api.Drift {
+// drift lists what runs otherwise than the current release says. The last
+// deployment ended at ended: what it replaced may drain since then.
+func drift(r *api.Release, d *deployment, ended time.Time, containers map[string]runtime.Container, mine []runtime.Container) []api.Drift {
 	var out []api.Drift
 	add := func(kind, instance, format string, args ...any) {
 		out = append(out, api.Drift{Kind: kind, Instance: instance, Detail: fmt.Sprintf(format, args...)})
@@ -181,7 +181,7 @@ func drift(r *api.Release, d *deployment, since time.Time, containers map[string
 	}
 	ours := slices.Collect(maps.Values(d.Containers))
 	for _, c := range mine {
-		if runs(c) && !slices.Contains(ours, c.ID) && !runsOnce(c) && !drains(c, r, d, since) {
+		if runs(c) && !slices.Contains(ours, c.ID) && !runsOnce(c) && !drains(c, r, d, ended) {
 			add("extra", c.Spec.Labels[runtime.LabelInstance], "container %s runs and is not part of %s", c.Spec.Name, releaseWord(r.ReleaseNumber()))
 		}
 	}
@@ -194,7 +194,7 @@ const retireSlack = 5 * time.Second
 
 // drains says that a container of an earlier release may not have ended yet:
 // connections are given their time, and it its own.
-func drains(c runtime.Container, r *api.Release, d *deployment, since time.Time) bool {
+func drains(c runtime.Container, r *api.Release, d *deployment, ended time.Time) bool {
 	if c.Spec.Labels[runtime.LabelDeployment] == d.ID {
 		return false
 	}
@@ -202,7 +202,7 @@ func drains(c runtime.Container, r *api.Release, d *deployment, since time.Time)
 	for i := range r.Services {
 		given = max(given, r.Services[i].Update.Drain.D()+r.Services[i].Stop.Grace.D())
 	}
-	return time.Since(since) < given+retireSlack
+	return time.Since(ended) < given+retireSlack
 }
 
 func ago(t time.Time) string {

@@ -101,28 +101,36 @@ func (a *Agent) tidyOne(ctx context.Context, e *environment) (done bool) {
 }
 
 // retireLeft drains and stops the containers that run, or would be started
-// again, and belong neither to the current release nor to a deployment under
-// way.
+// again, and that neither serve nor belong to the current release or to one
+// that is held. While a deployment is under way it leaves them alone: the end
+// of that one tidies up.
 func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 	r, err := a.read(e)
-	if err != nil || r.Current == "" || r.Open != "" {
+	if err != nil || r.Current == "" {
 		return err
+	}
+	if r.Open != "" {
+		if w, err := a.load(e, r.Open, nil); err != nil || !w.held() {
+			return err
+		}
 	}
 	w, err := a.load(e, r.Current, nil)
 	if err != nil {
 		return err
 	}
-	current := slices.Collect(maps.Values(w.Containers))
+	needed, err := a.inUse(e)
+	if err != nil {
+		return err
+	}
 	left := slices.DeleteFunc(a.containersOf(e), func(c runtime.Container) bool {
-		return !runs(c) && !c.Wanted || slices.Contains(current, c.ID) || runsOnce(c)
+		return !runs(c) && !c.Wanted || needed[c.ID] || runsOnce(c)
 	})
 	if err := a.drain(ctx, w.longestDrain(), left...); err != nil {
 		return err
 	}
 	// Draining took its time: what came meanwhile may have taken one of them up
 	// again, as a rollback does with the containers that were kept.
-	needed, err := a.inUse(e)
-	if err != nil {
+	if needed, err = a.inUse(e); err != nil {
 		return err
 	}
 	for _, c := range left {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,51 @@ func TestOneProcessAtATime(t *testing.T) {
 	if again, err := store.Open(dir, store.Options{}); err == nil {
 		again.Close()
 		t.Error("the store was opened twice")
+	}
+}
+
+// TestFoldersThatWereNotRecorded opens a store whose process was killed after it
+// made the folder of a snapshot and before it recorded that: the first one ever,
+// and a later one.
+func TestFoldersThatWereNotRecorded(t *testing.T) {
+	o := newOrigin(t)
+	sources := peer(o)
+	for _, kind := range []string{store.Overlay, store.Native} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			for i, body := range []string{"first", "second"} {
+				s, err := store.Open(dir, store.Options{Snapshotter: kind})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				for number := range 9 { // of which one is the next
+					left := filepath.Join(dir, kind, "snapshots", strconv.Itoa(number+1))
+					if err := os.Mkdir(left, 0o700); err != nil && i == 0 {
+						t.Fatal(err)
+					} else if err == nil {
+						write(t, filepath.Join(left, "half"))
+					}
+				}
+				if s, err = store.Open(dir, store.Options{Snapshotter: kind}); err != nil {
+					t.Fatal(err)
+				}
+				d := o.image(makeTar(t, file("name", body)))
+				wantFiles(t, mounted(t, s, body, pull(t, s, d, sources)), map[string]string{"name": body})
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func write(t *testing.T, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte("left"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/core/snapshots/storage"
 	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/snapshots/native"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
@@ -72,7 +74,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if s.content, err = contentlocal.NewStore(filepath.Join(dir, "content")); err != nil {
 		return nil, fmt.Errorf("opening the store's content: %w", err)
 	}
-	if err := s.openSnapshotter(); err != nil {
+	if err := s.openSnapshotter(context.Background()); err != nil {
 		return nil, fmt.Errorf("opening the store's snapshots: %w", err)
 	}
 	if err := s.recover(context.Background()); err != nil {
@@ -100,26 +102,66 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (s *Store) openSnapshotter() (err error) {
+func (s *Store) openSnapshotter(ctx context.Context) (err error) {
 	kind := s.opts.Snapshotter
-	root := filepath.Join(s.dir, Overlay)
 	if kind == "" {
 		kind = Overlay
-		if err := overlayutils.Supported(root); err != nil {
+		if err := overlayutils.Supported(filepath.Join(s.dir, Overlay)); err != nil {
 			s.log.Warn("overlay does not work here; layers will be copied", "dir", s.dir, "error", err)
 			kind = Native
 		}
 	}
-	switch kind {
-	case Overlay:
+	if kind != Overlay && kind != Native {
+		return fmt.Errorf("snapshotter %q is not known: %w", kind, errdefs.ErrInvalidArgument)
+	}
+	root := filepath.Join(s.dir, kind)
+	if err := removeUnrecorded(ctx, root); err != nil {
+		return err
+	}
+	if kind == Overlay {
 		s.parallel = true
 		s.snap, err = overlay.NewSnapshotter(root, overlay.WithUpperdirLabel)
-	case Native:
-		s.snap, err = native.NewSnapshotter(filepath.Join(s.dir, Native))
-	default:
-		err = fmt.Errorf("snapshotter %q is not known: %w", kind, errdefs.ErrInvalidArgument)
+	} else {
+		s.snap, err = native.NewSnapshotter(root)
 	}
 	return err
+}
+
+// removeUnrecorded removes the folders of snapshots that a snapshotter at root
+// knows nothing of. Both snapshotters make a folder before they record it, and
+// give the number of one that they did not come to record to the next, which
+// then can't be made: that of a process that was killed in between would be in
+// the way for good.
+func removeUnrecorded(ctx context.Context, root string) (err error) {
+	folders, err := os.ReadDir(filepath.Join(root, "snapshots"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	meta, err := storage.NewMetaStore(filepath.Join(root, "metadata.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, meta.Close()) }()
+	var recorded map[string]string // by folder
+	err = meta.WithTransaction(ctx, false, func(ctx context.Context) (err error) {
+		recorded, err = storage.IDMap(ctx)
+		return err
+	})
+	if err != nil && !errdefs.IsNotFound(err) { // none was ever recorded
+		return err
+	}
+	for _, f := range folders {
+		if _, known := recorded[f.Name()]; known {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(root, "snapshots", f.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recover removes snapshots that were being unpacked when the process ended.
@@ -132,16 +174,13 @@ func (s *Store) recover(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil && !errdefs.IsNotFound(err) {
+	if err != nil && !errdefs.IsNotFound(err) { // none was ever recorded
 		return err
 	}
 	for _, key := range stale {
 		if err := s.snap.Remove(ctx, key); err != nil {
 			return err
 		}
-	}
-	if c, ok := s.snap.(snapshots.Cleaner); ok && err == nil {
-		return c.Cleanup(ctx)
 	}
 	return nil
 }

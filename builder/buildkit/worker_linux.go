@@ -11,7 +11,6 @@ import (
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/containerd/containerd/v2/plugins/snapshots/native"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
 	"github.com/containerd/platforms"
@@ -31,6 +30,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"dray/builder"
+	"dray/builder/registry/snapshot"
 )
 
 // namespace is where BuildKit keeps its things in the metadata store.
@@ -120,7 +120,7 @@ func openStorage(ctx context.Context, root, name string, closers *undo) (storage
 	if err != nil {
 		return storage{}, err
 	}
-	snapshots, err := newSnapshotter(name, filepath.Join(root, "snapshots"))
+	snapshots, err := newSnapshotter(ctx, name, filepath.Join(root, "snapshots"))
 	if err != nil {
 		return storage{}, err
 	}
@@ -156,12 +156,12 @@ func snapshotter(root, wanted string) string {
 	}
 }
 
-func newSnapshotter(name, dir string) (snapshots.Snapshotter, error) {
+func newSnapshotter(ctx context.Context, name, dir string) (snapshots.Snapshotter, error) {
 	switch name {
 	case "overlayfs":
-		return overlay.NewSnapshotter(dir, overlay.AsynchronousRemove)
+		return snapshot.Overlay(ctx, dir, overlay.AsynchronousRemove)
 	case "native":
-		return native.NewSnapshotter(dir)
+		return snapshot.Native(ctx, dir)
 	default:
 		return nil, fmt.Errorf("snapshotter %q is not known: use overlayfs or native", name)
 	}

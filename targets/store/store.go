@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,14 +12,13 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/containerd/v2/core/snapshots/storage"
 	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/containerd/containerd/v2/plugins/snapshots/native"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
 	"github.com/containerd/errdefs"
 
 	"dray/builder/registry"
+	"dray/builder/registry/snapshot"
 )
 
 // Names of snapshotters.
@@ -115,53 +113,13 @@ func (s *Store) openSnapshotter(ctx context.Context) (err error) {
 		return fmt.Errorf("snapshotter %q is not known: %w", kind, errdefs.ErrInvalidArgument)
 	}
 	root := filepath.Join(s.dir, kind)
-	if err := removeUnrecorded(ctx, root); err != nil {
-		return err
-	}
 	if kind == Overlay {
 		s.parallel = true
-		s.snap, err = overlay.NewSnapshotter(root, overlay.WithUpperdirLabel)
+		s.snap, err = snapshot.Overlay(ctx, root, overlay.WithUpperdirLabel)
 	} else {
-		s.snap, err = native.NewSnapshotter(root)
+		s.snap, err = snapshot.Native(ctx, root)
 	}
 	return err
-}
-
-// removeUnrecorded removes the folders of snapshots that a snapshotter at root
-// knows nothing of. Both snapshotters make a folder before they record it, and
-// give the number of one that they did not come to record to the next, which
-// then can't be made: that of a process that was killed in between would be in
-// the way for good.
-func removeUnrecorded(ctx context.Context, root string) (err error) {
-	folders, err := os.ReadDir(filepath.Join(root, "snapshots"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	meta, err := storage.NewMetaStore(filepath.Join(root, "metadata.db"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, meta.Close()) }()
-	var recorded map[string]string // by folder
-	err = meta.WithTransaction(ctx, false, func(ctx context.Context) (err error) {
-		recorded, err = storage.IDMap(ctx)
-		return err
-	})
-	if err != nil && !errdefs.IsNotFound(err) { // none was ever recorded
-		return err
-	}
-	for _, f := range folders {
-		if _, known := recorded[f.Name()]; known {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(root, "snapshots", f.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // recover removes snapshots that were being unpacked when the process ended.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
@@ -62,20 +63,36 @@ func (a *app) exec(ctx context.Context, env, service string, options container.E
 	if err := c.engine.execStream(ctx, created.ID, options); err != nil {
 		return err
 	}
-	var state container.ExecInspectResponse
+	var state struct {
+		ExitCode int
+		Fault    string // the command could not be started
+	}
 	if err := c.engine.get(ctx, "/exec/"+created.ID+"/json", &state); err != nil {
 		return err
 	}
-	if state.ExitCode != nil && *state.ExitCode != 0 {
-		return &exitError{code: *state.ExitCode}
+	ended := &exitError{code: state.ExitCode}
+	switch {
+	case state.Fault != "":
+		ended.failure = failure(notStarted(c, options.Cmd[0], state.Fault), "")
+		ended.failure.Conclusion = ""
+	case state.ExitCode == 0:
+		return nil
 	}
-	return nil
+	return ended
+}
+
+// notStarted says why a command can't be started, without the runtime's steps
+// to there.
+func notStarted(c *listed, command, fault string) string {
+	fault = strings.TrimPrefix(fault, "unable to start container process: ")
+	fault = strings.TrimPrefix(fault, fmt.Sprintf("exec: %q: ", command))
+	return fmt.Sprintf("%s on %s can't run %s: %s", c.instance(), c.engine.host, command, fault)
 }
 
 // execStream joins the command's streams with this process's, until the
 // command ends.
 func (e *engine) execStream(ctx context.Context, id string, options container.ExecCreateRequest) error {
-	conn, r, err := e.takeOver(ctx, "/exec/"+id+"/start", container.ExecStartRequest{Tty: options.Tty})
+	conn, r, err := e.takeOver(ctx, "/exec/"+id+"/start?fault=inspect", container.ExecStartRequest{Tty: options.Tty})
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,8 @@ type Exec struct {
 	Started     time.Time // zero before ExecStart
 	Finished    time.Time
 	Pid         int
-	ExitCode    int // 126 or 127 where the command could not be started
+	ExitCode    int    // 126 or 127 where the command could not be started
+	Fault       string // why it could not
 }
 
 // Streams are the caller's ends of a process's standard streams; any may be
@@ -231,6 +232,9 @@ func (e *Engine) execStart(ctx context.Context, id string, streams Streams) (<-c
 	}
 	if err != nil {
 		run.close()
+		x.mu.Lock()
+		x.value.Fault = err.Error()
+		x.mu.Unlock()
 		x.finish(exitOfStart(err))
 		return nil, fmt.Errorf("exec in container %s: %w", value.Spec.Name, err)
 	}

@@ -34,9 +34,10 @@ func TestExec(t *testing.T) {
 	if strings.Contains(h.output(t, c.ID), "err") {
 		t.Error("an exec's output is in the container's log")
 	}
-	_, err := h.Exec(t.Context(), c.ID, runtime.ExecConfig{Command: []string{"nothing-here"}}, runtime.Streams{})
-	if err == nil || !strings.Contains(err.Error(), "nothing-here") {
-		t.Errorf("a missing command: %v", err)
+	var said bytes.Buffer
+	code, err := h.Exec(t.Context(), c.ID, runtime.ExecConfig{Command: []string{"nothing-here"}}, runtime.Streams{Stderr: &said})
+	if code != 127 || err == nil || !strings.Contains(err.Error(), "nothing-here") || said.Len() > 0 {
+		t.Errorf("a missing command: code %d, %v; on its stderr: %q", code, err, said.String())
 	}
 }
 

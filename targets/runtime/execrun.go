@@ -33,6 +33,7 @@ type execRun struct {
 	terminal *os.File
 	process  process
 	ours     []io.Closer
+	flows    []func() // copy the output
 	copies   sync.WaitGroup
 }
 
@@ -86,7 +87,13 @@ func (r *execRun) start(ctx context.Context, streams Streams) error {
 	if err != nil {
 		return err
 	}
-	return r.awaitStart(ctx, streams)
+	if err := r.awaitStart(ctx, streams); err != nil {
+		return err // what the runtime wrote to the command's stderr says the same
+	}
+	for _, flow := range r.flows {
+		r.copies.Go(flow)
+	}
+	return nil
 }
 
 // connect makes pipes, or a socket for the terminal, and returns the ends that
@@ -128,7 +135,7 @@ func (r *execRun) connect(streams Streams) (given []*os.File, err error) {
 		}
 		*out.stream, given = theirs, append(given, theirs)
 		r.ours = append(r.ours, ours)
-		r.copies.Go(func() { _, _ = io.Copy(out.to, ours) }) // a client that left takes no more
+		r.flows = append(r.flows, func() { _, _ = io.Copy(out.to, ours) }) // a client that left takes no more
 	}
 	return given, nil
 }

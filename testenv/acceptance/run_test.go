@@ -33,6 +33,17 @@ func TestRun(t *testing.T) {
 	if got := w.Dray(t, 0, "exec", "dev", "web", "--", "cat", "/data/file").Stdout; got != "kept\n" {
 		t.Errorf("the volume holds %q", got)
 	}
+	for command, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"nothing-like-it": {127, "✗ web/1 on d1 can't run nothing-like-it: executable file not found in $PATH\n"},
+		"/etc/passwd":     {126, "✗ web/1 on d1 can't run /etc/passwd: permission denied\n"},
+	} {
+		if r := w.Dray(t, want.code, "exec", "dev", "web", "--", command); r.Stdout != "" || r.Stderr != want.says {
+			t.Errorf("%s", r)
+		}
+	}
 	limit := shell(0, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || true")
 	if !strings.Contains(limit.Stdout, "67108864") {
 		t.Errorf("its memory is not bounded as the service's: %s", limit)

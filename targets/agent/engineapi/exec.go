@@ -56,6 +56,8 @@ func (a *API) exec(r *http.Request) (runtime.Exec, error) {
 
 // execStart is POST /exec/{id}/start. With Detach it answers once the process
 // runs; otherwise the connection becomes the process's streams until it ends.
+// Why a command can't be started is written there, as Docker does, but for a
+// client that asks for it with GET /exec/{id}/json: ?fault=inspect.
 func (a *API) execStart(w http.ResponseWriter, r *http.Request) error {
 	x, err := a.exec(r)
 	if err != nil {
@@ -91,7 +93,7 @@ func (a *API) execStart(w http.ResponseWriter, r *http.Request) error {
 	if x.Config.Stdin {
 		streams.Stdin = s.input
 	}
-	if err := a.Engine.ExecStart(ctx, x.ID, streams); err != nil {
+	if err := a.Engine.ExecStart(ctx, x.ID, streams); err != nil && r.URL.Query().Get("fault") != "inspect" {
 		// The head was sent. The client sees the text, and the exit code of a
 		// command that can't be started.
 		out := streams.Stderr
@@ -127,6 +129,12 @@ func (a *API) execResize(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// inspectedExec is Docker's answer, and why the command could not be started.
+type inspectedExec struct {
+	container.ExecInspectResponse
+	Fault string `json:",omitempty"`
+}
+
 // execInspect is GET /exec/{id}/json.
 func (a *API) execInspect(w http.ResponseWriter, r *http.Request) error {
 	x, err := a.exec(r)
@@ -143,5 +151,5 @@ func (a *API) execInspect(w http.ResponseWriter, r *http.Request) error {
 	if !x.Finished.IsZero() {
 		answer.ExitCode = &x.ExitCode
 	}
-	return ok(w, answer)
+	return ok(w, inspectedExec{answer, x.Fault})
 }

@@ -25,7 +25,7 @@ func plainLine(e event.Event) string {
 			return join(where, e.Text, "failed") // the end says why
 		}
 		if e.Cached {
-			return join(where, e.Text, "(cached)")
+			return "" // nothing was done
 		}
 		return join(where, e.Text, took(e.Took))
 	case event.Output:

@@ -125,6 +125,7 @@ Exit codes: 0 done; 1 failed, nothing changed; 2 (plan) there is a difference;
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	root.SetUsageTemplate(usageTemplate(root))
+	root.InitDefaultCompletionCmd()
 	polish(a, root)
 	return root
 }

@@ -2,16 +2,18 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // polish gives every command the same manners: what is wrong with a command
 // line is said in the user's words, with the usage and where help is.
 func polish(a *app, c *cobra.Command) {
 	if !c.HasParent() {
-		c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return misused(c, err.Error()) })
+		c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return misused(c, wrongFlag(err)) })
 	}
 	if c.HasSubCommands() {
 		c.Args = cobra.ArbitraryArgs
@@ -49,6 +51,7 @@ func misused(c *cobra.Command, what string) error {
 	return &exitError{code: exitFailed, failure: f}
 }
 
+// unknownVerb says what was probably meant, and, below a verb, what there is.
 func unknownVerb(c *cobra.Command, verb string) error {
 	var names []string
 	for _, sub := range c.Commands() {
@@ -56,9 +59,33 @@ func unknownVerb(c *cobra.Command, verb string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	f := failure(fmt.Sprintf("%s has no verb %q.%s", c.CommandPath(), verb, didYouMean(verb, names)), c.CommandPath()+" --help")
+	kind, hint := "verb", didYouMean(verb, names)
+	if c.Name() == "completion" {
+		kind = "shell"
+	}
+	if c.HasParent() {
+		hint += " There are: " + strings.Join(names, ", ") + "."
+	}
+	f := failure(fmt.Sprintf("%s has no %s %q.%s", c.CommandPath(), kind, verb, hint), c.CommandPath()+" --help")
 	f.Conclusion = ""
 	return &exitError{code: exitFailed, failure: f}
+}
+
+// wrongFlag says what is wrong with a flag.
+func wrongFlag(err error) string {
+	var invalid *pflag.InvalidValueError
+	if asError(err, &invalid) && invalid.GetFlag().Value.Type() == "duration" {
+		return wrongLength(invalid.GetFlag().Name, invalid.GetValue())
+	}
+	return err.Error()
+}
+
+// wrongLength says how a length of time is written.
+func wrongLength(flag, text string) string {
+	if n, err := strconv.Atoi(text); err == nil && n > 0 {
+		return fmt.Sprintf("--%s: %d what? use %[2]dh or 30m", flag, n)
+	}
+	return fmt.Sprintf("--%s %s: write a time such as 48h or 30m", flag, text)
 }
 
 // wrongArgs says which argument of the usage line is missing, or that there

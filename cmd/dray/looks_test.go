@@ -58,20 +58,20 @@ func TestChooseLogs(t *testing.T) {
 	}
 }
 
-func TestPrefixWriter(t *testing.T) {
+func TestLineWriter(t *testing.T) {
 	var mu sync.Mutex
 	var out bytes.Buffer
-	a := &prefixWriter{mu: &mu, out: &out, prefix: "a | "}
-	b := &prefixWriter{mu: &mu, out: &out, prefix: "b | "}
+	a := prefixed(&mu, &out, "a | ")
+	b := prefixed(&mu, &out, "b | ")
 	for _, step := range []struct {
-		w    *prefixWriter
+		w    *lineWriter
 		text string
 	}{{a, "one\ntw"}, {b, "eins\n"}, {a, "o\n\nthree"}, {b, "zw"}} {
 		if n, err := step.w.Write([]byte(step.text)); n != len(step.text) || err != nil {
 			t.Fatalf("wrote %d of %q: %v", n, step.text, err)
 		}
 	}
-	for _, w := range []*prefixWriter{a, b, a} {
+	for _, w := range []*lineWriter{a, b, a} {
 		if err := w.flush(); err != nil {
 			t.Fatal(err)
 		}

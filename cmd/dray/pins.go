@@ -112,7 +112,7 @@ update.`,
 			if err != nil {
 				return err
 			}
-			return a.result(changes, func(w io.Writer) error { return printChanges(w, p.lock.Path(), changes) })
+			return results(a, changes, func(w io.Writer) error { return printChanges(w, p.lock.Path(), changes) })
 		},
 	}
 }

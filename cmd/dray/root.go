@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -174,36 +173,12 @@ func (a *app) fail(failure event.Event, code int) {
 		return // it was shown already
 	}
 	if a.settings != nil && a.settings.JSON || a.settings == nil && a.viper.GetBool("json") {
-		failure.Time = time.Now()
 		failure.Code = code
-		_ = json.NewEncoder(a.out).Encode(failure) // there is nobody left to tell
+		a.emit(failure)
 		return
 	}
 	color := isTerminal(os.Stderr) && os.Getenv("NO_COLOR") == ""
 	printFailure(a.errOut, failure, color)
-}
-
-// result prints a value as JSON with --json, or lets show print it.
-func (a *app) result(value any, show func(w io.Writer) error) error {
-	a.view.Close()
-	if !a.settings.JSON {
-		return show(a.out)
-	}
-	return json.NewEncoder(a.out).Encode(value)
-}
-
-// finish says what is true now.
-func (a *app) finish(e event.Event) {
-	a.view.Close()
-	if a.settings.JSON {
-		e.Version, e.Time, e.Type = event.Version, time.Now(), event.RunFinished
-		_ = json.NewEncoder(a.out).Encode(e) // a reader that went away is not this run's fault
-		return
-	}
-	fmt.Fprintln(a.out, e.Text)
-	if e.Next != "" {
-		fmt.Fprintln(a.out, "Next: "+e.Next)
-	}
 }
 
 // actor says who types.

@@ -25,7 +25,7 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 	for _, h := range v.Hosts {
 		if h.Error != "" {
 			silent = append(silent, h.Host)
-			found.add(h.Host, strings.TrimPrefix(h.Error, h.Host+" "))
+			found.unreached(h.Host, h.Error)
 			continue
 		}
 		found.of(v.Environment, h)
@@ -93,6 +93,9 @@ func (f *findings) add(host, text string) {
 	}
 	f.hosts[text] = append(f.hosts[text], host)
 }
+
+// unreached adds why a host could not be asked; errors may begin with its name.
+func (f *findings) unreached(host, why string) { f.add(host, strings.TrimPrefix(why, host+" ")) }
 
 func (f *findings) lines() []string {
 	var out []string

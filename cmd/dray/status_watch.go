@@ -138,7 +138,6 @@ func (w *watcher) sum(i int) {
 
 // tell prints an environment when it has changed: a line, or an object.
 func (w *watcher) tell(ctx context.Context, looks <-chan seen) error {
-	encoder := json.NewEncoder(w.project.app.out)
 	for {
 		select {
 		case <-ctx.Done():
@@ -152,7 +151,7 @@ func (w *watcher) tell(ctx context.Context, looks <-chan seen) error {
 			}
 			w.told[s.env] = gist
 			if w.project.app.settings.JSON {
-				if err := encoder.Encode(view); err != nil {
+				if err := w.project.app.printResult(view); err != nil {
 					return err
 				}
 			} else if _, err := fmt.Fprintln(w.project.app.out, time.Now().Format(time.TimeOnly), view.line()); err != nil {

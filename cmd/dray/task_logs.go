@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"dray/deploy"
-	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -31,23 +27,28 @@ func number(id string) string { return orWord(strings.TrimLeft(id, "0"), "0") }
 // taskLogs shows what one run of a task wrote: the newest, the newest of a
 // release, or the one that is named.
 func (p *project) taskLogs(ctx context.Context, env *pipeline.Environment, task string, o logOptions) error {
-	found, missed := p.findRuns(ctx, env, task)
-	if missed != nil && len(found) == 0 {
-		return missed
+	found, missed, err := p.findRuns(ctx, env, task)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 && len(missed) > 0 {
+		return missed.err()
 	}
 	r, err := chooseRun(found, env.Name, task, o)
 	if err != nil {
 		return err
 	}
 	p.app.view.Close()
+	missed.tell(p.app, env)
 	p.app.remark(r.text(env.Name))
 	end, err := r.client.TaskLogs(ctx, task, r.ID, o.query, p.app.lines(r.host, o.times))
 	var refused *api.Error
 	switch {
 	case ctx.Err() != nil:
-		return missed // the reader had enough
+		return nil // the reader had enough
 	case asError(err, &refused) && refused.Code == api.CodeNotFound:
-		return errors.Join(p.lastWords(r, env.Name), missed)
+		p.lastWords(r, env.Name)
+		return nil
 	case err != nil:
 		return &deploy.HostError{Host: r.host, Err: err}
 	}
@@ -55,40 +56,29 @@ func (p *project) taskLogs(ctx context.Context, env *pipeline.Environment, task 
 		r.TaskRun = *end
 		p.app.remark(r.text(env.Name))
 	}
-	return missed
+	return nil
 }
 
 // findRuns asks all hosts of an environment for the runs of a task.
-func (p *project) findRuns(ctx context.Context, env *pipeline.Environment, task string) ([]foundRun, error) {
-	var mu sync.Mutex
-	var group sync.WaitGroup
+func (p *project) findRuns(ctx context.Context, env *pipeline.Environment, task string) ([]foundRun, silent, error) {
+	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) ([]foundRun, error) {
+		client := h.Client.Environment(p.project.Name, env.Name)
+		runs, err := client.TaskRuns(ctx, task, 0)
+		if err != nil {
+			return nil, olderAgent(err)
+		}
+		var found []foundRun
+		for _, r := range runs {
+			found = append(found, foundRun{r, h.Name, client})
+		}
+		return found, nil
+	})
 	var found []foundRun
-	var errs []error
-	for _, hostName := range env.Hosts {
-		group.Go(func() {
-			var runs []api.TaskRun
-			var client *api.EnvironmentClient
-			host, err := p.connector.Connect(ctx, *p.project.Hosts[hostName], event.Discard)
-			if errors.Is(err, ssh.ErrAbsent) {
-				return
-			}
-			if err == nil {
-				client = host.Client.Environment(p.project.Name, env.Name)
-				runs, err = client.TaskRuns(ctx, task, 0)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, &deploy.HostError{Host: hostName, Err: olderAgent(err)})
-			}
-			for _, r := range runs {
-				found = append(found, foundRun{r, hostName, client})
-			}
-		})
+	for _, a := range answers {
+		found = append(found, a.value...)
 	}
-	group.Wait()
 	slices.SortStableFunc(found, func(a, b foundRun) int { return b.Started.Compare(a.Started) })
-	return found, errors.Join(errs...)
+	return found, missed, err
 }
 
 // olderAgent says what it means that an agent does not know a call.
@@ -157,8 +147,12 @@ func (r *foundRun) text(env string) string {
 }
 
 // lastWords shows what is left of a run whose output is not kept any more.
-func (p *project) lastWords(r *foundRun, env string) error {
+func (p *project) lastWords(r *foundRun, env string) {
 	for _, line := range r.Logs {
+		if p.app.settings.JSON {
+			p.app.emit(event.Event{Type: event.Output, Stage: "task", Time: r.Ended, Environment: env, Host: r.host, Subject: "task " + r.Task, Text: line})
+			continue
+		}
 		fmt.Fprintln(p.app.out, line)
 	}
 	switch {
@@ -169,23 +163,14 @@ func (p *project) lastWords(r *foundRun, env string) error {
 	default:
 		p.app.remark("Its output is not kept any more: dray task list " + env + " has newer runs.")
 	}
-	return nil
-}
-
-// remark says something beside a result.
-func (a *app) remark(text string) {
-	if !a.settings.JSON && !a.settings.Quiet {
-		fmt.Fprintln(a.errOut, text)
-	}
 }
 
 // lines prints what a program wrote as it wrote it: each stream to its own.
 func (a *app) lines(host string, times bool) event.Sink {
-	encoder := json.NewEncoder(a.out)
 	return event.Func(func(e event.Event) {
 		if a.settings.JSON {
 			e.Host = host
-			_ = encoder.Encode(e) // a reader that went away is not this run's fault
+			a.emit(e)
 			return
 		}
 		out := a.out
@@ -193,7 +178,7 @@ func (a *app) lines(host string, times bool) event.Sink {
 			out = a.errOut
 		}
 		if times {
-			_, _ = io.WriteString(out, e.Time.UTC().Format(time.RFC3339Nano)+" ") // as above
+			_, _ = io.WriteString(out, e.Time.UTC().Format(time.RFC3339Nano)+" ") // a reader that went away is not this run's fault
 		}
 		_, _ = io.WriteString(out, e.Text+"\n") // as above
 	})

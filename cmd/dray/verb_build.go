@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/pipeline"
 	"dray/pipeline/run"
 )
 
@@ -117,9 +118,20 @@ func verifyBuild(cmd *cobra.Command, p *project, first run.Built, names []string
 	return nil
 }
 
+// builtTarget is the image of a target.
+type builtTarget struct {
+	Target string `json:"target"`
+	pipeline.ReleaseImage
+}
+
 func (a *app) printBuilt(built run.Built, began time.Time) error {
-	return a.result(built, func(w io.Writer) error {
-		for _, name := range slices.Sorted(maps.Keys(built)) {
+	names := sortedNames(built)
+	var lines []builtTarget
+	for _, name := range names {
+		lines = append(lines, builtTarget{name, built[name]})
+	}
+	return results(a, lines, func(w io.Writer) error {
+		for _, name := range names {
 			if _, err := fmt.Fprintf(w, "%s %s  %s  %.1fs\n", built[name].Name, built[name].Digest, byteCount(built[name].Size), time.Since(began).Seconds()); err != nil {
 				return err
 			}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +31,20 @@ func (a *app) onFleet(ctx context.Context, name string, do func(*project, *pipel
 	}
 	defer fleet.Close()
 	return do(p, env, fleet)
+}
+
+// onLook lets do look at an environment. It changes nothing on a host.
+func (a *app) onLook(ctx context.Context, name string, do func(*project, *pipeline.Environment) error) error {
+	p, err := a.openToLook(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	env, err := p.environment(name)
+	if err != nil {
+		return err
+	}
+	return do(p, env)
 }
 
 func recoverCommand(a *app) *cobra.Command {
@@ -79,60 +91,21 @@ func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet 
 	return nil
 }
 
-func lockCommand(a *app) *cobra.Command {
-	var reason string
-	var length time.Duration
-	cmd := &cobra.Command{
-		Use:   "lock ENV --reason TEXT",
-		Short: "Keep deployments out of an environment",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if reason == "" {
-				return misused(cmd, "--reason is missing: everybody who is refused sees it")
-			}
-			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				for _, h := range fleet.Hosts() {
-					freeze := api.SetFreeze{Reason: reason, For: pipeline.Duration(length)}
-					if _, err := h.Client.Environment(p.project.Name, env.Name).Freeze(cmd.Context(), freeze); err != nil {
-						return &deploy.HostError{Host: h.Name, Err: err}
-					}
-				}
-				until := "until dray unlock " + env.Name
-				if length > 0 {
-					until = "until " + time.Now().Add(length).Format("2006-01-02 15:04:05")
-				}
-				a.finish(event.Event{Text: fmt.Sprintf("%s takes no deployment %s: %s.", env.Name, until, reason), Environment: env.Name})
-				return nil
-			})
-		},
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; everybody who is refused sees it")
-	cmd.Flags().DurationVar(&length, "for", 0, "end by itself after this long")
-	return cmd
+// prunedHost is what a host dropped, or would drop.
+type prunedHost struct {
+	Host   string `json:"host"`
+	DryRun bool   `json:"dry_run,omitempty"`
+	api.PruneResult
 }
 
-func unlockCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "unlock ENV",
-		Short: "Let deployments in again",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				for _, h := range fleet.Hosts() {
-					err := h.Client.Environment(p.project.Name, env.Name).Unfreeze(cmd.Context())
-					var refused *api.Error
-					if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
-						continue // it was not locked
-					}
-					if err != nil {
-						return &deploy.HostError{Host: h.Name, Err: err}
-					}
-				}
-				a.finish(event.Event{Text: env.Name + " takes deployments again.", Environment: env.Name})
-				return nil
-			})
-		},
+func (p prunedHost) String() string {
+	switch {
+	case p.Bytes == 0:
+		return p.Host + ": nothing to drop"
+	case p.DryRun:
+		return p.Host + ": " + byteCount(p.Bytes) + " would go"
 	}
+	return p.Host + ": " + byteCount(p.Bytes) + " dropped"
 }
 
 func pruneCommand(a *app) *cobra.Command {
@@ -143,25 +116,17 @@ func pruneCommand(a *app) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onFleet(cmd.Context(), args[0], func(_ *project, _ *pipeline.Environment, fleet *deploy.Fleet) error {
-				results := map[string]*api.PruneResult{}
+				var pruned []prunedHost
 				for _, h := range fleet.Hosts() {
 					r, err := h.Client.Prune(cmd.Context(), api.Prune{DryRun: dry})
 					if err != nil {
 						return &deploy.HostError{Host: h.Name, Err: err}
 					}
-					results[h.Name] = r
+					pruned = append(pruned, prunedHost{Host: h.Name, DryRun: dry, PruneResult: *r})
 				}
-				return a.result(results, func(w io.Writer) error {
-					for _, name := range fleet.Names() {
-						r := results[name]
-						switch {
-						case r.Bytes == 0:
-							fmt.Fprintf(w, "%s: nothing to drop\n", name)
-						case dry:
-							fmt.Fprintf(w, "%s: %s would go\n", name, byteCount(r.Bytes))
-						default:
-							fmt.Fprintf(w, "%s: %s dropped\n", name, byteCount(r.Bytes))
-						}
+				return results(a, pruned, func(w io.Writer) error {
+					for _, p := range pruned {
+						fmt.Fprintln(w, p)
 					}
 					return nil
 				})

@@ -24,21 +24,23 @@ func eventsCommand(a *app) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			return a.onFleet(ctx, args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				a.view.Close()
-				var mu sync.Mutex
+			return a.onLook(ctx, args[0], func(p *project, env *pipeline.Environment) error {
+				hosts, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) (*engine, error) {
+					return p.connector.engineOf(ctx, h), nil
+				})
+				if err != nil {
+					return err
+				}
+				missed.tell(a, env)
 				var group sync.WaitGroup
-				errs := make([]error, len(fleet.Hosts()))
-				for i, h := range fleet.Hosts() {
+				errs := make([]error, len(hosts))
+				for i, h := range hosts {
 					group.Go(func() {
-						errs[i] = p.connector.engineOf(ctx, h).events(ctx, func(e event.Event) {
-							if e.Project != p.project.Name || e.Environment != env.Name {
-								return
+						errs[i] = h.value.events(ctx, func(e event.Event) {
+							if e.Project == p.project.Name && e.Environment == env.Name {
+								e.Host = h.host.Name
+								a.showEvent(e)
 							}
-							mu.Lock()
-							defer mu.Unlock()
-							e.Host = h.Name
-							a.showEvent(e)
 						})
 					})
 				}
@@ -49,10 +51,10 @@ func eventsCommand(a *app) *cobra.Command {
 	}
 }
 
-// showEvent prints one event as a result.
+// showEvent prints one event as a result, in one write.
 func (a *app) showEvent(e event.Event) {
 	if a.settings.JSON {
-		_ = json.NewEncoder(a.out).Encode(e) // a reader that went away is not this run's fault
+		a.emit(e)
 		return
 	}
 	if line := plainLine(e); line != "" {

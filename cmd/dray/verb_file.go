@@ -143,12 +143,12 @@ func configCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			encoder := json.NewEncoder(a.out)
-			encoder.SetEscapeHTML(false)
-			if !a.settings.JSON {
+			return a.result(loaded.Project, func(w io.Writer) error {
+				encoder := json.NewEncoder(w)
+				encoder.SetEscapeHTML(false)
 				encoder.SetIndent("", "  ")
-			}
-			return encoder.Encode(loaded.Project)
+				return encoder.Encode(loaded.Project)
+			})
 		},
 	}
 }
@@ -166,22 +166,22 @@ func fmtCommand(a *app) *cobra.Command {
 			if len(args) == 0 {
 				return &exitError{code: exitFailed, failure: failure("there is no dray.hcl here to format", "dray init, or dray fmt FILE")}
 			}
-			changed := []string{}
+			var changed []formatted
 			for _, name := range args {
 				different, err := a.format(name, check)
 				if err != nil {
 					return err
 				}
 				if different {
-					changed = append(changed, name)
+					changed = append(changed, formatted{File: name})
 				}
 			}
 			if slices.Equal(args, []string{"-"}) {
 				return nil
 			}
-			err := a.result(changed, func(w io.Writer) error {
-				for _, name := range changed {
-					fmt.Fprintln(w, name)
+			err := results(a, changed, func(w io.Writer) error {
+				for _, f := range changed {
+					fmt.Fprintln(w, f.File)
 				}
 				return nil
 			})
@@ -193,6 +193,12 @@ func fmtCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "change nothing; fail if something would change")
 	return cmd
+}
+
+// formatted is a file that had another form, or what stdin is in the usual one.
+type formatted struct {
+	File string `json:"file"`
+	Text string `json:"text,omitempty"` // of stdin
 }
 
 // ownFiles lists the project's files: the one that --file names, or those here.
@@ -219,19 +225,21 @@ func (a *app) format(name string, check bool) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("formatting: %w", err)
 	}
-	formatted, diags := config.Format(name, src)
+	text, diags := config.Format(name, src)
 	if diags.HasErrors() {
 		a.showDiagnostics(diags)
 		return false, &exitError{code: exitFailed}
 	}
 	if name == "-" {
-		_, err := a.out.Write(formatted)
-		return false, err
+		return false, a.result(formatted{File: name, Text: string(text)}, func(w io.Writer) error {
+			_, err := w.Write(text)
+			return err
+		})
 	}
-	if bytes.Equal(src, formatted) || check {
-		return !bytes.Equal(src, formatted), nil
+	if bytes.Equal(src, text) || check {
+		return !bytes.Equal(src, text), nil
 	}
-	return true, replaceFile(name, formatted)
+	return true, replaceFile(name, text)
 }
 
 // replaceFile writes a file anew, whole or not at all, with its old mode.

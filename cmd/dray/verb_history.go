@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -28,16 +29,19 @@ func historyCommand(a *app) *cobra.Command {
 		Short: "Who brought what to an environment, when, and how it ended",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				var lines []historyLine
-				for _, h := range fleet.Hosts() {
-					records, err := h.Client.Environment(p.project.Name, env.Name).History(cmd.Context(), limit)
-					if err != nil {
-						return &deploy.HostError{Host: h.Name, Err: err}
-					}
-					lines = mergeHistory(lines, h.Name, records)
+			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+				answers, missed, err := ask(cmd.Context(), p, env, func(ctx context.Context, h *deploy.Host) ([]api.Record, error) {
+					return h.Client.Environment(p.project.Name, env.Name).History(ctx, limit)
+				})
+				if err != nil {
+					return err
 				}
-				return a.result(lines, func(w io.Writer) error { return printHistory(w, lines) })
+				var lines []historyLine
+				for _, told := range answers {
+					lines = mergeHistory(lines, told.host.Name, told.value)
+				}
+				defer missed.tell(a, env)
+				return results(a, lines, func(w io.Writer) error { return printHistory(w, lines) })
 			})
 		},
 	}

@@ -70,8 +70,7 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 	fmt.Fprintf(p.app.errOut, "%s (%s) shows %s %s\n", name, key.Address, key.Type(), key.Fingerprint())
 	switch known := p.lock.HostKey(name); {
 	case known == key.Text():
-		fmt.Fprintf(p.app.out, "%s was trusted already: its key is in %s.\n", name, filepath.Base(p.lock.Path()))
-		return nil
+		return p.trusted(key, name+" was trusted already")
 	case known != "" && !replace:
 		return &exitError{code: exitRefused, failure: failure(
 			fmt.Sprintf("that is not the key of %s in %s: someone may be listening in between, or the host was set up anew", name, filepath.Base(p.lock.Path())),
@@ -87,8 +86,16 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 	if err := p.lock.Write(); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.app.out, "%s is trusted: its key is in %s.\n", name, filepath.Base(p.lock.Path()))
-	return nil
+	return p.trusted(key, name+" is trusted")
+}
+
+// trusted says that a host's key is in the lock file.
+func (p *project) trusted(key ssh.HostKey, what string) error {
+	result := map[string]string{"host": key.Host, "key": key.Type(), "fingerprint": key.Fingerprint()}
+	return p.app.result(result, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s: its key is in %s.\n", what, filepath.Base(p.lock.Path()))
+		return err
+	})
 }
 
 func (p *project) host(name string) (*pipeline.Host, error) {
@@ -100,10 +107,10 @@ func (p *project) host(name string) (*pipeline.Host, error) {
 
 // hostReport is what host check says of one host.
 type hostReport struct {
-	Name  string    `json:"name"`
+	Name  string    `json:"host"`
 	Error string    `json:"error,omitempty"`
 	Next  string    `json:"next,omitempty"`
-	Host  *api.Host `json:"host,omitempty"`
+	Host  *api.Host `json:"facts,omitempty"`
 }
 
 func hostSetupCommand(a *app) *cobra.Command {
@@ -153,7 +160,7 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 			return err
 		}
 	}
-	if err := a.result(reports, func(w io.Writer) error { return printHosts(w, reports) }); err != nil {
+	if err := results(a, reports, func(w io.Writer) error { return printHosts(w, reports) }); err != nil {
 		return err
 	}
 	for _, r := range reports {

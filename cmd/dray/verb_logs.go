@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"slices"
@@ -152,71 +150,92 @@ func (a *app) logs(ctx context.Context, envName, name string, o logOptions) erro
 	case o.run != "":
 		return &exitError{code: exitFailed, failure: failure("--run "+o.run+": name the task whose run that is", "dray task list "+env.Name)}
 	}
-	return p.serviceLogs(ctx, env.Name, name, o)
+	return p.serviceLogs(ctx, env, name, o)
 }
 
-func (p *project) serviceLogs(ctx context.Context, env, service string, o logOptions) error {
-	containers, missed := p.find(ctx, env, service)
-	if missed != nil && len(containers) == 0 {
-		return missed
+func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, service string, o logOptions) error {
+	containers, missed, err := p.find(ctx, env, service)
+	if err != nil {
+		return err
 	}
-	containers = chooseLogs(containers, o.release, p.releasesOf(ctx, env, containers))
+	containers = chooseLogs(containers, o.release, p.releasesOf(ctx, env.Name, containers))
 	if len(containers) == 0 && o.release.Known() {
-		return p.keptLogs(ctx, env, service, o.release, o.tail)
+		return p.keptLogs(ctx, env, service, o)
 	}
 	if len(containers) == 0 {
-		return p.nothing(env, service)
+		return p.nothing(missed, env.Name, service)
 	}
 	p.app.view.Close()
+	missed.tell(p.app, env)
+	o.times = o.times || p.app.settings.JSON
 	query := o.engine()
 	var mu sync.Mutex
 	var group errgroup.Group
 	for _, c := range containers {
-		prefix := ""
-		if len(containers) > 1 {
-			prefix = fmt.Sprintf("%s %s | ", c.engine.host, c.instance())
-		}
+		out, errOut := p.writers(env, &c, &mu, len(containers) > 1)
 		group.Go(func() error {
-			out := &prefixWriter{mu: &mu, out: os.Stdout, prefix: prefix}
-			errOut := &prefixWriter{mu: &mu, out: os.Stderr, prefix: prefix}
 			err := c.engine.logs(ctx, c.ID, query, false, out, errOut)
 			return errors.Join(err, out.flush(), errOut.flush())
 		})
 	}
-	return errors.Join(group.Wait(), missed)
+	return group.Wait()
+}
+
+// writers take the lines of a container's two streams: as they are, behind the
+// container's name where there are several, or as events.
+func (p *project) writers(env *pipeline.Environment, c *listed, mu *sync.Mutex, several bool) (out, errOut *lineWriter) {
+	if p.app.settings.JSON {
+		stamped := func(stream string) *lineWriter {
+			e := event.Event{Type: event.Output, Project: p.project.Name, Environment: env.Name, Host: c.engine.host,
+				Service: c.Labels["dray.service"], Instance: c.instance(), Stream: stream}
+			return &lineWriter{each: func(line []byte) error {
+				e.Time, e.Text = stamp(string(line))
+				p.app.emit(e)
+				return nil
+			}}
+		}
+		return stamped("stdout"), stamped("stderr")
+	}
+	prefix := ""
+	if several {
+		prefix = fmt.Sprintf("%s %s | ", c.engine.host, c.instance())
+	}
+	return prefixed(mu, os.Stdout, prefix), prefixed(mu, os.Stderr, prefix)
 }
 
 // keptLogs shows what the containers of a failed release wrote, which are gone.
-func (p *project) keptLogs(ctx context.Context, envName, service string, release pipeline.ReleaseNumber, tail string) error {
-	env, err := p.environment(envName)
-	if err != nil {
-		return err
-	}
+func (p *project) keptLogs(ctx context.Context, env *pipeline.Environment, service string, o logOptions) error {
 	name, _, _ := strings.Cut(service, "/")
-	last, err := strconv.Atoi(tail)
+	last, err := strconv.Atoi(o.tail)
 	if err != nil {
 		last = 0 // "all"
 	}
-	found := 0
-	for _, hostName := range env.Hosts {
-		host, err := p.connector.Connect(ctx, *p.project.Hosts[hostName], event.Discard)
-		if err != nil {
-			return &deploy.HostError{Host: hostName, Err: err}
-		}
-		show := event.Func(func(e event.Event) { fmt.Fprintf(p.app.out, "%s %s | %s\n", hostName, e.Instance, e.Text) })
-		kept, err := host.Client.Environment(p.project.Name, env.Name).ReleaseLogs(ctx, release, name, last, show)
+	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) (int, error) {
+		show := event.Func(func(e event.Event) {
+			if p.app.settings.JSON {
+				e.Host = h.Name
+				p.app.emit(e)
+				return
+			}
+			fmt.Fprintf(p.app.out, "%s %s | %s\n", h.Name, e.Instance, e.Text)
+		})
+		kept, err := h.Client.Environment(p.project.Name, env.Name).ReleaseLogs(ctx, o.release, name, last, show)
 		var refused *api.Error
-		switch {
-		case asError(err, &refused) && refused.Code == api.CodeNotFound:
-		case err != nil:
-			return &deploy.HostError{Host: hostName, Err: err}
-		default:
-			found += len(kept.Instances)
+		if asError(err, &refused) && refused.Code == api.CodeNotFound {
+			return 0, nil
 		}
+		if err != nil {
+			return 0, err
+		}
+		return len(kept.Instances), nil
+	})
+	if err != nil {
+		return err
 	}
-	if found == 0 {
-		return p.nothing(env.Name, join(service, fmt.Sprintf("of release %s", release)))
+	if !slices.ContainsFunc(answers, func(a answer[int]) bool { return a.value > 0 }) {
+		return p.nothing(missed, env.Name, join(service, fmt.Sprintf("of release %s", o.release)))
 	}
+	missed.tell(p.app, env)
 	return nil
 }
 
@@ -285,41 +304,4 @@ func chooseLogs(containers []listed, release pipeline.ReleaseNumber, inUse map[s
 		}
 	}
 	return out
-}
-
-// prefixWriter writes whole lines, each behind a prefix, one writer at a time.
-type prefixWriter struct {
-	mu     *sync.Mutex
-	out    io.Writer
-	prefix string
-	rest   []byte
-}
-
-func (w *prefixWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
-		if !ok {
-			return len(p), nil
-		}
-		if err := w.line(line); err != nil {
-			return 0, err
-		}
-		w.rest = rest
-	}
-}
-
-func (w *prefixWriter) line(line []byte) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_, err := fmt.Fprintf(w.out, "%s%s\n", w.prefix, line)
-	return err
-}
-
-func (w *prefixWriter) flush() error {
-	if len(w.rest) == 0 {
-		return nil
-	}
-	defer func() { w.rest = nil }()
-	return w.line(w.rest)
 }

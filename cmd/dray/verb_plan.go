@@ -94,7 +94,7 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 	for _, h := range open.fleet.Hosts() {
 		if f := seen[h.Name].Freeze; f != nil {
 			result.Warnings = append(result.Warnings, fmt.Sprintf("%s is locked by %s: %s", name, f.By.User, f.Reason))
-			break // all hosts of an environment are locked at once
+			break // one is enough to refuse a deployment
 		}
 	}
 	return result, desired.Gate, nil

@@ -2,20 +2,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"dray/deploy"
-	"dray/deploy/ssh"
-	"dray/pipeline/event"
+	"dray/pipeline"
 	"dray/targets/api"
 )
 
@@ -40,7 +37,7 @@ func psCommand(a *app) *cobra.Command {
 			for _, v := range views {
 				hosts = append(hosts, v.Hosts...)
 			}
-			return a.result(hosts, func(w io.Writer) error { return printPs(w, hosts, all) })
+			return results(a, hosts, func(w io.Writer) error { return printPs(w, hosts, all) })
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "those kept for rollback, too")
@@ -82,71 +79,58 @@ func printInstance(w io.Writer, h hostView, i api.InstanceStatus) {
 }
 
 // find lists the containers of an environment, of one service ("web") or of
-// one instance ("web/2"), over all hosts.
-func (p *project) find(ctx context.Context, envName, service string) ([]listed, error) {
-	env, err := p.environment(envName)
-	if err != nil {
-		return nil, err
-	}
+// one instance ("web/2"), over all hosts that can be asked.
+func (p *project) find(ctx context.Context, env *pipeline.Environment, service string) ([]listed, silent, error) {
 	labels := []string{"dray.project=" + p.project.Name, "dray.environment=" + env.Name}
 	name, index, exact := strings.Cut(service, "/")
 	if service != "" {
 		if env.Services[name] == nil {
-			return nil, unknown("service", name, "in "+env.Name, sortedNames(env.Services))
+			return nil, nil, unknown("service", name, "in "+env.Name, sortedNames(env.Services))
 		}
 		labels = append(labels, "dray.service="+name)
 	}
 	if _, err := strconv.Atoi(index); exact && err != nil {
-		return nil, fmt.Errorf("instance %q: write it as %s/1", service, name)
+		return nil, nil, fmt.Errorf("instance %q: write it as %s/1", service, name)
 	} else if exact {
 		labels = append(labels, "dray.instance="+service)
 	}
-	var mu sync.Mutex
-	var group sync.WaitGroup
+	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) ([]listed, error) {
+		return p.connector.engineOf(ctx, h).list(ctx, labels...)
+	})
 	var found []listed
-	var errs []error
-	for _, hostName := range env.Hosts {
-		group.Go(func() {
-			got, err := p.findOn(ctx, hostName, labels)
-			mu.Lock()
-			defer mu.Unlock()
-			found = append(found, got...)
-			if err != nil {
-				errs = append(errs, &deploy.HostError{Host: hostName, Err: err})
-			}
-		})
+	for _, a := range answers {
+		found = append(found, a.value...)
 	}
-	group.Wait()
+	if len(found) == 0 && err == nil {
+		err = missed.err() // what there is may be there
+	}
 	slices.SortFunc(found, func(a, b listed) int {
 		return strings.Compare(a.instance()+a.engine.host, b.instance()+b.engine.host)
 	})
-	return found, errors.Join(errs...)
-}
-
-func (p *project) findOn(ctx context.Context, hostName string, labels []string) ([]listed, error) {
-	host, err := p.connector.Connect(ctx, *p.project.Hosts[hostName], event.Discard)
-	if errors.Is(err, ssh.ErrAbsent) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return p.connector.engineOf(ctx, host).list(ctx, labels...)
+	return found, missed, err
 }
 
 // findRunning is the first running container that find gives.
-func (p *project) findRunning(ctx context.Context, env, service string) (*listed, error) {
-	found, err := p.find(ctx, env, service)
-	if i := slices.IndexFunc(found, func(c listed) bool { return c.State == "running" }); i >= 0 {
-		return &found[i], nil // another host's failure does not matter here
-	}
+func (p *project) findRunning(ctx context.Context, envName, service string) (*listed, error) {
+	env, err := p.environment(envName)
 	if err != nil {
 		return nil, err
 	}
-	return nil, p.nothing(env, service)
+	found, missed, err := p.find(ctx, env, service)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(found, func(c listed) bool { return c.State == "running" }); i >= 0 {
+		return &found[i], nil // another host's failure does not matter here
+	}
+	return nil, p.nothing(missed, env.Name, service)
 }
 
-func (p *project) nothing(env, service string) error {
+// nothing says that nothing of it runs, or why that is not known.
+func (p *project) nothing(missed silent, env, what string) error {
+	if len(missed) > 0 {
+		return missed.err()
+	}
 	return &exitError{code: exitFailed, failure: failure(
-		join("nothing of", orWord(service, p.project.Name), "runs in", env), "dray status "+env)}
+		join("nothing of", orWord(what, p.project.Name), "runs in", env), "dray status "+env)}
 }

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+
+	"dray/deploy"
+	"dray/pipeline"
 )
 
 // usage is what one container uses.
@@ -28,43 +33,42 @@ func statsCommand(a *app) *cobra.Command {
 		Short: "What containers use: CPU, memory, processes, network",
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.openToLook(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer p.close()
 			service := ""
 			if len(args) == 2 {
 				service = args[1]
 			}
-			found, err := p.find(cmd.Context(), args[0], service)
-			if err != nil {
-				return err
-			}
-			var running []listed
-			for _, c := range found {
-				if c.State == "running" {
-					running = append(running, c)
+			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+				found, missed, err := p.find(cmd.Context(), env, service)
+				if err != nil {
+					return err
 				}
-			}
-			usages := make([]usage, len(running))
-			group, ctx := errgroup.WithContext(cmd.Context())
-			for i, c := range running {
-				group.Go(func() error {
-					var s container.StatsResponse
-					if err := c.engine.get(ctx, "/containers/"+c.ID+"/stats?stream=0", &s); err != nil {
-						return err
-					}
-					usages[i] = usageOf(&c, &s)
-					return nil
-				})
-			}
-			if err := group.Wait(); err != nil {
-				return err
-			}
-			return a.result(usages, func(w io.Writer) error { return printStats(w, usages) })
+				usages, err := usagesOf(cmd.Context(), found)
+				if err != nil {
+					return err
+				}
+				defer missed.tell(a, env)
+				return results(a, usages, func(w io.Writer) error { return printStats(w, usages) })
+			})
 		},
 	}
+}
+
+// usagesOf measures the containers that run, side by side.
+func usagesOf(ctx context.Context, found []listed) ([]usage, error) {
+	running := slices.DeleteFunc(found, func(c listed) bool { return c.State != "running" })
+	usages := make([]usage, len(running))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, c := range running {
+		group.Go(func() error {
+			var s container.StatsResponse
+			if err := c.engine.get(ctx, "/containers/"+c.ID+"/stats?stream=0", &s); err != nil {
+				return &deploy.HostError{Host: c.engine.host, Err: err}
+			}
+			usages[i] = usageOf(&c, &s)
+			return nil
+		})
+	}
+	return usages, group.Wait()
 }
 
 func usageOf(c *listed, s *container.StatsResponse) usage {

@@ -14,7 +14,6 @@ import (
 
 	"dray/deploy/ssh"
 	"dray/pipeline"
-	"dray/pipeline/event"
 	"dray/targets/api"
 )
 
@@ -67,7 +66,7 @@ object. A host that goes away is shown, and again when it is back.`,
 				return p.watch(cmd.Context(), envs)
 			}
 			views := p.look(cmd.Context(), envs)
-			return a.result(views, func(w io.Writer) error { return p.printStatus(w, views) })
+			return results(a, views, func(w io.Writer) error { return p.printStatus(w, views) })
 		},
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show what changes")
@@ -108,7 +107,7 @@ func (p *project) look(ctx context.Context, envs []*pipeline.Environment) []envi
 }
 
 func (p *project) lookAt(ctx context.Context, env *pipeline.Environment, name string) hostView {
-	host, err := p.connector.Connect(ctx, *p.project.Hosts[name], event.Discard)
+	host, err := p.reach(ctx, env, name)
 	if err != nil {
 		return viewOf(p.project.Name, env.Name, name, nil, err)
 	}
@@ -150,7 +149,7 @@ func (p *project) printStatus(w io.Writer, views []environmentView) error {
 	}
 	for _, v := range views {
 		for _, n := range v.Notes {
-			fmt.Fprintf(w, "! %s  %s\n", v.Environment, strings.ReplaceAll(n, "\n", "\n    "))
+			fmt.Fprintln(w, noteLine(v.Environment, n))
 		}
 	}
 	p.printWaiting(w, views)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -61,35 +63,86 @@ func taskListCommand(a *app) *cobra.Command {
 		Long:  "list shows the tasks of an environment with their last runs. What a run wrote is\nshown by dray logs ENV TASK --run RUN.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				tasks, err := fleet.Hosts()[0].Client.Environment(p.project.Name, env.Name).Tasks(cmd.Context(), 5)
+			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+				answers, missed, err := ask(cmd.Context(), p, env, func(ctx context.Context, h *deploy.Host) ([]api.TaskStatus, error) {
+					return h.Client.Environment(p.project.Name, env.Name).Tasks(ctx, lastRuns)
+				})
 				if err != nil {
 					return err
 				}
-				return a.result(tasks, func(w io.Writer) error {
-					if len(tasks) == 0 {
-						_, err := fmt.Fprintf(w, "%s has no tasks.\n", env.Name)
-						return err
-					}
-					tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-					fmt.Fprintln(tw, "TASK\tNEXT\tRUN\tLAST RUN\tRELEASE\tBY\tRESULT\tTOOK")
-					for _, t := range tasks {
-						printTask(tw, t)
-					}
-					return tw.Flush()
-				})
+				tasks := mergeTasks(answers)
+				defer missed.tell(a, env)
+				return results(a, tasks, func(w io.Writer) error { return printTasks(w, env.Name, tasks, len(missed) > 0) })
 			})
 		},
 	}
 }
 
-func printTask(w io.Writer, t api.TaskStatus) {
+// lastRuns is how many runs of a task its list shows.
+const lastRuns = 5
+
+// taskLine is a task over all hosts.
+type taskLine struct {
+	Name string    `json:"name"`
+	Next time.Time `json:"next,omitzero"`
+	Runs []taskRun `json:"runs,omitempty"` // newest first
+}
+
+type taskRun struct {
+	api.TaskRun
+	Host string `json:"host"`
+}
+
+// mergeTasks joins what hosts say of tasks.
+func mergeTasks(answers []answer[[]api.TaskStatus]) []taskLine {
+	var lines []taskLine
+	for _, told := range answers {
+		for _, t := range told.value {
+			i := slices.IndexFunc(lines, func(l taskLine) bool { return l.Name == t.Name })
+			if i < 0 {
+				i = len(lines)
+				lines = append(lines, taskLine{Name: t.Name})
+			}
+			l := &lines[i]
+			if l.Next.IsZero() || !t.Next.IsZero() && t.Next.Before(l.Next) {
+				l.Next = t.Next
+			}
+			for _, r := range t.Runs {
+				l.Runs = append(l.Runs, taskRun{r, told.host.Name})
+			}
+			slices.SortStableFunc(l.Runs, func(a, b taskRun) int { return b.Started.Compare(a.Started) })
+			l.Runs = l.Runs[:min(lastRuns, len(l.Runs))]
+		}
+	}
+	return lines
+}
+
+// printTasks prints a table. Where hosts could not be asked, a task without runs
+// may have some.
+func printTasks(w io.Writer, env string, tasks []taskLine, partly bool) error {
+	if len(tasks) == 0 {
+		_, err := fmt.Fprintf(w, "%s has no tasks.\n", env)
+		return err
+	}
+	none := "never"
+	if partly {
+		none = "not known"
+	}
+	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
+	fmt.Fprintln(tw, "TASK\tNEXT\tRUN\tLAST RUN\tRELEASE\tBY\tRESULT\tTOOK\tHOST")
+	for _, t := range tasks {
+		printTask(tw, t, none)
+	}
+	return tw.Flush()
+}
+
+func printTask(w io.Writer, t taskLine, none string) {
 	next := "-"
 	if !t.Next.IsZero() {
 		next = t.Next.Local().Format(time.DateTime)
 	}
 	if len(t.Runs) == 0 {
-		fmt.Fprintf(w, "%s\t%s\t-\tnever\n", t.Name, next)
+		fmt.Fprintf(w, "%s\t%s\t-\t%s\n", t.Name, next, none)
 	}
 	for _, r := range t.Runs {
 		result := "ok"
@@ -107,6 +160,6 @@ func printTask(w io.Writer, t api.TaskStatus) {
 		if !r.Ended.IsZero() {
 			took = seconds(r.Ended.Sub(r.Started).Seconds())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber(), r.Trigger, result, took)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber(), r.Trigger, result, took, r.Host)
 	}
 }

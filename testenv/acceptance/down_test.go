@@ -2,7 +2,6 @@ package acceptance
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -20,22 +19,18 @@ import (
 
 // record is one line of dray history --json.
 type record struct {
-	Deployment string   `json:"deployment"`
-	Kind       string   `json:"kind"`
-	Release    int      `json:"release"`
-	From       int      `json:"from"`
-	Hosts      []string `json:"hosts"`
+	Deployment   string   `json:"deployment"`
+	Kind         string   `json:"kind"`
+	Release      int      `json:"release"`
+	Revision     int      `json:"revision"`
+	From         int      `json:"from"`
+	FromRevision int      `json:"from_revision"`
+	Hosts        []string `json:"hosts"`
 }
 
 func history(t *testing.T, w *world.World, env string) []record {
 	t.Helper()
-	var lines []record
-	r := w.Dray(t, 0, "history", env, "--json")
-	printed := strings.Split(strings.TrimSpace(r.Stdout), "\n") // events, then the result
-	if err := json.Unmarshal([]byte(printed[len(printed)-1]), &lines); err != nil {
-		t.Fatalf("%v: %s", err, r)
-	}
-	return lines
+	return typed[record](t, w.Dray(t, 0, "history", env, "--json"), "history")
 }
 
 // TestDown takes an environment down, which asks first, and brings it again:
@@ -77,7 +72,9 @@ func TestDown(t *testing.T) {
 	if table := w.Dray(t, 0, "history", "prod").Stdout; !strings.Contains(table, "2 → -") {
 		t.Errorf("the table does not tell what went down:\n%s", table)
 	}
-	if r := w.Dray(t, 0, "down", "prod", "--volumes", "--yes"); !strings.Contains(r.Stdout, "Deleted volumes: p1:data, p2:data.") {
+	changesInJSON(t, w)
+	r := w.Dray(t, 0, "down", "prod", "--volumes", "--yes", "--json")
+	if done := typed[struct{ Text string }](t, r, "run.finished"); len(done) != 1 || !strings.Contains(done[0].Text, "Deleted volumes: p1:data, p2:data.") {
 		t.Errorf("%s", r)
 	}
 }

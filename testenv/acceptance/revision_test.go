@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -42,6 +41,9 @@ func TestRevisions(t *testing.T) {
 	w.Dray(t, 0, "deploy", "test")
 	says(t, w.Dray(t, 5, "promote", "prod"), "release 1 may not enter prod", "dray approve prod 1\n")
 	prints(w.Dray(t, 0, "approve", "prod", "1"), " approved release 1 for prod: web ")
+	if yes := typed[struct{ Release int }](t, w.Dray(t, 0, "approve", "prod", "1", "--json"), "run.finished"); len(yes) != 1 || yes[0].Release != 1 {
+		t.Errorf("the approval as JSON: %+v", yes)
+	}
 	prints(w.Dray(t, 0, "promote", "prod"), "(release 1)")
 	runs("info", "1.0")
 	prints(w.Dray(t, 0, "promote", "prod"), "Nothing to do")
@@ -121,19 +123,8 @@ func TestApprovingWithoutSecrets(t *testing.T) {
 // wantHistory compares prod's history, newest first, as JSON has it.
 func wantHistory(t *testing.T, w *world.World, want ...string) {
 	t.Helper()
-	r := w.Dray(t, 0, "history", "prod", "--json")
-	var lines []struct {
-		Release      int `json:"release"`
-		Revision     int `json:"revision"`
-		From         int `json:"from"`
-		FromRevision int `json:"from_revision"`
-	}
-	events := strings.Split(strings.TrimSpace(r.Stdout), "\n")
-	if err := json.Unmarshal([]byte(events[len(events)-1]), &lines); err != nil {
-		t.Fatalf("%v: %s", err, r)
-	}
 	var got []string
-	for _, l := range lines {
+	for _, l := range history(t, w, "prod") {
 		got = append(got, fmt.Sprintf("%d.%d → %d.%d", l.From, l.FromRevision, l.Release, l.Revision))
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {

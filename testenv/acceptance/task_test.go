@@ -62,6 +62,17 @@ func TestTaskLogs(t *testing.T) {
 	}
 	list := w.Dray(t, 0, "task", "list", "dev").Stdout
 	first := runNumber(t, list, "migrate", "1")
+	tasks := typed[struct {
+		Name string
+		Runs []struct{ Host string }
+	}](t, w.Dray(t, 0, "task", "list", "dev", "--json"), "task.list")
+	if len(tasks) != 3 || tasks[1].Name != "migrate" || len(tasks[1].Runs) != 2 || tasks[1].Runs[0].Host != "d1" {
+		t.Errorf("the list as JSON: %+v", tasks)
+	}
+	lines := typed[struct{ Time, Host, Subject, Stream, Text string }](t, w.Dray(t, 0, "logs", "dev", "migrate", "--json"), "output")
+	if len(lines) != 2 || lines[0].Time == "" || lines[0].Host != "d1" || lines[0].Subject != "task migrate" || lines[0].Stream+lines[1].Stream != "stdoutstderr" && lines[0].Stream+lines[1].Stream != "stderrstdout" {
+		t.Errorf("the log as JSON: %+v", lines)
+	}
 	if r := w.Dray(t, 0, "logs", "dev", "migrate", "--run", first, "-t"); !strings.HasSuffix(r.Stdout, "Z migrating to 1\n") {
 		t.Errorf("run %s: %s", first, r)
 	}

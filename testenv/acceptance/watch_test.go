@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,10 +15,12 @@ import (
 )
 
 // TestWatch watches an environment through a deployment and the loss of a
-// host, as lines and as JSON, and ends it as a person does.
+// host, as lines and as JSON, and ends it as a person does. What other verbs say
+// is looked at on the way.
 func TestWatch(t *testing.T) {
 	w := world.New(t, testenv.Options{Hosts: []string{"p1", "p2"}})
 	w.App(t, "prod: p1 p2")
+	impatient(t, w)
 	w.Dray(t, 0, "deploy", "prod")
 	lines, stopLines := watching(t, w, "status", "prod", "--watch")
 	objects, stopObjects := watching(t, w, "status", "--watch", "--json")
@@ -30,14 +33,17 @@ func TestWatch(t *testing.T) {
 	if all := lines.String(); !strings.Contains(all, "deploy of release 3 by ") || !strings.Contains(all, "being changed by ") {
 		t.Errorf("the deployment was not told:\n%s", all)
 	}
+	answersInJSON(t, w)
 	if err := w.Lab.Host("p2").Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	lastLine(t, lines, `prod  release 2  web 1/2 healthy, 1 not known  ! p2: `)
+	saysWhoIsSilent(t, w)
 	if err := w.Lab.Host("p2").Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	lastLine(t, lines, `^[0-9:]{8} prod  release 2  web 2/2 healthy$`)
+	lastLine(t, objects, `"web":"2/2 healthy"`)
 	stopLines()
 	stopObjects()
 	if n := strings.Count(lines.String(), "\n"); n > 40 {
@@ -84,6 +90,20 @@ func TestWatchAtATerminal(t *testing.T) {
 	if code := end(); code != 0 {
 		t.Errorf("Ctrl-C ended it with %d: %q", code, seen.String())
 	}
+}
+
+// impatient has dray give up soon on a host that does not answer.
+func impatient(t *testing.T, w *world.World) {
+	t.Helper()
+	config, err := os.ReadFile(w.Lab.SSHConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "ssh_config")
+	if err := os.WriteFile(path, append(config, "\nHost *\n  ConnectTimeout 2\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.Env = append(w.Env, "DRAY_SSH_CONFIG="+path)
 }
 
 // watching runs dray beside the test. stop interrupts it, which must be its

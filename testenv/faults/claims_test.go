@@ -214,11 +214,11 @@ type statusOf struct {
 
 func (f *field) status(ctx context.Context, env string) (statusOf, error) {
 	r := f.Run(ctx, "status", env, "--json")
-	var all []statusOf
-	if err := json.Unmarshal([]byte(r.Stdout), &all); err != nil || r.Code != 0 || len(all) != 1 {
-		return statusOf{}, fmt.Errorf("status: %w: %s", err, r)
+	var s statusOf
+	if err := json.Unmarshal([]byte(r.Stdout), &s); err != nil || r.Code != 0 {
+		return s, fmt.Errorf("status: %w: %s", err, r)
 	}
-	return all[0], nil
+	return s, nil
 }
 
 // tellsTruth looks that dray status, with nothing recovered yet, names every

@@ -188,7 +188,7 @@ func (w *World) Dray(t testing.TB, code int, args ...string) Result {
 	return r
 }
 
-// Status is one environment of dray status --json.
+// Status is one environment, a line of dray status --json.
 type Status struct {
 	Environment string            `json:"environment"`
 	Release     int               `json:"release"`
@@ -202,12 +202,12 @@ type Status struct {
 func (w *World) Status(t testing.TB) map[string]Status {
 	t.Helper()
 	r := w.Dray(t, 0, "status", "--json")
-	var all []Status
-	if err := json.Unmarshal([]byte(r.Stdout), &all); err != nil {
-		t.Fatalf("reading %s: %v", r, err)
-	}
 	out := map[string]Status{}
-	for _, s := range all {
+	for line := range strings.Lines(r.Stdout) {
+		var s Status
+		if err := json.Unmarshal([]byte(line), &s); err != nil {
+			t.Fatalf("reading %s: %v", r, err)
+		}
 		out[s.Environment] = s
 	}
 	return out

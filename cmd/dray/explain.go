@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -145,6 +146,10 @@ func explainKnown(err error, e *event.Event) {
 	var missing *secret.MissingError
 	if errors.As(err, &missing) {
 		explainSecrets(missing, e)
+	}
+	var name *unknownError
+	if errors.As(err, &name) {
+		e.Next = name.next(os.Args)
 	}
 	var dial *ssh.DialError
 	if errors.As(err, &dial) && e.Next == "" {

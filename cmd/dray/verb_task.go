@@ -39,9 +39,11 @@ func taskRunCommand(a *app) *cobra.Command {
 					}
 					a.view.Emit(e)
 				})
-				run, err := h.Client.Environment(p.project.Name, env.Name).RunTask(cmd.Context(), args[1], api.RunTask{Actor: a.actor(), Command: args[2:]}, show)
+				on := h.Client.Environment(p.project.Name, env.Name)
+				run, err := on.RunTask(cmd.Context(), args[1], api.RunTask{Actor: a.actor(), Command: args[2:]}, show)
 				if err != nil {
-					return &deploy.HostError{Host: h.Name, Err: err}
+					tasks, _ := on.Tasks(cmd.Context(), 0) // without them err is what there is to say
+					return notRun(env, h.Name, args[1], tasks, err)
 				}
 				if run.TimedOut || run.ExitCode != 0 {
 					failed := failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, orWord(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), fmt.Sprintf("dray logs %s %s --run %s shows its output again", env.Name, args[1], number(run.ID)))
@@ -52,6 +54,25 @@ func taskRunCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+}
+
+// notRun says why a task could not be run on a host, whose current release has
+// these: it may have none of that name, or not yet.
+func notRun(env *pipeline.Environment, host, name string, tasks []api.TaskStatus, err error) error {
+	var refused *api.Error
+	if !asError(err, &refused) || refused.Code != api.CodeNotFound {
+		return &deploy.HostError{Host: host, Err: err}
+	}
+	if env.Tasks[name] != nil {
+		f := failure(err.Error(), "dray deploy "+env.Name+" brings it there")
+		f.Environment = env.Name
+		return &exitError{code: exitFailed, failure: f}
+	}
+	var names []string
+	for _, t := range tasks {
+		names = append(names, t.Name)
+	}
+	return unknown("task", name, "in what "+env.Name+" runs", names)
 }
 
 func taskListCommand(a *app) *cobra.Command {

@@ -52,8 +52,10 @@ func TestFailures(t *testing.T) {
 		},
 		{
 			name: "a secret without a value", docker: "FROM busybox\nRUN --mount=type=secret,id=token,required=true true\n",
-			change: func(r *builder.Request) { r.Target.Secrets = []pipeline.BuildSecret{{ID: "token", Env: "DRAY_TEST_ABSENT"}} },
-			at:     line(2), reason: `secret "token" (target "app", dray.hcl:3) has no value: variable DRAY_TEST_ABSENT is not set`,
+			change: func(r *builder.Request) {
+				r.Target.Secrets = []pipeline.BuildSecret{{ID: "token", Env: "DRAY_TEST_ABSENT"}}
+			},
+			at: line(2), reason: `secret "token" (target "app", dray.hcl:3) has no value: variable DRAY_TEST_ABSENT is not set`,
 			next: `set DRAY_TEST_ABSENT, or name a file with src = "…" in secret of that target`,
 		},
 		{

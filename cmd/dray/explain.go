@@ -202,7 +202,13 @@ func explainAgent(refused *api.Error, e *event.Event) {
 }
 
 func explainSecrets(missing *secret.MissingError, e *event.Event) {
-	e.Text = count(len(missing.Names), "secret") + " without a value for " + missing.Environment + ": " + strings.Join(missing.Names, ", ")
+	names := make([]string, len(missing.Names))
+	for i, name := range missing.Names {
+		if names[i] = name; missing.Declared[name] != "" {
+			names[i] += " (" + missing.Declared[name] + ")"
+		}
+	}
+	e.Text = count(len(names), "secret") + " without a value for " + missing.Environment + ": " + strings.Join(names, ", ")
 	e.Conclusion = orWord(e.Conclusion, "Nothing was changed.")
 	e.Next = fmt.Sprintf("write %s=… into %s/secrets.%s, or %[2]s/secrets for all environments, or set a variable of that name", missing.Names[0], secret.Folder, missing.Environment)
 	if missing.Command != "" {

@@ -161,6 +161,14 @@ func TestExplain(t *testing.T) {
 				" or set a variable of that name; DRAY_SECRETS_COMMAND can name a command that prints it\n",
 		},
 		{
+			"secrets that the file declares", &secret.MissingError{Environment: "dev", Names: []string{"KEY", "TOKEN"}, Declared: declaredSecrets(&pipeline.Environment{
+				Services: map[string]*pipeline.Service{"web": {Secrets: []pipeline.Secret{{Name: "TOKEN", At: pipeline.Pos{File: "dray.hcl", Line: 14}}}}},
+				Tasks:    map[string]*pipeline.Task{"report": {Secrets: []pipeline.Secret{{Name: "TOKEN"}}}},
+			}), Command: "op read"}, exitFailed,
+			"✗ 2 secrets without a value for dev: KEY, TOKEN (service web, dray.hcl:14; task report)\n  \"op read\" did not print it either.\n  Nothing was changed.\n" +
+				"  Next: write KEY=… into .dray/secrets.dev, or .dray/secrets for all environments, or set a variable of that name\n",
+		},
+		{
 			"a build", &builder.Failure{Target: "web", Reason: "the command failed with exit code 1", Output: []string{"cc: no"}, Next: "fix it"}, exitFailed,
 			"✗ building web: the command failed with exit code 1\n  Its last lines:\n    cc: no\n  Nothing was changed.\n  Next: fix it\n",
 		},

@@ -17,7 +17,7 @@ func plainLine(e event.Event) string {
 		return join(where, e.Stage, stageSubject(e), "…")
 	case event.StageFinished:
 		if e.Error != "" {
-			return join(where, e.Stage, stageSubject(e), "failed after", seconds(e.Took))
+			return join(where, e.Stage, stageSubject(e), ending(e), "after", seconds(e.Took))
 		}
 		return join(where, e.Stage, stageSubject(e), shortDigest(e.Digest), "done in", seconds(e.Took))
 	case event.StepFinished:
@@ -43,6 +43,14 @@ func plainLine(e event.Event) string {
 		return join(where, e.Text)
 	}
 	return ""
+}
+
+// ending is how a stage ended that did not come to its end.
+func ending(e event.Event) string {
+	if e.State == event.Cancelled {
+		return e.State
+	}
+	return "failed"
 }
 
 // because is a state with what is said of it.

@@ -140,7 +140,7 @@ func (r *row) text(v *terminalView, now time.Time) string {
 	line := fmt.Sprintf("%-6s %-8s ", v.paint(bold, fmt.Sprintf("%-6s", r.name)), r.subject)
 	switch {
 	case r.ended != nil && r.ended.Error != "":
-		return line + v.paint(red, "✗ failed") + "  " + seconds(clock) + "\n"
+		return line + v.paint(red, "✗ "+ending(*r.ended)) + "  " + seconds(clock) + "\n"
 	case r.ended != nil:
 		return line + v.paint(green, "✓ ") + join(r.summary(), shortDigest(r.ended.Digest)) + "  " + seconds(clock) + "\n"
 	}
@@ -194,7 +194,7 @@ func partText(v *terminalView, e event.Event) string {
 	case e.Type == event.StageStarted:
 		return what + " ▸ " + seconds(time.Since(e.Time).Seconds())
 	case e.Error != "":
-		return what + " " + v.paint(red, "✗ failed") + " " + seconds(e.Took)
+		return what + " " + v.paint(red, "✗ "+ending(e)) + " " + seconds(e.Took)
 	}
 	return what + " " + v.paint(green, "✓") + " " + seconds(e.Took)
 }

@@ -135,6 +135,24 @@ func TestManyInstancesAreCounted(t *testing.T) {
 	}
 }
 
+// TestCancelledIsNotFailed: a build that ended because something else failed is
+// not told as the culprit.
+func TestCancelledIsNotFailed(t *testing.T) {
+	e := event.Event{Type: event.StageFinished, Stage: "build", Subject: "web", Took: 2, Error: "no value for TOKEN"}
+	v := &terminalView{}
+	for state, want := range map[string]string{"": "failed", event.Cancelled: "cancelled"} {
+		e.State = state
+		if got := plainLine(e); got != "build web "+want+" after 2.0s" {
+			t.Errorf("plain: %s", got)
+		}
+		r := newRow("", e)
+		r.end(e)
+		if got := r.text(v, e.Time); !strings.Contains(got, "✗ "+want) {
+			t.Errorf("on a terminal: %s", got)
+		}
+	}
+}
+
 // TestConnectingIsQuiet: a host that answers at once is not worth a line; one
 // that takes long is.
 func TestConnectingIsQuiet(t *testing.T) {

@@ -215,7 +215,7 @@ func (p *project) keptLogs(ctx context.Context, envName, service string, release
 		}
 	}
 	if found == 0 {
-		return p.nothing(env.Name, join(service, fmt.Sprintf("of release %s", release)))
+		return p.nothing(env.Name, join(orWord(service, p.project.Name), fmt.Sprintf("of release %s", release)))
 	}
 	return nil
 }

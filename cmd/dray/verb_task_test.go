@@ -22,7 +22,7 @@ func TestTaskNotRun(t *testing.T) {
 	}{
 		{"misspelt", "migrat", absent, `no task "migrat" in what dev runs; declared: migrate. Did you mean migrate?`, "take one that is declared, or declare it in the file"},
 		{"not brought yet", "report", absent, "release 1 of dev has no such task", "dray deploy dev brings it there"},
-		{"another failure", "migrate", errors.New("no answer"), "d1: no answer", ""},
+		{"another failure", "migrate", errors.New("no answer"), "d1: no answer", "dray host check d1 shows how it is"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e, code := explain(notRun(env, "d1", test.task, tasks, test.err))

@@ -101,7 +101,7 @@ func TestFaultsInTheProject(t *testing.T) {
 				w.Write(t, map[string]string{test.file: test.now})
 			}
 			r := w.Dray(t, 1, "deploy", "dev")
-			says(t, r, test.says...)
+			says(t, r, append(test.says, "Next: ")...)
 			serves(t, w, "d1", "1")
 		})
 	}
@@ -155,7 +155,7 @@ func TestFaultsOfHosts(t *testing.T) {
 			return err
 		})
 		r := w.Dray(t, 1, "deploy", "prod", "--var", "version=2")
-		says(t, r, "p2", "81", "busybox")
+		says(t, r, "p2", "81", "busybox", "publish another port (port \"http\" at dray.hcl:")
 		still(t)
 	})
 	t.Run("the disk is full", func(t *testing.T) {

@@ -69,7 +69,9 @@ func TestAFailedReleaseIsHeld(t *testing.T) {
 	})
 	t.Run("recover goes back", func(t *testing.T) {
 		fail(t, "6")
-		w.Dray(t, 0, "recover", "prod")
+		says(t, w.Dray(t, 5, "recover", "prod"), "release 6 of prod is taken back only with a yes", "held on p1 and p2, to release 5", "Next: dray recover prod --yes")
+		serves(t, w, "p1", "6")
+		w.Dray(t, 0, "recover", "prod", "--yes")
 		tidy(t, w, 5, "5")
 	})
 	t.Run("a host that can't be told goes back by itself", func(t *testing.T) {

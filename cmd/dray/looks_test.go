@@ -167,7 +167,7 @@ func TestSum(t *testing.T) {
 		{"one is starting", []hostView{{Host: "p2", State: state(41, runs("web/2", 41, "starting"))}}, 41, "0/1 healthy, 1 running", nil},
 		{
 			"a host is silent", []hostView{{Host: "p1", State: whole}, {Host: "p2", Error: "p2 (deploy@p2): no route"}},
-			41, "2/3 healthy, 1 not known", []string{"p2: (deploy@p2): no route"},
+			41, "2/3 healthy, 1 not known", []string{"p2: no route (deploy@p2)"},
 		},
 		{
 			"hosts differ", []hostView{{Host: "p1", State: whole}, {Host: "p2", State: state(40, runs("web/2", 40, api.HealthHealthy))}},

@@ -25,7 +25,7 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 	for _, h := range v.Hosts {
 		if h.Error != "" {
 			silent = append(silent, h.Host)
-			found.add(h.Host, strings.TrimPrefix(h.Error, h.Host+" "))
+			found.add(h.Host, withoutHost(h.Error, h.Host))
 			continue
 		}
 		found.of(v.Environment, h)
@@ -61,6 +61,24 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 	}
 	v.Notes = found.lines()
 	v.agree(releases)
+}
+
+// withoutHost is what a host's error says, for behind the host's name: an error
+// of a connection begins with "HOST (ADDRESS): ".
+func withoutHost(text, host string) string {
+	if says, ok := strings.CutPrefix(text, host+": "); ok {
+		return says
+	}
+	says, named := strings.CutPrefix(text, host+" ")
+	address, rest, ok := strings.Cut(says, ")")
+	if !named || !ok || address[0] != '(' {
+		return says
+	}
+	rest = strings.TrimPrefix(strings.TrimPrefix(rest, ":"), " ")
+	if strings.Contains(rest, "\n") {
+		return rest
+	}
+	return rest + " " + address + ")"
 }
 
 // agree says which release runs, or which hosts run which.

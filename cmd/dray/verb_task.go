@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,25 +91,25 @@ func taskListCommand(a *app) *cobra.Command {
 						_, err := fmt.Fprintf(w, "%s has no tasks.\n", env.Name)
 						return err
 					}
-					tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-					fmt.Fprintln(tw, "TASK\tNEXT\tRUN\tLAST RUN\tRELEASE\tBY\tRESULT\tTOOK")
+					list := table{header: []string{"TASK", "NEXT", "RUN", "LAST RUN", "RELEASE", "BY", "RESULT", "TOOK"}, spare: []string{"BY", "TOOK", "NEXT"}}
 					for _, t := range tasks {
-						printTask(tw, t)
+						list.task(t)
 					}
-					return tw.Flush()
+					return list.print(w)
 				})
 			})
 		},
 	}
 }
 
-func printTask(w io.Writer, t api.TaskStatus) {
+// task adds a task: a row for each of its last runs, or one.
+func (list *table) task(t api.TaskStatus) {
 	next := "-"
 	if !t.Next.IsZero() {
 		next = t.Next.Local().Format(time.DateTime)
 	}
 	if len(t.Runs) == 0 {
-		fmt.Fprintf(w, "%s\t%s\t-\tnever\n", t.Name, next)
+		list.add(t.Name, next, "", "never")
 	}
 	for _, r := range t.Runs {
 		result := "ok"
@@ -128,6 +127,6 @@ func printTask(w io.Writer, t api.TaskStatus) {
 		if !r.Ended.IsZero() {
 			took = seconds(r.Ended.Sub(r.Started).Seconds())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber(), r.Trigger, result, took)
+		list.add(t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber().String(), r.Trigger, result, took)
 	}
 }

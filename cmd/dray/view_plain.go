@@ -123,6 +123,14 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// isAre is the verb behind count.
+func isAre(n int) string {
+	if n == 1 {
+		return " is "
+	}
+	return " are "
+}
+
 // byteCount is an amount of bytes in decimal units, as transfers are counted.
 func byteCount(n int64) string {
 	switch {

@@ -25,6 +25,7 @@ type row struct {
 	said     string // the last line of output
 	hosts    []*hostRow
 	parts    []event.Event // verify commands and tasks: the last event of each
+	staged   bool          // a stage has begun
 	ended    *event.Event
 }
 
@@ -83,6 +84,12 @@ func (r *row) part(e event.Event) {
 		}
 	}
 	r.parts = append(r.parts, e)
+}
+
+// onlyConnects says that no stage has begun in the row: hosts were connected to,
+// for a verb that asks them something.
+func (r *row) onlyConnects() bool {
+	return !r.staged && len(r.hosts) > 0 && !slices.ContainsFunc(r.hosts, func(h *hostRow) bool { return len(h.instances) > 0 })
 }
 
 func (r *row) end(e event.Event) { r.ended = &e }
@@ -167,7 +174,7 @@ func (r *row) summary() string {
 	if r.steps == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d steps, %d cached", r.steps, r.cached)
+	return fmt.Sprintf("%s, %d cached", count(r.steps, "step"), r.cached)
 }
 
 // rollout draws a line for each host.

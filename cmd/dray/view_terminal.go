@@ -51,7 +51,8 @@ func (v *terminalView) tick() {
 	}
 }
 
-// Close leaves what is live on the screen as it is and stops drawing.
+// Close leaves what is live on the screen as it is and stops drawing. That hosts
+// were connected to is no news by then.
 func (v *terminalView) Close() {
 	close(v.stop)
 	<-v.done
@@ -59,7 +60,9 @@ func (v *terminalView) Close() {
 	defer v.mu.Unlock()
 	var last strings.Builder
 	for _, r := range v.rows {
-		last.WriteString(r.text(v, time.Now()))
+		if !r.onlyConnects() {
+			last.WriteString(r.text(v, time.Now()))
+		}
 	}
 	v.rows = nil
 	v.draw(last.String())
@@ -87,7 +90,8 @@ func (v *terminalView) Emit(e event.Event) {
 			v.row(e).part(e)
 			break
 		}
-		v.row(e).began = e.Time
+		r := v.row(e)
+		r.began, r.staged = e.Time, true
 		v.draw("")
 	case event.StageFinished:
 		v.finish(e)

@@ -189,6 +189,44 @@ func TestConnectingIsQuiet(t *testing.T) {
 
 // TestLiveViewEndsOnce: what comes after the end is dropped, and a second end
 // is none.
+// TestConnectingVanishes: what a verb answers stands alone on a terminal; a
+// rollout that has begun stays.
+func TestConnectingVanishes(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		events []event.Event
+		stays  bool
+	}{
+		{"a question", nil, false},
+		{"a rollout", []event.Event{{Type: event.StageStarted, Stage: "deploy", Environment: "dev"}}, true},
+		{"its end", []event.Event{{Type: event.InstanceState, Environment: "dev", Host: "d1", Instance: "web/1", State: event.Healthy}}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			screen, err := os.Create(filepath.Join(t.TempDir(), "screen"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer screen.Close()
+			v := newTerminalView(screen)
+			for _, state := range []string{event.Connecting, event.Connected} {
+				v.Emit(event.Event{Type: event.HostState, Environment: "dev", Host: "d1", State: state})
+			}
+			for _, e := range test.events {
+				v.Emit(e)
+			}
+			v.Close()
+			drawn, err := os.ReadFile(screen.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := string(drawn[bytes.LastIndex(drawn, []byte("\x1b[J"))+3:])
+			if strings.Contains(last, "d1") != test.stays {
+				t.Errorf("left on the screen: %q", last)
+			}
+		})
+	}
+}
+
 func TestLiveViewEndsOnce(t *testing.T) {
 	inner := &countingView{}
 	v := &liveView{inner: inner}

@@ -23,7 +23,7 @@ type table struct {
 
 // leastNote is what is left of a note at least, as long as a column can be
 // spared.
-const leastNote = 24
+const leastNote = 20
 
 // add adds a row. A cell that is empty or missing is "-".
 func (t *table) add(cells ...string) {

@@ -19,8 +19,8 @@ func TestTable(t *testing.T) {
 	for width, want := range map[int]string{
 		0:  "NAME    SIZE   BY     NOTE\ngröße   1      mira   nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\nb       -      tom    -\n",
 		47: "NAME   SIZE  BY    NOTE\ngröße  1     mira  nnnnnnnnnnnnnnnnnnnnnnnnnnn…\nb      -     tom   -\n",
-		40: "NAME   SIZE  NOTE\ngröße  1     nnnnnnnnnnnnnnnnnnnnnnnnnn…\nb      -     -\n",
-		35: "NAME   NOTE\ngröße  nnnnnnnnnnnnnnnnnnnnnnnnnnn…\nb      -\n",
+		38: "NAME   SIZE  NOTE\ngröße  1     nnnnnnnnnnnnnnnnnnnnnnnn…\nb      -     -\n",
+		30: "NAME   NOTE\ngröße  nnnnnnnnnnnnnnnnnnnnnn…\nb      -\n",
 	} {
 		if got := list.text(width); got != want {
 			t.Errorf("in %d columns:\n%s\nwant\n%s", width, got, want)

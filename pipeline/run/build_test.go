@@ -10,9 +10,10 @@ import (
 )
 
 // endless builds until it is stopped.
-type endless struct{}
+type endless struct{ begun chan struct{} }
 
-func (endless) Build(ctx context.Context, _ *pipeline.Target, _ Built, _ event.Sink) (pipeline.ReleaseImage, error) {
+func (e endless) Build(ctx context.Context, _ *pipeline.Target, _ Built, _ event.Sink) (pipeline.ReleaseImage, error) {
+	close(e.begun)
 	<-ctx.Done()
 	return pipeline.ReleaseImage{}, context.Cause(ctx)
 }
@@ -20,7 +21,7 @@ func (endless) Build(ctx context.Context, _ *pipeline.Target, _ Built, _ event.S
 // TestBuildIsCancelled expects that a build which ends because a secret is
 // missing is not told as one that failed.
 func TestBuildIsCancelled(t *testing.T) {
-	missing := errors.New("no value for TOKEN")
+	missing, building := errors.New("no value for TOKEN"), endless{make(chan struct{})}
 	var end event.Event
 	r := &Runner{
 		Project: &pipeline.Project{
@@ -30,8 +31,9 @@ func TestBuildIsCancelled(t *testing.T) {
 				Services: map[string]*pipeline.Service{"web": {Image: pipeline.Image{Target: "web"}, Secrets: []pipeline.Secret{{Name: "TOKEN"}}}},
 			}},
 		},
-		Builder: endless{}, Deployer: &fakeEnvironment{},
+		Builder: building, Deployer: &fakeEnvironment{},
 		Secrets: func(context.Context, string, []string) (map[string]string, map[string]string, error) {
+			<-building.begun
 			return nil, nil, missing
 		},
 		Sink: event.Func(func(e event.Event) {

@@ -44,6 +44,9 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, fleet 
 	if held != nil && !yes {
 		what := whatGoesBack(held, seen)
 		if !p.app.agreed(what, env.Name) {
+			if p.app.canAsk() {
+				what = "" // it has just been shown
+			}
 			return notTakenBack(env.Name, held, what)
 		}
 	}

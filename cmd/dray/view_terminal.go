@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,20 +60,19 @@ func (v *terminalView) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var last strings.Builder
-	for _, r := range v.rows {
-		if !r.onlyConnects() {
-			last.WriteString(r.text(v, time.Now()))
-		}
+	for _, r := range slices.DeleteFunc(v.rows, (*row).onlyConnects) {
+		last.WriteString(r.text(v, time.Now()))
 	}
 	v.rows = nil
 	v.draw(last.String())
 }
 
-// Aside leaves the live part as it is above, and begins a new one below what
-// do has written.
+// Aside leaves the live part as it is above, without mere connections, and
+// begins a new one below what do has written.
 func (v *terminalView) Aside(do func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.rows = slices.DeleteFunc(v.rows, (*row).onlyConnects)
 	v.draw("")
 	v.drawn = 0
 	do()

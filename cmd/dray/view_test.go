@@ -214,6 +214,15 @@ func TestConnectingVanishes(t *testing.T) {
 			for _, e := range test.events {
 				v.Emit(e)
 			}
+			v.Aside(func() {
+				asked, err := os.ReadFile(screen.Name())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if last := asked[bytes.LastIndex(asked, []byte("\x1b[J"))+3:]; strings.Contains(string(last), "d1") != test.stays {
+					t.Errorf("above a question: %q", last)
+				}
+			})
 			v.Close()
 			drawn, err := os.ReadFile(screen.Name())
 			if err != nil {

@@ -3,7 +3,6 @@ package deploy
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
+	"dray/targets/api/apitest"
 )
 
 // fakeHost answers as an agent does whose containers do what a test says. That
@@ -147,46 +147,15 @@ func fleetOf(t *testing.T, sink event.Sink, hosts ...*fakeHost) *Fleet {
 	t.Helper()
 	f := &Fleet{Project: "shop", Environment: "prod", parallel: DefaultParallel, lease: DefaultLease, sink: sink}
 	for _, h := range hosts {
-		listener := &pipes{made: make(chan net.Conn), closed: make(chan struct{})}
+		listener := apitest.Listen()
 		server := &http.Server{Handler: h.handler()}
 		go func() { _ = server.Serve(listener) }()
-		client := api.NewClient(listener.dial, api.Actor{User: "mira"})
+		client := api.NewClient(listener.Dial, api.Actor{User: "mira"})
 		t.Cleanup(func() { client.CloseIdle(); _ = server.Close() })
 		f.hosts = append(f.hosts, &Host{Name: h.name, Client: client})
 	}
 	return f
 }
-
-// pipes is a listener whose connections are in memory.
-type pipes struct {
-	made   chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
-	mine, theirs := net.Pipe()
-	select {
-	case p.made <- theirs:
-		return mine, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.made:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
 
 // shop is the second release of services web and db on p1 and p2, over a first
 // one that runs there.

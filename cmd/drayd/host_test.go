@@ -26,6 +26,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"dray/targets/api"
+	"dray/targets/runtime/cgroup"
 )
 
 // testHost is a daemon at work in the namespaces, and a client of it.
@@ -54,6 +55,7 @@ func newHost(t *testing.T) *testHost {
 			h.takeDown()
 		}
 		h.kill()
+		_ = cgroup.Remove("/dray") // stays where this machine has containers of its own
 		if t.Failed() {
 			t.Logf("the agent's log:\n%s", h.log.String())
 		}

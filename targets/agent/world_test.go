@@ -20,6 +20,7 @@ import (
 
 	"dray/pipeline"
 	"dray/targets/api"
+	"dray/targets/api/apitest"
 	"dray/targets/runtime"
 )
 
@@ -556,10 +557,10 @@ func (w *world) boot(crashAt int) *running {
 // connect gives the client a way to the agent without a network, so that time
 // stands still while nobody has anything to do.
 func (w *world) connect(r *running) {
-	listener := newPipes()
+	listener := apitest.Listen()
 	server := &http.Server{Handler: r.agent.Handler(nil)}
 	go func() { _ = server.Serve(listener) }()
-	r.client = api.NewClient(listener.dial, api.Actor{User: "mira", Machine: "ci-7", Command: "dray deploy"})
+	r.client = api.NewClient(listener.Dial, api.Actor{User: "mira", Machine: "ci-7", Command: "dray deploy"})
 	r.EnvironmentClient = r.client.Environment("shop", "prod")
 	r.server = &httptest.Server{Config: server}
 }

@@ -128,7 +128,20 @@ func (d *deployment) place(err error) {
 	var e *Error
 	if errors.As(err, &e) {
 		e.Environment, e.Hosts, e.Release, e.From = d.Environment, d.Names(), d.Release.ReleaseNumber(), d.from()
+		e.PortAt = d.portAt(err)
 	}
+}
+
+// portAt is where the file declares the port that a failure is about.
+func (d *deployment) portAt(err error) pipeline.Pos {
+	var refused *api.Error
+	if !errors.As(err, &refused) {
+		return pipeline.Pos{}
+	}
+	if s := d.service(refused.Service); s != nil && s.Port(refused.Port) != nil {
+		return s.Port(refused.Port).At
+	}
+	return pipeline.Pos{}
 }
 
 // run walks the road from prepare to confirm.
@@ -274,19 +287,19 @@ func taskFailure(t pipeline.Task, run *api.TaskRun) string {
 // the confirmation, up to which release ends it here: connections that take
 // long to drain must not hold up the rollout, and the agent finishes it.
 func (d *deployment) commit(ctx, beside context.Context, changes []change) error {
-	ctx, clock := newProgress(ctx)
+	bounded, clock := newProgress(ctx)
 	defer clock.end()
 	for n, batch := range d.batches(changes) {
 		clock.begin(batch.steps, d.update)
-		if err := d.step(ctx, n, batch.steps, clock); err != nil {
-			return clock.verdict(err)
+		if err := d.step(bounded, n, batch.steps, clock); err != nil {
+			return d.ask(ctx, clock.verdict(err))
 		}
 		if len(batch.retire) > 0 {
 			d.retiring.Go(func() { d.retire(beside, n, batch.retire) })
 		}
 		if batch.pause != "" && d.Continue != nil {
 			goOn := clock.stand()
-			err := d.Continue(ctx, batch.pause)
+			err := d.Continue(bounded, batch.pause)
 			goOn()
 			if err != nil {
 				return err

@@ -30,7 +30,8 @@ type Error struct {
 	Logs    []string // the last lines of the container that failed
 	Partial bool     // something of the new release had served before it went back
 
-	Standstill *Standstill // what a deployment that is held came to
+	PortAt     pipeline.Pos // where the file declares the port that the failure is about
+	Standstill *Standstill  // what a deployment that is held came to
 
 	Environment string
 	Hosts       []string               // those that took part

@@ -22,6 +22,7 @@ type fakeHost struct {
 	name string
 	// step is what comes of a step on an instance; nil: all goes well at once.
 	step   func(ctx context.Context, action, instance string) *api.Error
+	ill    *api.Error // what is wrong with its instances, whose containers start; nil: they don't
 	vote   *api.Error // the answer to a vote or a confirmation
 	cut    bool       // nothing is heard of it any more once it was prepared
 	before api.Environment
@@ -57,6 +58,15 @@ func (h *fakeHost) handler() http.Handler {
 	}))
 	mux.HandleFunc(api.RouteSteps, streaming(h.steps))
 	mux.HandleFunc(api.RouteConfirm, answering(func(context.Context, api.Confirm, event.Sink) (any, *api.Error) { return api.Record{}, h.vote }))
+	mux.HandleFunc(api.RouteAilment, func(w http.ResponseWriter, r *http.Request) {
+		if h.ill == nil {
+			http.NotFound(w, r) // as an older agent does
+			return
+		}
+		fault := *h.ill
+		fault.Instance = r.FormValue("instance")
+		_ = json.NewEncoder(w).Encode(fault)
+	})
 	mux.HandleFunc(api.RouteHold, streaming(func(_ context.Context, r api.Hold, _ event.Sink) (any, *api.Error) {
 		return h.end("hold", r.Reason, api.Environment{Instances: []api.InstanceStatus{{Instance: "web/1", ReleaseRef: api.ReleaseRef{Release: 2}, Serving: true}}})
 	}))
@@ -83,6 +93,9 @@ func (h *fakeHost) end(call, why string, result any) (any, *api.Error) {
 func (h *fakeHost) steps(ctx context.Context, r api.Steps, sink event.Sink) (any, *api.Error) {
 	for _, s := range r.Steps {
 		for _, instance := range s.Instances {
+			if h.ill != nil && s.Action == api.ActionStart {
+				sink.Emit(event.Event{Type: event.InstanceState, Instance: instance, State: event.Starting})
+			}
 			if h.step != nil {
 				if err := h.step(ctx, s.Action, instance); err != nil {
 					return nil, err

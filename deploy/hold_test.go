@@ -212,3 +212,25 @@ func TestTakeBack(t *testing.T) {
 		}
 	})
 }
+
+// TestRecoverAsksForWhatIsHeld: what is held is taken back only with a yes to
+// that very deployment.
+func TestRecoverAsksForWhatIsHeld(t *testing.T) {
+	for _, yes := range []string{"", "d1", "d2"} {
+		synctest.Test(t, func(t *testing.T) {
+			p1 := &fakeHost{name: "p1", before: first()}
+			p1.before.Deployment = &api.Deployment{ID: "d2", ReleaseRef: api.ReleaseRef{Release: 2}, Held: &api.Held{Reason: "web/1 is not well"}}
+			r, err := fleetOf(t, event.Discard, p1).Recover(t.Context(), pipeline.Actor{}, 0, func(id string) bool { return id == yes })
+			if yes == "d2" {
+				if err != nil || r.Finished != 1 || !slices.Equal(p1.did(), []string{"revert"}) {
+					t.Errorf("with a yes: %+v, %v, %v", r, err, p1.did())
+				}
+				return
+			}
+			var failed *Error
+			if !errors.As(err, &failed) || failed.Outcome != Refused || len(p1.did()) > 0 {
+				t.Errorf("with a yes to %q: %v, %v", yes, err, p1.did())
+			}
+		})
+	}
+}

@@ -21,6 +21,7 @@ type StalledError struct {
 	Deadline pipeline.Duration
 	At       pipeline.Pos // where the file says so, if it does
 	Waited   []Waited     // sorted by host and instance
+	Ailment  *api.Error   // what is wrong with the first of them that has been started; nil where no host says
 }
 
 // Waited is an instance that a rollout waited for in vain.
@@ -47,9 +48,22 @@ func (e *StalledError) Error() string {
 	return fmt.Sprintf("no further instance became healthy within %s (%s): waited for %s", e.Deadline, where, strings.Join(names, ", "))
 }
 
+// Unwrap returns what is wrong with the instance that was waited for.
+func (e *StalledError) Unwrap() error {
+	if e.Ailment == nil {
+		return nil
+	}
+	return e.Ailment
+}
+
+// Started says that the new container was seen to start.
+func (w Waited) Started() bool {
+	return w.State != "" && w.State != event.Staged && w.State != event.Stopped
+}
+
 func (w Waited) String() string {
 	state := w.State
-	if state == "" || state == event.Staged || state == event.Stopped {
+	if !w.Started() {
 		state = "not started"
 	}
 	return fmt.Sprintf("%s on %s (%s)", w.Instance, w.Host, state)
@@ -204,4 +218,28 @@ func (p *progress) verdict(err error) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// askTime is how long a host may take to say what is wrong with an instance.
+const askTime = 5 * time.Second
+
+// ask has a host say what is wrong with an instance that the rollout waited for
+// in vain, as long as its container is still there.
+func (d *deployment) ask(ctx context.Context, err error) error {
+	var stalled *StalledError
+	if !errors.As(err, &stalled) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	for _, w := range stalled.Waited {
+		if !w.Started() {
+			continue
+		}
+		if found, err := d.on(d.Host(w.Host)).Ailment(ctx, d.id, w.Instance); err == nil {
+			stalled.Ailment = found
+			break
+		} // a host that can't say leaves it at what is known
+	}
+	return err
 }

@@ -127,3 +127,28 @@ func TestStalledTellsWhatFailedBefore(t *testing.T) {
 		}
 	})
 }
+
+// TestStalledTellsWhatIsWrong: the failure carries what the first container that
+// was started and waited for says of itself, and the place of its port.
+func TestStalledTellsWhatIsWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hour := takes(api.ActionStart, "", time.Hour)
+		p1 := &fakeHost{name: "p1", before: first(), step: hour}
+		p2 := &fakeHost{name: "p2", before: first(), step: hour, ill: &api.Error{
+			Code: api.CodeUnhealthy, Service: "web", Port: "http", Message: "connection refused", Detail: "it listens on :81", Logs: []string{"listening"},
+		}}
+		at := pipeline.Pos{File: "dray.hcl", Line: 12}
+		_, err := fleetOf(t, event.Discard, p1, p2).Deploy(t.Context(), shop(func(web, _ *pipeline.Service) {
+			web.Update.MaxParallel = 2
+			web.Ports = []pipeline.Port{{Name: "http", At: at}}
+		}))
+		var failed *Error
+		var stalled *StalledError
+		if !errors.As(err, &failed) || !errors.As(err, &stalled) || stalled.Ailment == nil {
+			t.Fatalf("deploying: %v", err)
+		}
+		if failed.Outcome != Reverted || !slices.Equal(failed.Logs, p2.ill.Logs) || stalled.Ailment.Instance != "web/2" || failed.PortAt != at {
+			t.Errorf("%+v, %+v", failed, stalled.Ailment)
+		}
+	})
+}

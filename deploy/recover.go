@@ -83,8 +83,9 @@ type Recovery struct {
 }
 
 // Recover finishes what is in doubt and says what the hosts run. It waits for
-// up to wait for the lease of a deployer that may live.
-func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Duration) (*Recovery, error) {
+// up to wait for the lease of a deployer that may live. A deployment that is held
+// is taken back where takeBack says yes to its id; otherwise all is refused.
+func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Duration, takeBack func(id string) bool) (*Recovery, error) {
 	held, l, err := f.acquire(ctx, by, wait)
 	if err != nil {
 		return nil, newError(Unchanged, err)
@@ -96,9 +97,14 @@ func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Durati
 	}
 	r := &Recovery{}
 	for _, env := range before {
-		if env.Deployment != nil {
-			r.Finished++
+		d := env.Deployment
+		if d == nil {
+			continue
 		}
+		if d.Held != nil && !takeBack(d.ID) {
+			return nil, newError(Refused, fmt.Errorf("release %s failed meanwhile and is held: %s", d.ReleaseNumber(), d.Held.Reason))
+		}
+		r.Finished++
 	}
 	after, err := f.settle(held, l)
 	if err != nil {

@@ -32,7 +32,7 @@ func (c *Client) Build(ctx context.Context, req builder.Request, sink event.Sink
 	}
 	resp, err := solve(ctx, c.conn, opt, progress)
 	if err != nil {
-		return builder.Result{}, c.failure(ctx, req, src, progress, err)
+		return builder.Result{}, secrets.blame(c.failure(ctx, req, src, progress, err))
 	}
 	desc, err := exported(resp)
 	if err != nil {

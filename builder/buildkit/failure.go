@@ -47,13 +47,14 @@ func (c *Client) failure(ctx context.Context, req builder.Request, src *source, 
 		f.ExitCode = int(exit.ExitCode)
 		f.Reason = fmt.Sprintf("the command failed with exit code %d", exit.ExitCode)
 	}
-	f.Next = advice(f.Reason)
+	f.Next = advice(f)
 	return f
 }
 
-// advice is the next thing to try for reasons that come from somewhere else
-// than where they appear.
-func advice(reason string) string {
+// advice is the next thing to try: for reasons that come from somewhere else
+// than where they appear, there; otherwise at the faulty line.
+func advice(f *builder.Failure) string {
+	reason := f.Reason
 	switch {
 	case strings.HasSuffix(reason, ": not found") && strings.HasPrefix(reason, `"/`):
 		return "check the path, which starts at the context's folder, and .dockerignore"
@@ -61,9 +62,12 @@ func advice(reason string) string {
 		return "check the network, or set a mirror for this registry"
 	case strings.Contains(reason, "401 Unauthorized") || strings.Contains(reason, "authorization failed"):
 		return "log in to the registry: dray reads the same credentials as docker login writes"
-	default:
-		return ""
 	}
+	again := "dray build " + f.Target + " tries it by itself"
+	if at := f.At.String(); at != "" {
+		return "fix " + at + "; " + again
+	}
+	return again
 }
 
 // locate sets the place in the Dockerfile and the lines around it.

@@ -25,14 +25,17 @@ func TestFailures(t *testing.T) {
 		output []string
 		exit   int
 		fault  string
+		next   string
 	}{
 		{
 			name: "no Dockerfile", change: func(r *builder.Request) { r.Target.Dockerfile = "Dockerfil" },
 			at: pipeline.Pos{File: "dray.hcl", Line: 3}, reason: "no Dockerfile at Dockerfil: no such file or directory",
+			next: `write it, or set dockerfile in target`,
 		},
 		{
 			name: "no context", change: func(r *builder.Request) { r.Target.Context = "nowhere" },
 			at: pipeline.Pos{File: "dray.hcl", Line: 3}, reason: "no context folder nowhere: no such file or directory",
+			next: "make it, or name another one in target",
 		},
 		{
 			name: "unknown instruction", docker: "FROM busybox\n\nCOPPY a b\n",
@@ -41,11 +44,28 @@ func TestFailures(t *testing.T) {
 		{
 			name: "failing step", docker: "FROM busybox\nRUN echo one; \\\n    echo two >&2; sh -c 'exit 7'\n",
 			at: line(2), reason: "the command failed with exit code 7", exit: 7, output: []string{"one", "two"}, step: "[2/2] RUN echo one;     echo two >&2; sh -c 'exit 7'",
-			fault: "RUN echo one; \\",
+			fault: "RUN echo one; \\", next: "fix Dockerfile:2; dray build app tries it by itself",
 		},
 		{
 			name: "missing file", docker: "FROM scratch\nCOPY nothing /\n",
-			at: line(2), reason: `"/nothing": not found`, fault: "COPY nothing /",
+			at: line(2), reason: `"/nothing": not found`, fault: "COPY nothing /", next: "check the path",
+		},
+		{
+			name: "a secret without a value", docker: "FROM busybox\nRUN --mount=type=secret,id=token,required=true true\n",
+			change: func(r *builder.Request) {
+				r.Target.Secrets = []pipeline.BuildSecret{{ID: "token", Env: "DRAY_TEST_ABSENT"}}
+			},
+			at: line(2), reason: `secret "token" (target "app", dray.hcl:3) has no value: variable DRAY_TEST_ABSENT is not set`,
+			next: `set DRAY_TEST_ABSENT, or name a file with src = "…" in secret of that target`,
+		},
+		{
+			name: "a secret without its file", docker: "FROM busybox\nRUN --mount=type=secret,id=token,required=true true\n",
+			change: func(r *builder.Request) { r.Target.Secrets = []pipeline.BuildSecret{{ID: "token", Src: "absent"}} },
+			at:     line(2), reason: `secret "token" (target "app", dray.hcl:3) has no value: open `, next: "write absent, or name another file",
+		},
+		{
+			name: "a secret that is not declared", docker: "FROM busybox\nRUN --mount=type=secret,id=token,required=true true\n",
+			at: line(2), reason: `secret "token" (target "app", dray.hcl:3) is not declared`, next: `add { id = "token", env = "…" } to secret of that target`,
 		},
 		{
 			name: "unknown base", docker: "FROM nosuchimage:1\n",
@@ -65,6 +85,9 @@ func TestFailures(t *testing.T) {
 			t.Logf("%v\n%s", f, f.Detail())
 			if f.At != tc.at || !strings.Contains(f.Reason, tc.reason) || f.ExitCode != tc.exit || f.Step != tc.step && tc.step != "" {
 				t.Errorf("at %+v, reason %q, exit %d, step %q", f.At, f.Reason, f.ExitCode, f.Step)
+			}
+			if f.Next == "" || !strings.HasPrefix(f.Next, tc.next) {
+				t.Errorf("next %q, want %q", f.Next, tc.next)
 			}
 			slices.Sort(f.Output)
 			if !slices.Equal(f.Output, tc.output) {

@@ -2,6 +2,7 @@ package buildkit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,9 +26,13 @@ const shortest = 4
 type secretStore struct {
 	request builder.Request
 
-	mu    sync.Mutex
-	given []string
+	mu      sync.Mutex
+	given   []string
+	missing map[string]missing // by id
 }
+
+// missing is why a secret could not be given, and how it can be.
+type missing struct{ why, next string }
 
 var _ secrets.SecretStore = (*secretStore)(nil)
 
@@ -35,18 +40,64 @@ var _ secrets.SecretStore = (*secretStore)(nil)
 func (s *secretStore) GetSecret(ctx context.Context, id string) ([]byte, error) {
 	i := slices.IndexFunc(s.request.Target.Secrets, func(b pipeline.BuildSecret) bool { return b.ID == id })
 	if i < 0 {
+		s.miss(id, missing{"is not declared", fmt.Sprintf("add { id = %q, env = \"…\" } to secret of that target", id)})
 		return nil, fmt.Errorf("target %s has no secret %q: %w", s.request.Target.Name, id, secrets.ErrNotFound)
 	}
+	b := s.request.Target.Secrets[i]
 	lookup := s.request.Secret
 	if lookup == nil {
 		lookup = s.lookup
 	}
-	value, err := lookup(ctx, s.request.Target.Secrets[i])
+	value, err := lookup(ctx, b)
 	if err != nil {
+		next := "set " + variable(b) + `, or name a file with src = "…"`
+		if b.Src != "" {
+			next = "write " + b.Src + ", or name another file"
+		}
+		s.miss(id, missing{"has no value: " + strings.TrimSuffix(err.Error(), ": "+secrets.ErrNotFound.Error()), next + " in secret of that target"})
 		return nil, fmt.Errorf("secret %q: %w", id, err)
 	}
 	s.remember(value.Reveal())
 	return []byte(value.Reveal()), nil
+}
+
+func (s *secretStore) miss(id string, m missing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.missing == nil {
+		s.missing = map[string]missing{}
+	}
+	s.missing[id] = m
+}
+
+// blame says of a build that failed for want of a secret which one that is, and
+// how to give it. BuildKit says only that something was not found.
+func (s *secretStore) blame(err error) error {
+	var f *builder.Failure
+	if !errors.As(err, &f) || f.ExitCode != 0 {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, m := range s.missing {
+		if !strings.HasPrefix(f.Reason, "secret "+id+":") && !strings.HasPrefix(f.Reason, fmt.Sprintf("secret %q:", id)) {
+			continue
+		}
+		target := fmt.Sprintf("target %q", f.Target)
+		if at := s.request.Target.At.String(); at != "" {
+			target += ", " + at
+		}
+		f.Reason, f.Next = fmt.Sprintf("secret %q (%s) %s", id, target, m.why), m.next
+	}
+	return err
+}
+
+// variable is the one that holds a secret's value, unless a file does.
+func variable(b pipeline.BuildSecret) string {
+	if b.Env != "" {
+		return b.Env
+	}
+	return b.ID
 }
 
 // lookup reads the secret's file, or its variable.
@@ -59,10 +110,7 @@ func (s *secretStore) lookup(_ context.Context, b pipeline.BuildSecret) (secret.
 		data, err := os.ReadFile(path)
 		return secret.NewValue(string(data)), err
 	}
-	name := b.Env
-	if name == "" {
-		name = b.ID
-	}
+	name := variable(b)
 	value, ok := os.LookupEnv(name)
 	if !ok {
 		return secret.Value{}, fmt.Errorf("variable %s is not set: %w", name, secrets.ErrNotFound)

@@ -81,7 +81,10 @@ func (s *source) mount(req builder.Request, name, dir string) error {
 		err = &fs.PathError{Op: "open", Path: abs, Err: fmt.Errorf("it is not a folder")}
 	}
 	if err != nil {
-		return &builder.Failure{Target: req.Target.Name, At: req.Target.At, Reason: "no context folder " + dir + ": " + reason(err), Err: err}
+		return &builder.Failure{
+			Target: req.Target.Name, At: req.Target.At, Reason: "no context folder " + dir + ": " + reason(err), Err: err,
+			Next: fmt.Sprintf("make it, or name another one in target %q", req.Target.Name),
+		}
 	}
 	tree, err := fsutil.NewFS(abs)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -53,14 +54,28 @@ func explain(err error) (event.Event, int) {
 		code = exitInterrupted
 	}
 	if errors.Is(err, errInterrupted) {
-		e.Text, e.Detail = "interrupted", ""
+		e.Text, e.Detail, e.Next = "interrupted", "", ""
 	}
 	var partly *partlyShipped
 	if errors.As(err, &partly) {
 		e.Conclusion = join(conclusion(nil, partly.done...).Text, e.Conclusion)
 	}
+	if e.Next == "" && code == exitFailed {
+		e.Next = askHost(err)
+	}
 	e.Code = code
 	return e, code
+}
+
+// askHost is the command that looks at a host which failed otherwise than by
+// refusing what it was asked for; or "".
+func askHost(err error) string {
+	var host *deploy.HostError
+	var refused *api.Error
+	if !errors.As(err, &host) || errors.As(err, &refused) && refused.Code != api.CodeInternal {
+		return ""
+	}
+	return "dray host check " + host.Host + " shows how it is"
 }
 
 // explainDeploy says what is true after a deployment that failed.
@@ -77,8 +92,7 @@ func explainDeploy(failed *deploy.Error, e *event.Event) int {
 		e.Next = join("wait with --lock-wait 2m, or look: dray status", failed.Environment)
 		return exitRefused
 	case deploy.Reverted:
-		e.Conclusion = wentBack(failed)
-		e.Next = logsOf(failed)
+		e.Conclusion, e.Next = wentBack(failed), logsOf(failed)
 		return exitReverted
 	case deploy.NotReverted:
 		e.Conclusion = enumerate(failed.Stuck) + " did not go back; the agents do so by themselves when the lease has ended."
@@ -112,39 +126,65 @@ func wentBack(failed *deploy.Error) string {
 	return fmt.Sprintf("%s%s%s again. Nothing of release %s is left running.", enumerate(failed.Hosts), verb, releaseName(failed.From), failed.Release)
 }
 
-// logsOf is the command that shows what a service wrote before it was taken
-// back, or what a task wrote, or "".
+// logsOf is the command that shows why a release failed: what a service wrote
+// before it was taken back, or what a task wrote; or "".
 func logsOf(failed *deploy.Error) string {
-	var stalled *deploy.StalledError
-	if errors.As(failed, &stalled) {
-		for _, w := range stalled.Waited {
-			if service, _, _ := strings.Cut(w.Instance, "/"); w.State == event.Starting || w.State == event.Unhealthy {
-				return fmt.Sprintf("dray logs %s %s --release %s shows what it wrote", failed.Environment, service, failed.Release)
-			}
+	var refused *api.Error
+	if errors.As(failed, &refused) && len(refused.Logs) > 0 {
+		switch {
+		case refused.Task != "":
+			return fmt.Sprintf("dray logs %s %s shows all of its output", failed.Environment, refused.Task)
+		case refused.Service != "":
+			return fmt.Sprintf("dray logs %s %s --release %s shows all of its output", failed.Environment, refused.Service, failed.Release)
 		}
 	}
-	var refused *api.Error
-	if !errors.As(failed, &refused) || len(refused.Logs) == 0 {
-		return ""
+	var stalled *deploy.StalledError
+	if errors.As(failed, &stalled) && len(stalled.Waited) > 0 {
+		return logsOfStalled(failed, stalled)
 	}
-	if refused.Task != "" {
-		return fmt.Sprintf("dray logs %s %s shows all of its output", failed.Environment, refused.Task)
+	var verify *run.VerifyError
+	if errors.As(failed, &verify) {
+		return fmt.Sprintf("dray logs %s --release %s shows what it wrote; or mend verify %s (%s)", failed.Environment, failed.Release, verify.Verify.Name, verify.Verify.At)
 	}
-	if refused.Service == "" {
-		return ""
+	if failed.Outcome == deploy.Reverted {
+		return fmt.Sprintf("dray logs %s --release %s shows what it wrote", failed.Environment, failed.Release)
 	}
-	return fmt.Sprintf("dray logs %s %s --release %s shows all of its output", failed.Environment, refused.Service, failed.Release)
+	return ""
+}
+
+// logsOfStalled shows what the first instance wrote that was started and waited
+// for. Where none was, what they replace does not end.
+func logsOfStalled(failed *deploy.Error, stalled *deploy.StalledError) string {
+	for _, w := range stalled.Waited {
+		if service, _, _ := strings.Cut(w.Instance, "/"); w.Started() {
+			return fmt.Sprintf("dray logs %s %s --release %s shows what it wrote", failed.Environment, service, failed.Release)
+		}
+	}
+	service, _, _ := strings.Cut(stalled.Waited[0].Instance, "/")
+	deadline := "progress_deadline"
+	if at := stalled.At.String(); at != "" {
+		deadline += " (" + at + ")"
+	}
+	return fmt.Sprintf("dray logs %s %s shows what the old one still does; a longer %s gives it time to end", failed.Environment, service, deadline)
 }
 
 // explainKnown adds what certain failures tell beside their text.
 func explainKnown(err error, e *event.Event) {
 	var refused *api.Error
 	if errors.As(err, &refused) {
-		explainAgent(refused, e)
+		explainAgent(refused, portPlace(err, refused), e)
+	}
+	var stalled *deploy.StalledError
+	if errors.As(err, &stalled) && stalled.Ailment != nil {
+		e.Detail = strings.TrimSpace(stalled.Ailment.Message + "\n" + e.Detail)
 	}
 	var missing *secret.MissingError
 	if errors.As(err, &missing) {
 		explainSecrets(missing, e)
+	}
+	var name *unknownError
+	if errors.As(err, &name) {
+		e.Next = name.next(os.Args)
 	}
 	var dial *ssh.DialError
 	if errors.As(err, &dial) && e.Next == "" {
@@ -170,8 +210,18 @@ func explainKnown(err error, e *event.Event) {
 	}
 }
 
-// explainAgent adds what an agent told.
-func explainAgent(refused *api.Error, e *event.Event) {
+// portPlace is where the file declares the port that a failure is about, or "".
+func portPlace(err error, refused *api.Error) string {
+	var failed *deploy.Error
+	if !errors.As(err, &failed) || failed.PortAt.String() == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (port %q at %s)", refused.Port, failed.PortAt)
+}
+
+// explainAgent adds what an agent told. port is the place of the port that it
+// is about, or "".
+func explainAgent(refused *api.Error, port string, e *event.Event) {
 	env := orWord(e.Environment, "the environment")
 	if l := refused.Lease; l != nil {
 		e.Text = fmt.Sprintf("%s is being changed by %s on %s (%s) since %s; their lease ends in %.0fs unless renewed.",
@@ -191,13 +241,22 @@ func explainAgent(refused *api.Error, e *event.Event) {
 			e.Next = "lower memory in its resources block, or take another host"
 		}
 	}
+	if refused.Code == api.CodePort && e.Next == "" {
+		e.Next = "end what holds it there, or publish another port" + port
+	}
 	if refused.Detail != "" {
-		e.Detail = strings.TrimSpace(upperFirst(refused.Detail) + "\n" + e.Detail)
+		e.Detail = strings.TrimSpace(upperFirst(refused.Detail) + port + "\n" + e.Detail)
 	}
 }
 
 func explainSecrets(missing *secret.MissingError, e *event.Event) {
-	e.Text = count(len(missing.Names), "secret") + " without a value for " + missing.Environment + ": " + strings.Join(missing.Names, ", ")
+	names := make([]string, len(missing.Names))
+	for i, name := range missing.Names {
+		if names[i] = name; missing.Declared[name] != "" {
+			names[i] += " (" + missing.Declared[name] + ")"
+		}
+	}
+	e.Text = count(len(names), "secret") + " without a value for " + missing.Environment + ": " + strings.Join(names, ", ")
 	e.Conclusion = orWord(e.Conclusion, "Nothing was changed.")
 	e.Next = fmt.Sprintf("write %s=… into %s/secrets.%s, or %[2]s/secrets for all environments, or set a variable of that name", missing.Names[0], secret.Folder, missing.Environment)
 	if missing.Command != "" {

@@ -24,7 +24,7 @@ func TestExplain(t *testing.T) {
 	inUTC(t)
 	at := time.Date(2026, 11, 22, 10, 2, 11, 0, time.UTC)
 	unhealthy := &api.Error{
-		Code: api.CodeUnhealthy, Service: "web", Message: "web did not become healthy on p1 within 2m",
+		Code: api.CodeUnhealthy, Service: "web", Port: "http", Message: "web did not become healthy on p1 within 2m",
 		Detail: "the container listens on :80, not on 8080", Logs: []string{"listening on :80"},
 	}
 	rollout := func(outcome deploy.Outcome, cause error, change func(*deploy.Error)) error {
@@ -65,7 +65,7 @@ func TestExplain(t *testing.T) {
 		},
 		{
 			"the first release, and back", rollout(deploy.Reverted, errors.New("p1: it ended"), func(e *deploy.Error) { e.From, e.Hosts = pipeline.ReleaseNumber{}, []string{"p1"} }), exitReverted,
-			"✗ p1: it ended\n  p1 serves nothing again. Nothing of release 42 is left running.\n",
+			"✗ p1: it ended\n  p1 serves nothing again. Nothing of release 42 is left running.\n  Next: dray logs prod --release 42 shows what it wrote\n",
 		},
 		{
 			"not everywhere back", rollout(deploy.NotReverted, errors.New("p1: it ended"), func(e *deploy.Error) { e.Stuck = []string{"p2"} }), exitNotReverted,
@@ -107,8 +107,35 @@ func TestExplain(t *testing.T) {
 				"  Next: dray logs prod web --release 42 shows what it wrote\n",
 		},
 		{
-			"nothing begun", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: api.Errorf(api.CodePort, "port 80/tcp is taken by nginx (pid 5)")}, nil), exitFailed,
-			"✗ p1: port 80/tcp is taken by nginx (pid 5)\n  prod is untouched and runs release 41.\n",
+			"a stand, with what is wrong", rollout(deploy.Reverted, &deploy.StalledError{
+				Deadline: pipeline.Duration(10 * time.Minute), At: pipeline.Pos{File: "dray.hcl", Line: 30}, Ailment: unhealthy,
+				Waited: []deploy.Waited{{Host: "p1", Instance: "web/1", State: "starting"}},
+			}, func(e *deploy.Error) { e.PortAt = pipeline.Pos{File: "dray.hcl", Line: 12} }), exitReverted,
+			"✗ no further instance became healthy within 10m (progress_deadline, dray.hcl:30): waited for web/1 on p1 (starting)\n" +
+				"  web did not become healthy on p1 within 2m\n" +
+				"  The container listens on :80, not on 8080 (port \"http\" at dray.hcl:12)\n" +
+				"  Its last lines:\n" +
+				"    listening on :80\n" +
+				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n" +
+				"  Next: dray logs prod web --release 42 shows all of its output\n",
+		},
+		{
+			"a stand before anything started", rollout(deploy.Reverted, &deploy.StalledError{
+				Deadline: pipeline.Duration(time.Minute), At: pipeline.Pos{File: "dray.hcl", Line: 30}, Waited: []deploy.Waited{{Host: "p1", Instance: "web/1", State: "stopped"}},
+			}, nil), exitReverted,
+			"✗ no further instance became healthy within 1m (progress_deadline, dray.hcl:30): waited for web/1 on p1 (not started)\n" +
+				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n" +
+				"  Next: dray logs prod web shows what the old one still does; a longer progress_deadline (dray.hcl:30) gives it time to end\n",
+		},
+		{
+			"a port is taken", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: &api.Error{
+				Code: api.CodePort, Service: "web", Port: "http", Message: "port 80/tcp is taken by nginx (pid 5)",
+			}}, func(e *deploy.Error) { e.PortAt = pipeline.Pos{File: "dray.hcl", Line: 12} }), exitFailed,
+			"✗ p1: port 80/tcp is taken by nginx (pid 5)\n  prod is untouched and runs release 41.\n  Next: end what holds it there, or publish another port (port \"http\" at dray.hcl:12)\n",
+		},
+		{
+			"nothing begun", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: api.Errorf(api.CodeInternal, "input/output error")}, nil), exitFailed,
+			"✗ p1: input/output error\n  prod is untouched and runs release 41.\n  Next: dray host check p1 shows how it is\n",
 		},
 		{
 			"no space", rollout(deploy.Unchanged, api.Errorf(api.CodeSpace, "no space left on the disk"), nil), exitFailed,
@@ -136,7 +163,8 @@ func TestExplain(t *testing.T) {
 				Verify: pipeline.Verify{Name: "smoke", At: pipeline.Pos{File: "dray.hcl", Line: 7}}, Err: errors.New("exit code 1"), Output: []string{"GET /: 500"},
 			}, nil), exitReverted,
 			"✗ verify smoke (dray.hcl:7) did not pass: exit code 1\n  Its last lines:\n    GET /: 500\n" +
-				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n",
+				"  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n" +
+				"  Next: dray logs prod --release 42 shows what it wrote; or mend verify smoke (dray.hcl:7)\n",
 		},
 		{
 			"a gate's no", &run.Refusal{Environment: "prod", Release: pipeline.ReleaseNumber{Number: 42}, Runs: pipeline.ReleaseNumber{Number: 41}, Reasons: []string{"it is too young", "nobody has approved it"}, Next: "dray approve prod 42"}, exitRefused,
@@ -159,6 +187,14 @@ func TestExplain(t *testing.T) {
 			"a secret without a value", &secret.MissingError{Environment: "prod", Names: []string{"TOKEN"}, Dir: "/src"}, exitFailed,
 			"✗ 1 secret without a value for prod: TOKEN\n  Nothing was changed.\n  Next: write TOKEN=… into .dray/secrets.prod, or .dray/secrets for all environments," +
 				" or set a variable of that name; DRAY_SECRETS_COMMAND can name a command that prints it\n",
+		},
+		{
+			"secrets that the file declares", &secret.MissingError{Environment: "dev", Names: []string{"KEY", "TOKEN"}, Declared: declaredSecrets(&pipeline.Environment{
+				Services: map[string]*pipeline.Service{"web": {Secrets: []pipeline.Secret{{Name: "TOKEN", At: pipeline.Pos{File: "dray.hcl", Line: 14}}}}},
+				Tasks:    map[string]*pipeline.Task{"report": {Secrets: []pipeline.Secret{{Name: "TOKEN"}}}},
+			}), Command: "op read"}, exitFailed,
+			"✗ 2 secrets without a value for dev: KEY, TOKEN (service web, dray.hcl:14; task report)\n  \"op read\" did not print it either.\n  Nothing was changed.\n" +
+				"  Next: write KEY=… into .dray/secrets.dev, or .dray/secrets for all environments, or set a variable of that name\n",
 		},
 		{
 			"a build", &builder.Failure{Target: "web", Reason: "the command failed with exit code 1", Output: []string{"cc: no"}, Next: "fix it"}, exitFailed,

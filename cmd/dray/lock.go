@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	gossh "golang.org/x/crypto/ssh"
 
 	"dray/deploy/ssh"
+	"dray/pipeline"
 	"dray/pipeline/config"
 	"dray/pipeline/secret"
 )
@@ -61,6 +63,10 @@ func (p *project) secretValues(ctx context.Context, env string, wanted map[strin
 func (p *project) secrets(ctx context.Context, env string, names []string) (versions, values map[string]string, err error) {
 	source := &secret.Source{Project: p.project.Name, Dir: p.project.Dir, Environ: p.app.environ()}
 	found, err := source.Find(ctx, env, names)
+	var missing *secret.MissingError
+	if asError(err, &missing) {
+		missing.Declared = declaredSecrets(p.project.Environment(env))
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,4 +76,25 @@ func (p *project) secrets(ctx context.Context, env string, names []string) (vers
 		values[version] = found[name].Reveal()
 	}
 	return versions, values, nil
+}
+
+// declaredSecrets says where the file asks for each secret of an environment.
+func declaredSecrets(env *pipeline.Environment) map[string]string {
+	out := map[string]string{}
+	note := func(of string, secrets []pipeline.Secret) {
+		for _, s := range secrets {
+			place := of
+			if at := s.At.String(); at != "" {
+				place += ", " + at
+			}
+			out[s.Name] = strings.TrimPrefix(out[s.Name]+"; "+place, "; ")
+		}
+	}
+	for _, name := range sortedNames(env.Services) {
+		note("service "+name, env.Services[name].Secrets)
+	}
+	for _, name := range sortedNames(env.Tasks) {
+		note("task "+name, env.Tasks[name].Secrets)
+	}
+	return out
 }

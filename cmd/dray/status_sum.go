@@ -22,6 +22,7 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 	var newest *pipeline.Release
 	var silent []string
 	var found findings
+	var digests digests
 	for _, h := range v.Hosts {
 		if h.Error != "" {
 			silent = append(silent, h.Host)
@@ -41,7 +42,7 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 			v.Since = h.State.Since
 		}
 		for _, s := range current.Services {
-			v.Images[s.Name] = current.Images[s.Name].Digest
+			digests.add(s.Name, h.Host, current.Images[s.Name].Digest)
 			if counts[s.Name] == nil {
 				counts[s.Name] = &tally{}
 			}
@@ -59,8 +60,78 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 	for name, t := range counts {
 		v.Services[name] = t.String()
 	}
+	if newest != nil {
+		for _, s := range newest.Services {
+			v.Images[s.Name] = newest.Images[s.Name].Digest
+		}
+	}
 	v.Notes = found.lines()
 	v.agree(releases)
+	v.differ = digests.differ()
+	for _, name := range sortedNames(v.differ) {
+		v.Notes = append(v.Notes, name+": "+v.differ[name])
+	}
+}
+
+// digests are those that the hosts run of each service.
+type digests map[string][]hostsOf
+
+// hostsOf are the hosts that run a digest.
+type hostsOf struct {
+	digest string
+	hosts  []string
+}
+
+func (d *digests) add(service, host, digest string) {
+	if *d == nil {
+		*d = digests{}
+	}
+	all := (*d)[service]
+	i := slices.IndexFunc(all, func(o hostsOf) bool { return o.digest == digest })
+	if i < 0 {
+		i, all = len(all), append(all, hostsOf{digest: digest})
+	}
+	all[i].hosts = append(all[i].hosts, host)
+	(*d)[service] = all
+}
+
+// differ says of services whose hosts run different digests which run which:
+// "p1 7d1c0f6e2b9a, p2 and 3 more a91e77d0c4f5".
+func (d digests) differ() map[string]string {
+	out := map[string]string{}
+	for service, all := range d {
+		if len(all) < 2 {
+			continue
+		}
+		var parts []string
+		for _, o := range all {
+			hosts := enumerate(o.hosts)
+			if len(o.hosts) > 2 {
+				hosts = fmt.Sprintf("%s and %d more", o.hosts[0], len(o.hosts)-1)
+			}
+			parts = append(parts, join(hosts, shortDigest(o.digest)))
+		}
+		out[service] = strings.Join(parts, ", ")
+	}
+	return out
+}
+
+// withoutHost is what a host's error says, for behind the host's name: an error
+// of a connection begins with "HOST (ADDRESS): ".
+func withoutHost(text, host string) string {
+	if says, ok := strings.CutPrefix(text, host+": "); ok {
+		return says
+	}
+	says, named := strings.CutPrefix(text, host+" ")
+	address, rest, ok := strings.Cut(says, ")")
+	if !named || !ok || address[0] != '(' {
+		return says
+	}
+	rest = strings.TrimPrefix(strings.TrimPrefix(rest, ":"), " ")
+	if strings.Contains(rest, "\n") {
+		return rest
+	}
+	return rest + " " + address + ")"
 }
 
 // agree says which release runs, or which hosts run which.
@@ -94,8 +165,8 @@ func (f *findings) add(host, text string) {
 	f.hosts[text] = append(f.hosts[text], host)
 }
 
-// unreached adds why a host could not be asked; errors may begin with its name.
-func (f *findings) unreached(host, why string) { f.add(host, strings.TrimPrefix(why, host+" ")) }
+// unreached adds why a host could not be asked.
+func (f *findings) unreached(host, why string) { f.add(host, withoutHost(why, host)) }
 
 func (f *findings) lines() []string {
 	var out []string

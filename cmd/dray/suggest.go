@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,18 +8,53 @@ import (
 	"github.com/agext/levenshtein"
 )
 
+// unknownError is a name that nothing in the file has.
+type unknownError struct {
+	text string
+	name string
+	near string // what was probably meant, or ""
+}
+
+func (e *unknownError) Error() string { return e.text }
+
 // unknown says that there is no such thing, what there is, and what was
 // probably meant.
 func unknown(kind, name, where string, names []string) error {
-	text := join("no", kind, fmt.Sprintf("%q", name), where)
+	e := &unknownError{text: join("no", kind, fmt.Sprintf("%q", name), where), name: name, near: nearest(name, names)}
 	if len(names) == 0 {
-		return fmt.Errorf("%s: none is declared", text)
+		e.text += ": none is declared"
+		return e
 	}
-	text += "; declared: " + strings.Join(names, ", ")
-	if near := nearest(name, names); near != "" {
-		text += ". Did you mean " + near + "?"
+	e.text += "; declared: " + strings.Join(names, ", ")
+	if e.near != "" {
+		e.text += ". Did you mean " + e.near + "?"
 	}
-	return errors.New(text)
+	return e
+}
+
+// next is the command line again, with the name that was probably meant. What
+// may hold a secret is left out: values of assignments, and a command to run.
+func (e *unknownError) next(line []string) string {
+	words, found := []string{"dray"}, false
+	for _, word := range line[1:] {
+		rest, named := strings.CutPrefix(word, e.name)
+		name, _, assigns := strings.Cut(word, "=")
+		switch {
+		case word == "--":
+			word = "-- …"
+		case named && (rest == "" || rest[0] == '/'):
+			word, found = e.near+rest, true
+		case assigns:
+			word = name + "=…"
+		}
+		if words = append(words, word); word == "-- …" {
+			break
+		}
+	}
+	if e.near == "" || !found {
+		return "take one that is declared, or declare it in the file"
+	}
+	return strings.Join(words, " ")
 }
 
 // didYouMean is " Did you mean NAME?", or "" when nothing is near.

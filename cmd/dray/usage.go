@@ -100,7 +100,7 @@ func wrongArgs(c *cobra.Command, args []string) string {
 	if len(args) > len(wanted) {
 		return fmt.Sprintf("%q is one argument too many", args[len(wanted)])
 	}
-	return fmt.Sprintf("%d arguments are too few", len(args))
+	return count(len(args), "argument") + isAre(len(args)) + "too few"
 }
 
 // positional lists the arguments of a usage line, in the order in which they

@@ -36,6 +36,22 @@ func atTerminal() bool { return isTerminal(os.Stdin) && isTerminal(os.Stderr) }
 // canAsk tells whether somebody can answer a question.
 func (a *app) canAsk() bool { return atTerminal() && !a.settings.JSON }
 
+// agreed shows what would be done to an environment, and asks for its name.
+func (a *app) agreed(what, env string) (yes bool) {
+	if !a.canAsk() {
+		return false
+	}
+	a.view.Aside(func() { yes = confirm(what+"\nType "+env+" to go on: ", env) })
+	return yes
+}
+
+// unconfirmed is the failure of what is done to an environment only with a yes.
+func unconfirmed(env, what, command string) event.Event {
+	f := failure(what+" only with a yes: the environment's name, typed at a terminal, or --yes", command)
+	f.Environment, f.Conclusion = env, env+" is untouched."
+	return f
+}
+
 // approver says yes by flag, or asks at the terminal; nil when neither can be.
 func (a *app) approver(flag bool) func(string, pipeline.Release) (bool, error) {
 	switch {

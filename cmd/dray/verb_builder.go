@@ -40,8 +40,8 @@ func builderCommand(a *app) *cobra.Command {
 				return err
 			}
 			return a.result(s, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "The builder runs as process %d since %s for %d clients.\nIts log: %s\nIts address: BUILDKIT_HOST=unix://%s\n",
-					s.PID, s.Started.Local().Format(time.DateTime), s.Clients, s.Log, s.Socket)
+				_, err := fmt.Fprintf(w, "The builder runs as process %d since %s for %s.\nIts log: %s\nIts address: BUILDKIT_HOST=unix://%s\n",
+					s.PID, s.Started.Local().Format(time.DateTime), count(s.Clients, "client"), s.Log, s.Socket)
 				return err
 			})
 		},

@@ -59,7 +59,7 @@ func (a *app) down(ctx context.Context, name string, volumes, yes bool) error {
 		if err != nil {
 			return err
 		}
-		a.view.Aside(func() { yes = confirm(whatGoes(name, seen, volumes)+"\nType "+name+" to go on: ", name) })
+		yes = a.agreed(whatGoes(name, seen, volumes), name)
 	}
 	if !yes {
 		return notConfirmed(name, volumes)
@@ -77,9 +77,7 @@ func notConfirmed(name string, volumes bool) error {
 	if volumes {
 		command = "dray down " + name + " --volumes --yes"
 	}
-	f := failure(name+" is taken down only with a yes: its name, typed at a terminal, or --yes", command)
-	f.Environment, f.Conclusion = name, name+" is untouched."
-	return &exitError{code: exitRefused, failure: f}
+	return &exitError{code: exitRefused, failure: unconfirmed(name, name+" is taken down", command)}
 }
 
 // whatGoes says what taking an environment down removes.

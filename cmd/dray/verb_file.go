@@ -186,7 +186,7 @@ func fmtCommand(a *app) *cobra.Command {
 				return nil
 			})
 			if err == nil && check && len(changed) > 0 {
-				return &exitError{code: exitFailed, failure: failure(fmt.Sprintf("%d files are not in the usual form", len(changed)), "dray fmt")}
+				return &exitError{code: exitFailed, failure: failure(count(len(changed), "file")+isAre(len(changed))+"not in the usual form", "dray fmt")}
 			}
 			return err
 		},

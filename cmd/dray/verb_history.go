@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,9 +64,14 @@ func mergeHistory(lines []historyLine, host string, records []api.Record) []hist
 	return lines
 }
 
-func printHistory(w io.Writer, lines []historyLine) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(tw, "WHEN\tRELEASE\tWHAT\tRESULT\tTOOK\tWHO\tHOSTS\tSOURCE\tNOTE")
+func printHistory(w io.Writer, lines []historyLine) error { return historyTable(lines).print(w) }
+
+func historyTable(lines []historyLine) *table {
+	t := &table{
+		header: []string{"WHEN", "RELEASE", "WHAT", "RESULT", "TOOK", "WHO", "HOSTS", "SOURCE", "NOTE"},
+		spare:  []string{"SOURCE", "TOOK", "HOSTS", "WHO"},
+		note:   "NOTE",
+	}
 	for _, l := range lines {
 		release, from := l.ReleaseNumber().String(), l.FromNumber()
 		if l.Release == 0 {
@@ -77,10 +80,10 @@ func printHistory(w io.Writer, lines []historyLine) error {
 		if from.Known() && from != l.ReleaseNumber() {
 			release = from.String() + " → " + release
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Started.Local().Format(time.DateTime), release, l.Kind, l.Result,
-			seconds(l.Ended.Sub(l.Started).Seconds()), l.Actor.User+"@"+l.Actor.Machine, strings.Join(l.Hosts, ","), sourceNote(l.Source), historyNote(l.Record))
+		t.add(l.Started.Local().Format(time.DateTime), release, l.Kind, l.Result, seconds(l.Ended.Sub(l.Started).Seconds()),
+			l.Actor.User+"@"+l.Actor.Machine, strings.Join(l.Hosts, ","), sourceNote(l.Source), historyNote(l.Record))
 	}
-	return tw.Flush()
+	return t
 }
 
 func sourceNote(s pipeline.Source) string {
@@ -88,7 +91,7 @@ func sourceNote(s pipeline.Source) string {
 	if s.Dirty {
 		text += "+"
 	}
-	return orWord(text, "-")
+	return text
 }
 
 func historyNote(r api.Record) string {

@@ -8,10 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -211,19 +210,25 @@ func (p *project) record(host string, facts *api.Host) error {
 	return nil
 }
 
-func printHosts(w io.Writer, reports []hostReport) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	if slices.ContainsFunc(reports, func(r hostReport) bool { return r.Host != nil }) {
-		fmt.Fprintln(tw, "HOST\tSYSTEM\tKERNEL\tARCH\tCPUS\tMEMORY FREE\tDISK FREE\tCGROUPS\tSTARTS AT BOOT\tDRAYD")
+func hostTable(reports []hostReport) *table {
+	t := &table{
+		header: []string{"HOST", "SYSTEM", "KERNEL", "ARCH", "CPUS", "MEMORY FREE", "DISK FREE", "CGROUPS", "STARTS AT BOOT", "DRAYD"},
+		spare:  []string{"KERNEL", "ARCH", "SYSTEM", "DRAYD", "STARTS AT BOOT"},
 	}
 	for _, r := range reports {
 		if h := r.Host; h != nil {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%s\t%s\tv%d %s\t%t\t%s\n", r.Name, h.OS, h.Kernel, h.Arch, h.CPUs,
-				byteCount(h.MemoryFree), byteCount(h.DiskFree), h.CgroupVersion, strings.Join(h.Limits, ","), h.StartsAtBoot, h.Version)
+			t.add(r.Name, h.OS, h.Kernel, h.Arch, strconv.Itoa(h.CPUs), byteCount(h.MemoryFree), byteCount(h.DiskFree),
+				fmt.Sprintf("v%d %s", h.CgroupVersion, strings.Join(h.Limits, ",")), strconv.FormatBool(h.StartsAtBoot), h.Version)
 		}
 	}
-	if err := tw.Flush(); err != nil {
-		return err
+	return t
+}
+
+func printHosts(w io.Writer, reports []hostReport) error {
+	if t := hostTable(reports); len(t.rows) > 0 {
+		if err := t.print(w); err != nil {
+			return err
+		}
 	}
 	for _, r := range reports {
 		if r.Error != "" {

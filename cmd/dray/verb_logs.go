@@ -233,7 +233,7 @@ func (p *project) keptLogs(ctx context.Context, env *pipeline.Environment, servi
 		return err
 	}
 	if !slices.ContainsFunc(answers, func(a answer[int]) bool { return a.value > 0 }) {
-		return p.nothing(missed, env.Name, join(service, fmt.Sprintf("of release %s", o.release)))
+		return p.nothing(missed, env.Name, join(orWord(service, p.project.Name), fmt.Sprintf("of release %s", o.release)))
 	}
 	missed.tell(p.app, env)
 	return nil

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -45,27 +44,40 @@ func psCommand(a *app) *cobra.Command {
 }
 
 func printPs(w io.Writer, hosts []hostView, all bool) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(tw, "ENV\tHOST\tINSTANCE\tRELEASE\tSTATE\tHEALTH\tSERVING\tRESTARTS\tADDRESS\tIMAGE")
+	if err := psTable(hosts, all).print(w); err != nil {
+		return err
+	}
 	for _, h := range hosts {
 		if h.Error != "" {
-			fmt.Fprintf(tw, "%s\t%s\t(%s)\n", h.Environment, h.Host, h.Error)
+			fmt.Fprintln(w, noteLine(h.Environment, h.Host+": "+withoutHost(h.Error, h.Host)))
+		}
+	}
+	return nil
+}
+
+func psTable(hosts []hostView, all bool) *table {
+	t := &table{
+		header: []string{"ENV", "HOST", "INSTANCE", "RELEASE", "STATE", "HEALTH", "SERVING", "RESTARTS", "ADDRESS", "IMAGE"},
+		spare:  []string{"ADDRESS", "IMAGE", "RESTARTS", "SERVING", "ENV"},
+	}
+	for _, h := range hosts {
+		if h.Error != "" {
 			continue
 		}
 		for _, i := range h.State.Instances {
 			if !all && i.State != "running" && i.ReleaseNumber() != h.State.Current.ReleaseNumber() {
 				continue
 			}
-			printInstance(tw, h, i)
+			t.instance(h, i)
 		}
 		for _, i := range h.State.Runs {
-			printInstance(tw, h, i)
+			t.instance(h, i)
 		}
 	}
-	return tw.Flush()
+	return t
 }
 
-func printInstance(w io.Writer, h hostView, i api.InstanceStatus) {
+func (t *table) instance(h hostView, i api.InstanceStatus) {
 	serving := "-"
 	if i.Serving {
 		serving = "yes"
@@ -74,8 +86,7 @@ func printInstance(w io.Writer, h hostView, i api.InstanceStatus) {
 	if i.State == "running" {
 		state += " " + since(i.Started)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", h.Environment, h.Host, i.Instance, i.ReleaseNumber(),
-		state, i.Health, serving, i.Restarts, orWord(i.Address, "-"), shortDigest(i.Image))
+	t.add(h.Environment, h.Host, i.Instance, i.ReleaseNumber().String(), state, i.Health, serving, strconv.Itoa(i.Restarts), i.Address, shortDigest(i.Image))
 }
 
 // find lists the containers of an environment, of one service ("web") or of

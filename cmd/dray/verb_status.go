@@ -14,6 +14,7 @@ import (
 
 	"dray/deploy/ssh"
 	"dray/pipeline"
+	"dray/pipeline/run"
 	"dray/targets/api"
 )
 
@@ -35,6 +36,8 @@ type environmentView struct {
 	Services    map[string]string `json:"services"` // service → "2/2 healthy"
 	Notes       []string          `json:"notes,omitempty"`
 	Hosts       []hostView        `json:"hosts"`
+
+	differ map[string]string // service → which hosts run which digest, where they differ
 }
 
 func (v *environmentView) releaseNumber() pipeline.ReleaseNumber {
@@ -140,7 +143,11 @@ func (p *project) printStatus(w io.Writer, views []environmentView) error {
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s", v.Environment, number, age)
 		for _, s := range services {
-			fmt.Fprintf(tw, "\t%s", join(v.Services[s], shortDigest(v.Images[s])))
+			digest := shortDigest(v.Images[s])
+			if v.differ[s] != "" {
+				digest = "digests differ" // a note says which
+			}
+			fmt.Fprintf(tw, "\t%s", join(v.Services[s], digest))
 		}
 		fmt.Fprintln(tw)
 	}
@@ -171,21 +178,48 @@ func servicesOf(p *pipeline.Project, views []environmentView) []string {
 	return sortedNames(all)
 }
 
-// printWaiting says what could be promoted.
+// printWaiting says what could be promoted, and where the file says otherwise
+// than what runs.
 func (p *project) printWaiting(w io.Writer, views []environmentView) {
 	byName := map[string]*environmentView{}
 	for i := range views {
 		byName[views[i].Environment] = &views[i]
 	}
 	for _, env := range p.project.Environments {
-		if env.Promotion == nil || byName[env.Name] == nil || byName[env.Promotion.From] == nil {
+		to := byName[env.Name]
+		if to == nil {
 			continue
 		}
-		from, to := byName[env.Promotion.From], byName[env.Name]
-		if from.Release > to.Release { // a revision is an environment's own
-			fmt.Fprintf(w, "release %s of %s waits: dray promote %s\n", from.releaseNumber(), from.Environment, env.Name)
+		verb := "deploy"
+		if env.Promotion != nil {
+			verb = "promote"
+			if from := byName[env.Promotion.From]; from != nil && from.Release > to.Release { // a revision is an environment's own
+				fmt.Fprintf(w, "release %s of %s waits: dray promote %s\n", from.releaseNumber(), from.Environment, env.Name)
+				continue
+			}
+		}
+		if current := to.current(); current != nil && reconfigured(env, current) {
+			fmt.Fprintf(w, "a change of configuration waits: dray %s %s (dray plan %[2]s shows it)\n", verb, env.Name)
 		}
 	}
+}
+
+// current is the release that all hosts run, if they do.
+func (v *environmentView) current() *pipeline.Release {
+	for _, h := range v.Hosts {
+		if v.Release > 0 && h.State != nil && h.State.Deployment == nil && h.State.Current.ReleaseNumber() == v.releaseNumber() {
+			return h.State.Current
+		}
+	}
+	return nil
+}
+
+// reconfigured tells whether the file says otherwise of an environment than the
+// release that it runs, images apart.
+func reconfigured(env *pipeline.Environment, current *pipeline.Release) bool {
+	desired := run.Configured(env)
+	desired.Images = current.Images
+	return desired.Approvable() != current.Approvable()
 }
 
 // since is how long ago t was, in one unit.

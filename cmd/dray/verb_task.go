@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,9 +40,11 @@ func taskRunCommand(a *app) *cobra.Command {
 					}
 					a.view.Emit(e)
 				})
-				run, err := h.Client.Environment(p.project.Name, env.Name).RunTask(cmd.Context(), args[1], api.RunTask{Actor: a.actor(), Command: args[2:]}, show)
+				on := h.Client.Environment(p.project.Name, env.Name)
+				run, err := on.RunTask(cmd.Context(), args[1], api.RunTask{Actor: a.actor(), Command: args[2:]}, show)
 				if err != nil {
-					return &deploy.HostError{Host: h.Name, Err: err}
+					tasks, _ := on.Tasks(cmd.Context(), 0) // without them err is what there is to say
+					return notRun(env, h.Name, args[1], tasks, err)
 				}
 				if run.TimedOut || run.ExitCode != 0 {
 					failed := failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, orWord(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), fmt.Sprintf("dray logs %s %s --run %s shows its output again", env.Name, args[1], number(run.ID)))
@@ -54,6 +55,25 @@ func taskRunCommand(a *app) *cobra.Command {
 			})
 		},
 	}
+}
+
+// notRun says why a task could not be run on a host, whose current release has
+// these: it may have none of that name, or not yet.
+func notRun(env *pipeline.Environment, host, name string, tasks []api.TaskStatus, err error) error {
+	var refused *api.Error
+	if !asError(err, &refused) || refused.Code != api.CodeNotFound {
+		return &deploy.HostError{Host: host, Err: err}
+	}
+	if env.Tasks[name] != nil {
+		f := failure(err.Error(), "dray deploy "+env.Name+" brings it there")
+		f.Environment = env.Name
+		return &exitError{code: exitFailed, failure: f}
+	}
+	var names []string
+	for _, t := range tasks {
+		names = append(names, t.Name)
+	}
+	return unknown("task", name, "in what "+env.Name+" runs", names)
 }
 
 func taskListCommand(a *app) *cobra.Command {
@@ -117,32 +137,36 @@ func mergeTasks(answers []answer[[]api.TaskStatus]) []taskLine {
 	return lines
 }
 
-// printTasks prints a table. Where hosts could not be asked, a task without runs
-// may have some.
 func printTasks(w io.Writer, env string, tasks []taskLine, partly bool) error {
 	if len(tasks) == 0 {
 		_, err := fmt.Fprintf(w, "%s has no tasks.\n", env)
 		return err
 	}
+	return taskTable(tasks, partly).print(w)
+}
+
+// taskTable lists tasks. Where hosts could not be asked, one without runs may have
+// some.
+func taskTable(tasks []taskLine, partly bool) *table {
 	none := "never"
 	if partly {
 		none = "not known"
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(tw, "TASK\tNEXT\tRUN\tLAST RUN\tRELEASE\tBY\tRESULT\tTOOK\tHOST")
+	list := &table{header: []string{"TASK", "NEXT", "RUN", "LAST RUN", "RELEASE", "BY", "RESULT", "TOOK", "HOST"}, spare: []string{"HOST", "BY", "TOOK", "NEXT"}}
 	for _, t := range tasks {
-		printTask(tw, t, none)
+		list.task(t, none)
 	}
-	return tw.Flush()
+	return list
 }
 
-func printTask(w io.Writer, t taskLine, none string) {
+// task adds a task: a row for each of its last runs, or one that says none.
+func (list *table) task(t taskLine, none string) {
 	next := "-"
 	if !t.Next.IsZero() {
 		next = t.Next.Local().Format(time.DateTime)
 	}
 	if len(t.Runs) == 0 {
-		fmt.Fprintf(w, "%s\t%s\t-\t%s\n", t.Name, next, none)
+		list.add(t.Name, next, "", none)
 	}
 	for _, r := range t.Runs {
 		result := "ok"
@@ -160,6 +184,6 @@ func printTask(w io.Writer, t taskLine, none string) {
 		if !r.Ended.IsZero() {
 			took = seconds(r.Ended.Sub(r.Started).Seconds())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber(), r.Trigger, result, took, r.Host)
+		list.add(t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber().String(), r.Trigger, result, took, r.Host)
 	}
 }

@@ -17,7 +17,7 @@ func plainLine(e event.Event) string {
 		return join(where, e.Stage, stageSubject(e), "…")
 	case event.StageFinished:
 		if e.Error != "" {
-			return join(where, e.Stage, stageSubject(e), "failed after", seconds(e.Took))
+			return join(where, e.Stage, stageSubject(e), ending(e), "after", seconds(e.Took))
 		}
 		return join(where, e.Stage, stageSubject(e), shortDigest(e.Digest), "done in", seconds(e.Took))
 	case event.StepFinished:
@@ -43,6 +43,14 @@ func plainLine(e event.Event) string {
 		return join(where, e.Text)
 	}
 	return ""
+}
+
+// ending is how a stage ended that did not come to its end.
+func ending(e event.Event) string {
+	if e.State == event.Cancelled {
+		return e.State
+	}
+	return "failed"
 }
 
 // because is a state with what is said of it.
@@ -113,6 +121,14 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// isAre is the verb behind count.
+func isAre(n int) string {
+	if n == 1 {
+		return " is "
+	}
+	return " are "
 }
 
 // byteCount is an amount of bytes in decimal units, as transfers are counted.

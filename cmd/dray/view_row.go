@@ -25,6 +25,7 @@ type row struct {
 	said     string // the last line of output
 	hosts    []*hostRow
 	parts    []event.Event // verify commands and tasks: the last event of each
+	staged   bool          // a stage has begun
 	ended    *event.Event
 }
 
@@ -85,6 +86,12 @@ func (r *row) part(e event.Event) {
 	r.parts = append(r.parts, e)
 }
 
+// onlyConnects says that no stage has begun in the row: hosts were connected to,
+// for a verb that asks them something.
+func (r *row) onlyConnects() bool {
+	return !r.staged && len(r.hosts) > 0 && !slices.ContainsFunc(r.hosts, func(h *hostRow) bool { return len(h.instances) > 0 })
+}
+
 func (r *row) end(e event.Event) { r.ended = &e }
 
 func (r *row) host(name string) *hostRow {
@@ -140,7 +147,7 @@ func (r *row) text(v *terminalView, now time.Time) string {
 	line := fmt.Sprintf("%-6s %-8s ", v.paint(bold, fmt.Sprintf("%-6s", r.name)), r.subject)
 	switch {
 	case r.ended != nil && r.ended.Error != "":
-		return line + v.paint(red, "✗ failed") + "  " + seconds(clock) + "\n"
+		return line + v.paint(red, "✗ "+ending(*r.ended)) + "  " + seconds(clock) + "\n"
 	case r.ended != nil:
 		return line + v.paint(green, "✓ ") + join(r.summary(), shortDigest(r.ended.Digest)) + "  " + seconds(clock) + "\n"
 	}
@@ -167,7 +174,7 @@ func (r *row) summary() string {
 	if r.steps == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d steps, %d cached", r.steps, r.cached)
+	return fmt.Sprintf("%s, %d cached", count(r.steps, "step"), r.cached)
 }
 
 // rollout draws a line for each host.
@@ -194,7 +201,7 @@ func partText(v *terminalView, e event.Event) string {
 	case e.Type == event.StageStarted:
 		return what + " ▸ " + seconds(time.Since(e.Time).Seconds())
 	case e.Error != "":
-		return what + " " + v.paint(red, "✗ failed") + " " + seconds(e.Took)
+		return what + " " + v.paint(red, "✗ "+ending(e)) + " " + seconds(e.Took)
 	}
 	return what + " " + v.paint(green, "✓") + " " + seconds(e.Took)
 }

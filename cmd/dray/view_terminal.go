@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,25 +52,27 @@ func (v *terminalView) tick() {
 	}
 }
 
-// Close leaves what is live on the screen as it is and stops drawing.
+// Close leaves what is live on the screen as it is and stops drawing. That hosts
+// were connected to is no news by then.
 func (v *terminalView) Close() {
 	close(v.stop)
 	<-v.done
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var last strings.Builder
-	for _, r := range v.rows {
+	for _, r := range slices.DeleteFunc(v.rows, (*row).onlyConnects) {
 		last.WriteString(r.text(v, time.Now()))
 	}
 	v.rows = nil
 	v.draw(last.String())
 }
 
-// Aside leaves the live part as it is above, and begins a new one below what
-// do has written.
+// Aside leaves the live part as it is above, without mere connections, and
+// begins a new one below what do has written.
 func (v *terminalView) Aside(do func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.rows = slices.DeleteFunc(v.rows, (*row).onlyConnects)
 	v.draw("")
 	v.drawn = 0
 	do()
@@ -87,7 +90,8 @@ func (v *terminalView) Emit(e event.Event) {
 			v.row(e).part(e)
 			break
 		}
-		v.row(e).began = e.Time
+		r := v.row(e)
+		r.began, r.staged = e.Time, true
 		v.draw("")
 	case event.StageFinished:
 		v.finish(e)

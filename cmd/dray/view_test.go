@@ -135,6 +135,24 @@ func TestManyInstancesAreCounted(t *testing.T) {
 	}
 }
 
+// TestCancelledIsNotFailed: a build that ended because something else failed is
+// not told as the culprit.
+func TestCancelledIsNotFailed(t *testing.T) {
+	e := event.Event{Type: event.StageFinished, Stage: "build", Subject: "web", Took: 2, Error: "no value for TOKEN"}
+	v := &terminalView{}
+	for state, want := range map[string]string{"": "failed", event.Cancelled: "cancelled"} {
+		e.State = state
+		if got := plainLine(e); got != "build web "+want+" after 2.0s" {
+			t.Errorf("plain: %s", got)
+		}
+		r := newRow("", e)
+		r.end(e)
+		if got := r.text(v, e.Time); !strings.Contains(got, "✗ "+want) {
+			t.Errorf("on a terminal: %s", got)
+		}
+	}
+}
+
 // TestConnectingIsQuiet: a host that answers at once is not worth a line; one
 // that takes long is.
 func TestConnectingIsQuiet(t *testing.T) {
@@ -171,6 +189,53 @@ func TestConnectingIsQuiet(t *testing.T) {
 
 // TestLiveViewEndsOnce: what comes after the end is dropped, and a second end
 // is none.
+// TestConnectingVanishes: what a verb answers stands alone on a terminal; a
+// rollout that has begun stays.
+func TestConnectingVanishes(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		events []event.Event
+		stays  bool
+	}{
+		{"a question", nil, false},
+		{"a rollout", []event.Event{{Type: event.StageStarted, Stage: "deploy", Environment: "dev"}}, true},
+		{"its end", []event.Event{{Type: event.InstanceState, Environment: "dev", Host: "d1", Instance: "web/1", State: event.Healthy}}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			screen, err := os.Create(filepath.Join(t.TempDir(), "screen"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer screen.Close()
+			v := newTerminalView(screen)
+			for _, state := range []string{event.Connecting, event.Connected} {
+				v.Emit(event.Event{Type: event.HostState, Environment: "dev", Host: "d1", State: state})
+			}
+			for _, e := range test.events {
+				v.Emit(e)
+			}
+			v.Aside(func() {
+				asked, err := os.ReadFile(screen.Name())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if last := asked[bytes.LastIndex(asked, []byte("\x1b[J"))+3:]; strings.Contains(string(last), "d1") != test.stays {
+					t.Errorf("above a question: %q", last)
+				}
+			})
+			v.Close()
+			drawn, err := os.ReadFile(screen.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := string(drawn[bytes.LastIndex(drawn, []byte("\x1b[J"))+3:])
+			if strings.Contains(last, "d1") != test.stays {
+				t.Errorf("left on the screen: %q", last)
+			}
+		})
+	}
+}
+
 func TestLiveViewEndsOnce(t *testing.T) {
 	inner := &countingView{}
 	v := &liveView{inner: inner}

@@ -32,7 +32,7 @@ func (l *loader) checkService(s *pipeline.Service) {
 		l.fault(l.whereSaid(s, "count", s.At), "Count of a global service", "A service with mode = \"global\" runs once on each host. Drop count, or mode.")
 	}
 	if s.Mode == pipeline.ModeReplicated && s.Update.Canary > s.Count && s.Count > 0 {
-		l.fault(l.place(s.Update.At), "More canaries than instances", "Service %q has %d instances, so canary can't be %d.", s.Name, s.Count, s.Update.Canary)
+		l.fault(l.place(s.Update.At), "More canaries than instances", "Service %q has count = %d, so canary can't be %d.", s.Name, s.Count, s.Update.Canary)
 	}
 	if s.Update.Strategy == pipeline.StrategyCanary && s.Update.Canary == 0 {
 		l.fault(l.place(s.Update.At), "Canary without a number", "Write canary = 1 beside strategy = \"canary\": how many instances go first.")

@@ -182,11 +182,30 @@ func (l *loader) update(source *hcl.Block, u *pipeline.Update) {
 	b.placeOf("auto_revert", &u.RevertAt)
 	b.placeOf("progress_deadline", &u.ProgressAt)
 	if u.MinHealthyTime >= u.HealthyDeadline {
-		l.fault(b.rangeOf("min_healthy_time"), "Deadline too short", "healthy_deadline (%s) must be longer than min_healthy_time (%s).", u.HealthyDeadline, u.MinHealthyTime)
+		b.tooShort("healthy_deadline", u.HealthyDeadline, "min_healthy_time", u.MinHealthyTime, "longer than")
 	}
 	if u.HealthyDeadline > u.ProgressDeadline {
-		l.fault(b.rangeOf("healthy_deadline"), "Deadline too long", "progress_deadline (%s) may not be shorter than healthy_deadline (%s).", u.ProgressDeadline, u.HealthyDeadline)
+		b.tooShort("progress_deadline", u.ProgressDeadline, "healthy_deadline", u.HealthyDeadline, "at least")
 	}
+}
+
+// tooShort is the fault of a deadline that leaves no room for the time which it
+// bounds. It stands at the one of the two that this block sets, at the deadline
+// where it sets both.
+func (b *block) tooShort(deadline string, limit pipeline.Duration, name string, d pipeline.Duration, must string) {
+	at, summary := deadline, "Deadline too short"
+	if b.has(name) && !b.has(deadline) {
+		at, summary = name, "Time too long"
+	}
+	b.l.fault(b.rangeOf(at), summary, "%s (%s) must be %s %s (%s).", deadline, b.lengthOf(deadline, limit), must, name, b.lengthOf(name, d))
+}
+
+// lengthOf is a time with the line that sets it.
+func (b *block) lengthOf(name string, d pipeline.Duration) string {
+	if b.has(name) {
+		return fmt.Sprintf("%s, line %d", d, b.rangeOf(name).Start.Line)
+	}
+	return d.String() + ", not set here"
 }
 
 // maxParallel reads a number of instances, or a percentage of the count.

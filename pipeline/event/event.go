@@ -22,7 +22,7 @@ const (
 	RunStarted    Type = "run.started"    // Text: the verb; Project, Release, Source
 	RunFinished   Type = "run.finished"   // Text: what is true now; Next; Code
 	StageStarted  Type = "stage.started"  // Stage and Subject
-	StageFinished Type = "stage.finished" // Stage and Subject; Took; Error when it failed
+	StageFinished Type = "stage.finished" // Stage and Subject; Took; Error when it failed; State "cancelled" when something else was the reason
 	Progress      Type = "progress"       // Subject (a stable id of the thing that moves), Text, Done, Total; Unit "bytes" or "steps"
 	StepFinished  Type = "step.finished"  // Subject, Text; Cached; Took: one build step, one layer, one check
 	Output        Type = "output"         // Subject, Stream, Text: a line that a build step, a container or a command printed
@@ -33,7 +33,7 @@ const (
 	Failure       Type = "failure"        // Text (what failed and where), Detail (why, last words), Conclusion (what state things are in), Next
 )
 
-// States of an instance and a host.
+// States of an instance, a host and a stage.
 const (
 	Staged      = "staged"
 	Starting    = "starting"
@@ -51,6 +51,7 @@ const (
 	Ready       = "ready"
 	Prepared    = "prepared"
 	Unreachable = "unreachable"
+	Cancelled   = "cancelled"
 )
 
 // Event is one fact.

@@ -67,7 +67,8 @@ func (b *builds) build(ctx context.Context, target *pipeline.Target) error {
 	ready := maps.Clone(b.built)
 	b.mu.Unlock()
 	image, err := stage(b.runner.Sink, "build", target.Name, func(sink event.Sink) (pipeline.ReleaseImage, error) {
-		return b.runner.Builder.Build(ctx, target, ready, sink)
+		image, err := b.runner.Builder.Build(ctx, target, ready, sink)
+		return image, givenUp(ctx, err)
 	})
 	if err != nil {
 		return err

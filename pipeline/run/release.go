@@ -28,19 +28,24 @@ func targetsOf(envs ...*pipeline.Environment) []string {
 // release makes the release that env would run with these images: by service,
 // or "task.NAME".
 func (r *Runner) release(ctx context.Context, env *pipeline.Environment, images map[string]pipeline.ReleaseImage) (pipeline.Release, map[string]string, error) {
-	out := pipeline.Release{
-		Project: r.Project.Name, Environment: env.Name, Created: r.Now().UTC(), By: r.Actor, Source: r.Source,
-		Images: images, Retain: env.Retain, ConfirmIn: env.ConfirmWithin,
-	}
+	out := Configured(env)
+	out.Project, out.Created, out.By, out.Source, out.Images = r.Project.Name, r.Now().UTC(), r.Actor, r.Source, images
+	found, err := r.secretsOf(ctx, env)
+	out.Secrets = found.versions
+	return out, found.values, err
+}
+
+// Configured is a release as the file says it of env, without what else it takes:
+// images and secrets.
+func Configured(env *pipeline.Environment) pipeline.Release {
+	out := pipeline.Release{Environment: env.Name, Retain: env.Retain, ConfirmIn: env.ConfirmWithin}
 	for _, name := range slices.Sorted(maps.Keys(env.Services)) {
 		out.Services = append(out.Services, *env.Services[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(env.Tasks)) {
 		out.Tasks = append(out.Tasks, *env.Tasks[name])
 	}
-	found, err := r.secretsOf(ctx, env)
-	out.Secrets = found.versions
-	return out, found.values, err
+	return out
 }
 
 // next is the release that the open env would run with these images, under the

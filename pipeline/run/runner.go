@@ -142,7 +142,7 @@ func (r *Runner) Push(ctx context.Context, built Built) error {
 			tags = append(tags, "git-"+r.Source.Commit[:min(12, len(r.Source.Commit))])
 		}
 		_, err := stage(r.Sink, "push", name, func(sink event.Sink) (struct{}, error) {
-			return struct{}{}, r.Images.Push(ctx, built[name], tags, sink)
+			return struct{}{}, givenUp(ctx, r.Images.Push(ctx, built[name], tags, sink))
 		})
 		if err != nil {
 			return err
@@ -169,8 +169,27 @@ func stage[T any](sink event.Sink, name, subject string, do func(event.Sink) (T,
 	if err != nil {
 		end.Error = err.Error()
 	}
+	var cancelled *cancelledError
+	if errors.As(err, &cancelled) {
+		end.State = event.Cancelled
+	}
 	sink.Emit(end)
 	return got, err
+}
+
+// cancelledError is a stage that was not to go on.
+type cancelledError struct{ error }
+
+// Unwrap returns what it ended with.
+func (e *cancelledError) Unwrap() error { return e.error }
+
+// givenUp marks a stage's error where its context has ended: then something
+// else failed, and not the stage.
+func givenUp(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return &cancelledError{err}
 }
 
 // Refusal is a gate's no. Nothing has changed.

@@ -50,6 +50,8 @@ type MissingError struct {
 	Names       []string // sorted
 	Dir         string
 	Command     string // the command that was asked, or ""
+
+	Declared map[string]string // name → where the file asks for it, as far as the caller knows
 }
 
 // Error names all that is missing, and the ways to supply it.

@@ -172,6 +172,10 @@ func (a *Agent) routeDeployments(mux *http.ServeMux) {
 			return a.releaseLogs(ctx, e, r.PathValue("release"), r.FormValue("service"), max(tail, 0), sink)
 		})
 	}))
+	mux.HandleFunc(api.RouteAilment, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
+		fault, err := a.ailment(r.Context(), e, r.PathValue("deployment"), r.FormValue("instance"))
+		answer(w, fault, err)
+	}))
 	mux.HandleFunc(api.RouteConfirm, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
 		var req api.Confirm
 		_, err := decode(w, r, &req)

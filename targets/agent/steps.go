@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -15,9 +14,6 @@ import (
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
-
-// lastLines is how many lines of a container's log a fault carries.
-const lastLines = 20
 
 // steps takes steps of a prepared deployment, in order. The first that fails
 // ends them; what to do then is the caller's, or the end of the lease's.
@@ -168,25 +164,6 @@ func deadline(ctx context.Context, d time.Duration) (context.Context, context.Ca
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, d)
-}
-
-// unhealthy is the fault of an instance that did not become healthy: what was
-// tried, what was found, and the container's own last words.
-func (a *Agent) unhealthy(w *work, p placed, id string, found error) error {
-	fault := &api.Error{
-		Code: api.CodeUnhealthy, Instance: p.instance, Service: p.service.Name,
-		Logs: a.parts.Logs.Last(id, lastLines),
-	}
-	if p.service.Check != nil {
-		fault.Port = p.service.Check.Port
-	}
-	reason := found.Error()
-	var typed *api.Error
-	if errors.As(found, &typed) {
-		reason, fault.Detail = typed.Message, typed.Detail
-	}
-	fault.Message = fmt.Sprintf("%s of %s did not become healthy on %s: %s", p.instance, releaseWord(w.Release), w.Host, reason)
-	return fault
 }
 
 // switchTo has new connections of these instances go to their new containers.

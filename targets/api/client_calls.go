@@ -132,6 +132,11 @@ func (e *EnvironmentClient) Steps(ctx context.Context, deployment string, s Step
 	return stream[StepsResult](ctx, e.client, e.path("deployments", deployment, "steps"), s, sink)
 }
 
+// Ailment says why an instance of a deployment under way is not healthy.
+func (e *EnvironmentClient) Ailment(ctx context.Context, deployment, instance string) (*Error, error) {
+	return get[Error](ctx, e.client, e.path("deployments", deployment, "ailment")+"?instance="+url.QueryEscape(instance))
+}
+
 // Confirm ends a deployment: its release is the current one.
 func (e *EnvironmentClient) Confirm(ctx context.Context, deployment string, c Confirm) (*Record, error) {
 	return send[Record](ctx, e.client, http.MethodPost, e.path("deployments", deployment, "confirm"), c)

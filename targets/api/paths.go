@@ -28,6 +28,7 @@ import (
 //	RouteApprove         Approve               → Approval
 //	RoutePrepare         Prepare               → stream PrepareResult
 //	RouteSteps           Steps                 → stream StepsResult
+//	RouteAilment         ?instance=I           → Error: why an instance of a deployment under way is not healthy; CodeConflict when it is
 //	RouteConfirm         Confirm               → Record
 //	RouteRevert          Revert                → stream StepsResult
 //	RouteHold            Hold                  → stream Environment
@@ -58,6 +59,7 @@ const (
 	RouteApprove      = "POST " + environmentPattern + "/approvals"
 	RoutePrepare      = "POST " + environmentPattern + "/deployments"
 	RouteSteps        = "POST " + environmentPattern + "/deployments/{deployment}/steps"
+	RouteAilment      = "GET " + environmentPattern + "/deployments/{deployment}/ailment"
 	RouteConfirm      = "POST " + environmentPattern + "/deployments/{deployment}/confirm"
 	RouteRevert       = "POST " + environmentPattern + "/deployments/{deployment}/revert"
 	RouteHold         = "POST " + environmentPattern + "/deployments/{deployment}/hold"

@@ -82,13 +82,13 @@ func TestFaultsInTheProject(t *testing.T) {
 		file, now string
 		says      []string
 	}{
-		{"no Dockerfile", "Dockerfile", "", []string{"Dockerfile"}},
-		{"syntax error in the Dockerfile", "Dockerfile", "FROM scratch\nCOPPY app /app\n", []string{"Dockerfile:2", "COPPY"}},
-		{"failing RUN", "Dockerfile", "FROM busybox\nRUN echo before; echo it is broken >&2; exit 7\n", []string{"Dockerfile:2", "it is broken", "7"}},
+		{"no Dockerfile", "Dockerfile", "", []string{"Dockerfile", "Next: write it"}},
+		{"syntax error in the Dockerfile", "Dockerfile", "FROM scratch\nCOPPY app /app\n", []string{"Dockerfile:2", "COPPY", "Next: fix Dockerfile:2"}},
+		{"failing RUN", "Dockerfile", "FROM busybox\nRUN echo before; echo it is broken >&2; exit 7\n", []string{"Dockerfile:2", "it is broken", "7", "Next: fix Dockerfile:2"}},
 		{"missing file", "Dockerfile", "FROM scratch\nCOPY nothing /\n", []string{"Dockerfile:2", "nothing"}},
 		{"unknown key", "dray.hcl", strings.Replace(good["dray.hcl"], "check {", "helth {", 1), []string{"dray.hcl:", "helth", "Did you mean", "check"}},
 		{"unknown host", "dray.hcl", strings.Replace(good["dray.hcl"], "[host.d1]", "[host.d2]", 1), []string{"dray.hcl:", "d2", "host.d1"}},
-		{"no such address", "dray.hcl", strings.Replace(good["dray.hcl"], "ssh://deploy@d1", "ssh://deploy@d9.invalid", 1), []string{"d9.invalid"}},
+		{"no such address", "dray.hcl", strings.Replace(good["dray.hcl"], "ssh://deploy@d1", "ssh://deploy@d9.invalid", 1), []string{"d9.invalid", "Next: "}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestFaultsOfHosts(t *testing.T) {
 			return err
 		})
 		r := w.Dray(t, 1, "deploy", "prod", "--var", "version=2")
-		says(t, r, "p2", "81", "busybox")
+		says(t, r, "p2", "81", "busybox", "publish another port (port \"http\" at dray.hcl:")
 		still(t)
 	})
 	t.Run("the disk is full", func(t *testing.T) {

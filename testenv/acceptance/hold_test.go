@@ -69,7 +69,9 @@ func TestAFailedReleaseIsHeld(t *testing.T) {
 	})
 	t.Run("recover goes back", func(t *testing.T) {
 		fail(t, "6")
-		w.Dray(t, 0, "recover", "prod")
+		says(t, w.Dray(t, 5, "recover", "prod"), "release 6 of prod is taken back only with a yes", "held on p1 and p2, to release 5", "Next: dray recover prod --yes")
+		serves(t, w, "p1", "6")
+		w.Dray(t, 0, "recover", "prod", "--yes")
 		tidy(t, w, 5, "5")
 	})
 	t.Run("a host that can't be told goes back by itself", func(t *testing.T) {
@@ -193,7 +195,8 @@ func TestARolloutThatComesToAStand(t *testing.T) {
 	w.Replace(t, "dray.hcl", "  update {\n", "  stop { grace = \"20s\" }\n  update {\n    strategy = \"recreate\"\n    progress_deadline = \"8s\"\n")
 	w.Dray(t, 0, "deploy", "prod", "--var", "mode=stubborn", "--var", "count=1")
 	r := w.Dray(t, 3, "deploy", "prod", "--var", "version=2", "--var", "count=1")
-	says(t, r, "no further instance became healthy within 8s (progress_deadline, dray.hcl:", "waited for web/1 on p1 (not started)", "p1 serves release 1 again")
+	says(t, r, "no further instance became healthy within 8s (progress_deadline, dray.hcl:", "waited for web/1 on p1 (not started)", "p1 serves release 1 again",
+		"Next: dray logs prod web shows what the old one still does; a longer progress_deadline (dray.hcl:")
 	if r.Took < 8*time.Second {
 		t.Errorf("it was over after %s", r.Took)
 	}
@@ -201,4 +204,10 @@ func TestARolloutThatComesToAStand(t *testing.T) {
 	if s := w.Status(t)["prod"]; s.Release != 1 || s.Services["web"] != "1/1 healthy" || len(s.Notes) > 0 {
 		t.Errorf("status: %+v", s)
 	}
+	// One that has started says what is wrong with it.
+	w.Replace(t, "dray.hcl", "recreate", "rolling")
+	w.Replace(t, "dray.hcl", "progress_deadline = \"8s\"", "progress_deadline = \"6s\"")
+	r = w.Dray(t, 3, "deploy", "prod", "--var", "version=2", "--var", "count=1", "--var", "mode=deaf")
+	says(t, r, "within 6s (progress_deadline", "waited for web/1 on p1 (starting)", "connection refused",
+		"listens on :8181, not on 8080 (port \"http\" at dray.hcl:", "Its last lines:", "Next: dray logs prod web --release")
 }

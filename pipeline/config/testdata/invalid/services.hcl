@@ -44,7 +44,7 @@ service "web" {
   }
   update {
     max_parallel     = "150%"         # ERROR: Number out of range
-    min_healthy_time = "10m"          # ERROR: Deadline too short
+    min_healthy_time = "10m"          # ERROR: Time too long
     strategy         = "bluegreen"    # ERROR: Unknown strategy "bluegreen"
   }
   restart { policy = "sometimes" }    # ERROR: Unknown policy "sometimes"

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// table is what a verb lists. On a pipe it is complete; on a terminal it is as
+// wide as that: columns come closer, the note is cut, and what can be spared is
+// left out.
+type table struct {
+	header []string
+	rows   [][]string
+	spare  []string // columns that a narrow terminal does without, the first one first
+	note   string   // the column that may be cut; the last one
+}
+
+// leastNote is what is left of a note at least, as long as a column can be
+// spared.
+const leastNote = 20
+
+// add adds a row. A cell that is empty or missing is "-".
+func (t *table) add(cells ...string) {
+	row := make([]string, len(t.header))
+	for i := range row {
+		if row[i] = "-"; i < len(cells) && cells[i] != "" {
+			row[i] = cells[i]
+		}
+	}
+	t.rows = append(t.rows, row)
+}
+
+// print writes the table, for the width of the terminal that w is.
+func (t *table) print(w io.Writer) error {
+	_, err := io.WriteString(w, t.text(widthOf(w)))
+	return err
+}
+
+// text draws the table in that many columns; 0: in as many as it takes.
+func (t *table) text(width int) string {
+	columns := make([]int, len(t.header)) // those that are shown
+	for i := range columns {
+		columns[i] = i
+	}
+	gap := 3
+	for width > 0 && t.need(columns, gap) > width {
+		if gap = 2; t.need(columns, gap) <= width || !t.drop(&columns) {
+			break
+		}
+	}
+	var b strings.Builder
+	widths := t.widths(columns)
+	for _, row := range append([][]string{t.header}, t.rows...) {
+		line := ""
+		for n, c := range columns {
+			if line += row[c]; n < len(columns)-1 {
+				line += strings.Repeat(" ", widths[n]-utf8.RuneCountInString(row[c])+gap)
+			}
+		}
+		fmt.Fprintln(&b, shorten(strings.TrimRight(line, " "), width))
+	}
+	return b.String()
+}
+
+// drop leaves out the next column that can be spared, if there is one.
+func (t *table) drop(columns *[]int) bool {
+	for _, name := range t.spare {
+		if i := slices.IndexFunc(*columns, func(c int) bool { return t.header[c] == name }); i >= 0 {
+			*columns = slices.Delete(*columns, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+// need is how wide the table is at least.
+func (t *table) need(columns []int, gap int) int {
+	total := gap * (len(columns) - 1)
+	for n, width := range t.widths(columns) {
+		if t.header[columns[n]] == t.note && gap < 3 {
+			width = min(width, leastNote)
+		}
+		total += width
+	}
+	return total
+}
+
+func (t *table) widths(columns []int) []int {
+	widths := make([]int, len(columns))
+	for n, c := range columns {
+		widths[n] = utf8.RuneCountInString(t.header[c])
+		for _, row := range t.rows {
+			widths[n] = max(widths[n], utf8.RuneCountInString(row[c]))
+		}
+	}
+	return widths
+}
+
+// shorten cuts a line to width columns; 0 does not cut.
+func shorten(line string, width int) string {
+	if width <= 0 || utf8.RuneCountInString(line) <= width {
+		return line
+	}
+	return string([]rune(line)[:width-1]) + "…"
+}
+
+// widthOf is how many columns a terminal has; what is none has any number: 0.
+func widthOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || !isTerminal(f) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 20 {
+		return 80
+	}
+	return width
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"dray/deploy"
+	"dray/pipeline"
+	"dray/targets/api"
+)
+
+func TestTable(t *testing.T) {
+	list := table{header: []string{"NAME", "SIZE", "BY", "NOTE"}, spare: []string{"BY", "SIZE"}, note: "NOTE"}
+	list.add("größe", "1", "mira", strings.Repeat("n", 30))
+	list.add("b", "", "tom")
+	for width, want := range map[int]string{
+		0:  "NAME    SIZE   BY     NOTE\ngröße   1      mira   nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\nb       -      tom    -\n",
+		47: "NAME   SIZE  BY    NOTE\ngröße  1     mira  nnnnnnnnnnnnnnnnnnnnnnnnnnn…\nb      -     tom   -\n",
+		38: "NAME   SIZE  NOTE\ngröße  1     nnnnnnnnnnnnnnnnnnnnnnnn…\nb      -     -\n",
+		30: "NAME   NOTE\ngröße  nnnnnnnnnnnnnnnnnnnnnn…\nb      -\n",
+	} {
+		if got := list.text(width); got != want {
+			t.Errorf("in %d columns:\n%s\nwant\n%s", width, got, want)
+		}
+	}
+}
+
+// TestListsFit draws what verbs list on a terminal of the usual width, and
+// completely on a pipe.
+func TestListsFit(t *testing.T) {
+	inUTC(t)
+	at := time.Date(2026, 11, 22, 10, 2, 11, 0, time.UTC)
+	digest := "sha256:" + strings.Repeat("7d1c0f6e", 8)
+	web := api.InstanceStatus{Instance: "web/1", ReleaseRef: api.ReleaseRef{Release: 42, Revision: 1}, State: "running", Started: at, Health: api.HealthUnhealthy, Serving: true, Restarts: 12, Address: "10.209.100.200", Image: digest}
+	view := hostView{Environment: "prod", Host: "prod-eu-1", State: &api.Environment{Current: &api.Release{Number: 42}, Instances: []api.InstanceStatus{web}}}
+	record := api.Record{ReleaseRef: web.ReleaseRef, FromRef: api.FromRef{From: 41}, Kind: "rollback", Result: "confirmed", Started: at, Ended: at.Add(time.Minute), Actor: api.Actor{User: "mira", Machine: "laptop-of-mira"}, Source: pipeline.Source{Commit: strings.Repeat("3f9c2e1", 4), Dirty: true}, Reason: "web/1 of release 42 did not become healthy on prod-eu-1: connection refused"}
+	host := api.Host{OS: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0-28-cloud-amd64", Arch: "amd64", CPUs: 16, MemoryFree: 64e9, DiskFree: 640e9, CgroupVersion: 2, Limits: []string{"cpu", "memory", "pids"}, StartsAtBoot: true, Version: "0.1.0-12-g8d6e582"}
+	task := api.TaskStatus{Name: "migrate", Next: at, Runs: []api.TaskRun{{ID: "00000012", Started: at, Ended: at, Trigger: "schedule"}, {ID: "00000011", Started: at}}}
+	tasks := taskTable(mergeTasks([]answer[[]api.TaskStatus]{
+		{&deploy.Host{Name: "prod-eu-1"}, []api.TaskStatus{{Name: "never-run"}, task}},
+	}), false)
+	for name, list := range map[string]*table{
+		"ps": psTable([]hostView{view}, false), "history": historyTable([]historyLine{{Record: record, Hosts: []string{"prod-eu-1", "prod-eu-2"}}}),
+		"host check": hostTable([]hostReport{{Name: "prod-eu-1", Host: &host}}), "task list": tasks,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for line := range strings.Lines(list.text(80)) {
+				if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
+					t.Errorf("a line of %d columns: %s", n, line)
+				}
+			}
+			whole := list.text(0)
+			for _, row := range append([][]string{list.header}, list.rows...) {
+				for _, cell := range row {
+					if !strings.Contains(whole, cell) {
+						t.Errorf("a pipe does not get %q:\n%s", cell, whole)
+					}
+				}
+			}
+		})
+	}
+	if text := tasks.text(0); !aligned(text) {
+		t.Errorf("columns shift:\n%s", text)
+	}
+}
+
+// aligned says that each column begins at one place.
+func aligned(text string) bool {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for at := range lines[0] {
+		if at == 0 || lines[0][at] == ' ' || lines[0][at-1] != ' ' || lines[0][at-2] != ' ' {
+			continue
+		}
+		for _, line := range lines[1:] {
+			if at >= len(line) || line[at] == ' ' || line[at-1] != ' ' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// TestSilentHosts: a host's name stands once beside why it is silent.
+func TestSilentHosts(t *testing.T) {
+	for text, want := range map[string]string{
+		"p1 (deploy@p1:22): nothing listens there":                                             "nothing listens there (deploy@p1:22)",
+		"p1 (p1.example.com) shows a host key that nobody has confirmed:\nED25519 SHA256:0mH2": "shows a host key that nobody has confirmed:\nED25519 SHA256:0mH2",
+		"p1: no sudo":             "no sudo",
+		"p1 is full":              "is full",
+		"p10 (a): no":             "p10 (a): no",
+		"gate (root@gate:22): no": "gate (root@gate:22): no",
+	} {
+		if got := withoutHost(text, "p1"); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	var out bytes.Buffer
+	if err := printPs(&out, []hostView{{Environment: "dev", Host: "p1", Error: "p1 (deploy@p1:22): nothing listens there"}}, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, rest, _ := strings.Cut(out.String(), "\n"); rest != fmt.Sprintln("! dev  p1: nothing listens there (deploy@p1:22)") {
+		t.Errorf("ps says %q", rest)
+	}
+}
+
+// TestMergeTasks joins what two hosts say: the next run of all, the newest runs
+// first.
+func TestMergeTasks(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 11, 22, 10, minute, 0, 0, time.UTC) }
+	on := func(host string, next time.Time, started ...int) answer[[]api.TaskStatus] {
+		s := api.TaskStatus{Name: "report", Next: next}
+		for _, minute := range started {
+			s.Runs = append(s.Runs, api.TaskRun{Started: at(minute)})
+		}
+		return answer[[]api.TaskStatus]{&deploy.Host{Name: host}, []api.TaskStatus{s}}
+	}
+	lines := mergeTasks([]answer[[]api.TaskStatus]{on("p1", time.Time{}, 9, 7, 5, 3, 1), on("p2", at(30), 8)})
+	if len(lines) != 1 || !lines[0].Next.Equal(at(30)) || len(lines[0].Runs) != lastRuns {
+		t.Fatalf("got %+v", lines)
+	}
+	if second := lines[0].Runs[1]; second.Host != "p2" || !second.Started.Equal(at(8)) {
+		t.Errorf("the second newest run: %+v", second)
+	}
+	if text := taskTable([]taskLine{{Name: "report"}}, true).text(0); !strings.Contains(text, "not known") {
+		t.Errorf("with a silent host:\n%s", text)
+	}
+}

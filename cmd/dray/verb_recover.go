@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dray/deploy"
+	"dray/pipeline"
+	"dray/pipeline/event"
+	"dray/pipeline/run"
+	"dray/targets/api"
+)
+
+func recoverCommand(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "recover ENV",
+		Short: "Finish what a deployment that died left in doubt",
+		Long: `recover finishes what a deployment that died left in doubt, and brings hosts that
+missed the end of one to what the others run. A release that failed and is held
+(auto_revert = false) is taken back, too: for that it asks for the environment's
+name at a terminal. Elsewhere it needs --yes.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
+				return p.recover(cmd.Context(), env, fleet, yes)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before a release that is held is taken back")
+	return cmd
+}
+
+func (p *project) recover(ctx context.Context, env *pipeline.Environment, fleet *deploy.Fleet, yes bool) error {
+	seen, err := fleet.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	held := heldOn(seen)
+	if held != nil && !yes {
+		what := whatGoesBack(held, seen)
+		if !p.app.agreed(what, env.Name) {
+			if p.app.canAsk() {
+				what = "" // it has just been shown
+			}
+			return notTakenBack(env.Name, held, what)
+		}
+	}
+	r, err := fleet.Recover(ctx, p.app.actor(), p.app.settings.LockWait, func(id string) bool { return yes || held != nil && held.ID == id })
+	if err != nil {
+		return err
+	}
+	if len(r.Behind) > 0 {
+		return p.catchUp(ctx, env, fleet, r)
+	}
+	text := fmt.Sprintf("Nothing is in doubt: %s runs %s on all hosts.", env.Name, releaseName(r.Release))
+	if r.Finished > 0 {
+		text = fmt.Sprintf("Finished on %s: %s runs %s on all hosts.", count(r.Finished, "host"), env.Name, releaseName(r.Release))
+	}
+	p.app.finish(event.Event{Text: text, Environment: env.Name, Release: r.Release.Number, Revision: r.Release.Revision})
+	return nil
+}
+
+// heldOn is the deployment that hosts hold, if they do.
+func heldOn(seen map[string]*api.Environment) *api.Deployment {
+	for _, host := range sortedNames(seen) {
+		if d := seen[host].Deployment; d != nil && d.Held != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// whatGoesBack says what taking a held release back changes.
+func whatGoesBack(held *api.Deployment, seen map[string]*api.Environment) string {
+	var hosts, serving []string
+	for _, host := range sortedNames(seen) {
+		if d := seen[host].Deployment; d == nil || d.ID != held.ID {
+			continue
+		}
+		hosts = append(hosts, host)
+		for _, i := range seen[host].Instances {
+			if i.Serving && i.ReleaseNumber() == held.ReleaseNumber() {
+				serving = append(serving, i.Instance+" on "+host)
+			}
+		}
+	}
+	slices.Sort(serving)
+	text := fmt.Sprintf("This goes back from release %s, which failed and is held on %s, to %s: its containers are removed.",
+		held.ReleaseNumber(), enumerate(hosts), releaseName(held.FromNumber()))
+	if len(serving) > 0 {
+		text += "\nNow serves from it: " + strings.Join(serving, ", ") + "."
+	}
+	return text
+}
+
+// notTakenBack refuses to take a held release back without a yes.
+func notTakenBack(env string, held *api.Deployment, what string) error {
+	f := unconfirmed(env, "release "+held.ReleaseNumber().String()+" of "+env+" is taken back", "dray recover "+env+" --yes")
+	f.Release, f.Revision = held.Release, held.Revision
+	f.Detail = what
+	return &exitError{code: exitRefused, failure: f}
+}
+
+// catchUp brings the newest confirmed release to the hosts that have gone back
+// from it: it was decided, and only its confirmation did not reach them.
+func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet *deploy.Fleet, r *deploy.Recovery) error {
+	open := &openEnvironment{deployer: &deployer{project: p}, env: env, fleet: fleet}
+	release := *r.Newest
+	release.By = p.app.actor()
+	values, err := p.secretValues(ctx, env.Name, release.Secrets)
+	if err != nil {
+		return err
+	}
+	done, err := open.Deploy(ctx, run.Deployment{Kind: deploy.KindRecover, Release: release, Secrets: values, Origin: open})
+	if err != nil {
+		return err
+	}
+	p.app.finish(event.Event{Text: fmt.Sprintf("Brought release %s to %s: %s runs it on all hosts.", done.Release.ReleaseNumber(), enumerate(r.Behind), env.Name),
+		Environment: env.Name, Release: done.Release.Number, Revision: done.Release.Revision})
+	return nil
+}

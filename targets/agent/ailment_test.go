@@ -1,0 +1,46 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dray/targets/api"
+)
+
+// TestAilment: a deployer that no longer waits for an instance learns what is
+// wrong with it, and nothing changes.
+func TestAilment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		w.sick[digest(11)] = true
+		r := w.boot(0)
+		defer r.stop()
+		s := &sequence{t: t, id: "d2", r: second}
+		lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.fence = lease.Fence
+		if _, err := r.Prepare(t.Context(), s.prepare(), nil); err != nil {
+			t.Fatal(err)
+		}
+		waiting, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		if _, err := r.Steps(waiting, s.id, api.Steps{Fence: s.fence, Steps: forward[:1]}, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("starting web/1: %v", err)
+		}
+		fault, err := r.Ailment(t.Context(), s.id, "web/1")
+		if err != nil || fault.Code != api.CodeUnhealthy || fault.Service != "web" || len(fault.Logs) == 0 || !strings.Contains(fault.Message, "connection refused") {
+			t.Errorf("web/1: %+v, %v", fault, err)
+		}
+		for instance, code := range map[string]string{"db/1": api.CodeConflict, "old/1": api.CodeNotFound} {
+			if _, err := r.Ailment(t.Context(), s.id, instance); !isCode(err, code) {
+				t.Errorf("%s: %v, want %s", instance, err, code)
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -49,5 +50,13 @@ func serveControl(o Embedded, builds *idleListener, group *errgroup.Group) (stop
 		}
 		return nil
 	})
-	return server.Close, nil
+	return func() error {
+		// Whoever asked for the stop is still being answered.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if server.Shutdown(ctx) == nil {
+			return nil
+		}
+		return server.Close()
+	}, nil
 }

@@ -262,3 +262,35 @@ func TestCgroupsAreRemoved(t *testing.T) {
 		}
 	}
 }
+
+// TestStopIsAnswered: who asks for the stop gets an answer, however fast the
+// builder ends.
+func TestStopIsAnswered(t *testing.T) {
+	for range 200 {
+		o := Embedded{Dir: filepath.Join(t.TempDir(), "b")}.withDefaults()
+		err := errors.Join(os.Mkdir(o.Dir, 0o700), writeIdentity(o, "f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := listenUnix(o.socket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		builds := newIdleListener(l, time.Minute)
+		var group errgroup.Group
+		stopControl, err := serveControl(o, builds, &group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		group.Go(func() error {
+			<-builds.closed
+			return stopControl()
+		})
+		if err := Stop(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -31,8 +31,11 @@ func taskRunCommand(a *app) *cobra.Command {
 		Example: "  dray task run prod migrate\n  dray task run prod migrate -- bin/migrate --dry-run",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				h := fleet.Hosts()[0]
+			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+				h, err := p.reach(cmd.Context(), env, env.Hosts[0]) // where all tasks of an environment run
+				if err != nil {
+					return &deploy.HostError{Host: env.Hosts[0], Err: err}
+				}
 				show := event.Func(func(e event.Event) {
 					if e.Type == event.Output && !a.settings.JSON {
 						fmt.Fprintln(a.out, e.Text)

@@ -136,6 +136,7 @@ func saysWhoIsSilent(t *testing.T, w *world.World) {
 			t.Errorf("%s", r)
 		}
 	})
+	says(t, w.Dray(t, 1, "task", "run", "prod", "nosuch"), `no task "nosuch" in what prod runs`) // tasks run on p1
 	seen, stop := watching(t, w, "events", "prod")
 	defer stop()
 	r := w.Dray(t, 1, "lock", "prod", "--reason", "it is late", "--for", "1h")

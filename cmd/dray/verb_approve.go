@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -19,35 +17,13 @@ import (
 	"dray/targets/api"
 )
 
-// confirm asks at the terminal for a word; without a terminal the answer is
-// no.
-func confirm(question, word string) bool {
-	if !atTerminal() {
-		return false
-	}
-	fmt.Fprint(os.Stderr, question)
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	return err == nil && strings.TrimSpace(line) == word
-}
-
-// atTerminal tells whether there is a terminal to ask at.
-func atTerminal() bool { return isTerminal(os.Stdin) && isTerminal(os.Stderr) }
-
-// canAsk tells whether somebody can answer a question.
-func (a *app) canAsk() bool { return atTerminal() && !a.settings.JSON }
-
-// agreed shows what would be done to an environment, and asks for its name.
-func (a *app) agreed(what, env string) (yes bool) {
-	if !a.canAsk() {
-		return false
-	}
-	a.view.Aside(func() { yes = confirm(what+"\nType "+env+" to go on: ", env) })
-	return yes
-}
-
 // unconfirmed is the failure of what is done to an environment only with a yes.
-func unconfirmed(env, what, command string) event.Event {
-	f := failure(what+" only with a yes: the environment's name, typed at a terminal, or --yes", command)
+func unconfirmed(env, what, command string, said reply) event.Event {
+	why := " only with a yes: the environment's name, typed at a terminal, or --yes"
+	if said == saidNo {
+		why = " only with a yes, and " + noAtTerminal
+	}
+	f := failure(what+why, command)
 	f.Environment, f.Conclusion = env, env+" is untouched."
 	return f
 }
@@ -61,27 +37,38 @@ func (a *app) approver(flag bool) func(string, pipeline.Release) (bool, error) {
 		return nil
 	}
 	return func(env string, r pipeline.Release) (bool, error) {
-		yes := false
+		var said reply
 		a.view.Aside(func() {
-			yes = confirm(fmt.Sprintf("Release %s waits to enter %s. Type the environment's name to approve it: ", r.ReleaseNumber(), env), env)
+			said = confirm(fmt.Sprintf("Release %s waits to enter %s. Type the environment's name to approve it: ", r.ReleaseNumber(), env), env)
 		})
-		return yes, nil
+		return said == saidYes, nil
 	}
 }
 
 // continuer lets a healthy canary go on: by flag, or by a yes at the terminal.
 func (a *app) continuer(flag bool) func(context.Context, string) error {
-	return func(_ context.Context, reason string) error {
-		if flag {
-			return nil
-		}
-		yes := false
-		a.view.Aside(func() { yes = confirm(reason+". Type \"go\" to bring the rest: ", "go") })
-		if yes {
-			return nil
-		}
-		return fmt.Errorf("%s, but nobody said to go on: answer at the terminal, give --continue, or set auto_promote in its update block", reason)
+	if flag {
+		return goOn
 	}
+	return func(_ context.Context, reason string) error {
+		var said reply
+		a.view.Aside(func() { said = confirm(reason+". Type \"go\" to bring the rest, \"no\" to go back: ", "go", "y", "yes") })
+		return wentOn(reason, said)
+	}
+}
+
+// goOn lets any canary go on.
+func goOn(context.Context, string) error { return nil }
+
+// wentOn is the error of a canary that nobody let go on.
+func wentOn(reason string, said reply) error {
+	switch said {
+	case saidYes:
+		return nil
+	case saidNo:
+		return fmt.Errorf("%s, but %s", reason, noAtTerminal)
+	}
+	return fmt.Errorf("%s, but nobody said to go on: answer at the terminal, give --continue, or set auto_promote in its update block", reason)
 }
 
 func approveCommand(a *app) *cobra.Command {

@@ -47,7 +47,7 @@ func (a *app) down(ctx context.Context, name string, volumes, yes bool) error {
 		return err
 	}
 	if !yes && !a.canAsk() {
-		return notConfirmed(name, volumes)
+		return notConfirmed(name, volumes, unanswered)
 	}
 	fleet, err := p.fleet(ctx, env, a.view)
 	if err != nil {
@@ -59,10 +59,9 @@ func (a *app) down(ctx context.Context, name string, volumes, yes bool) error {
 		if err != nil {
 			return err
 		}
-		yes = a.agreed(whatGoes(name, seen, volumes), name)
-	}
-	if !yes {
-		return notConfirmed(name, volumes)
+		if said := a.agreed(whatGoes(name, seen, volumes), name); said != saidYes {
+			return notConfirmed(name, volumes, said)
+		}
 	}
 	results, err := fleet.Down(ctx, a.actor(), volumes)
 	if err != nil {
@@ -72,12 +71,12 @@ func (a *app) down(ctx context.Context, name string, volumes, yes bool) error {
 	return nil
 }
 
-func notConfirmed(name string, volumes bool) error {
+func notConfirmed(name string, volumes bool, said reply) error {
 	command := "dray down " + name + " --yes"
 	if volumes {
 		command = "dray down " + name + " --volumes --yes"
 	}
-	return &exitError{code: exitRefused, failure: unconfirmed(name, name+" is taken down", command)}
+	return &exitError{code: exitRefused, failure: unconfirmed(name, name+" is taken down", command, said)}
 }
 
 // whatGoes says what taking an environment down removes.

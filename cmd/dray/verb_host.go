@@ -75,9 +75,10 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 			fmt.Sprintf("that is not the key of %s in %s: someone may be listening in between, or the host was set up anew", name, filepath.Base(p.lock.Path())),
 			"compare it with the host's console, then: dray host trust --replace "+name)}
 	}
-	if !yes && !confirm("Is that the host's key? Type its name to trust it: ", name) {
-		return &exitError{code: exitRefused, failure: failure("the key of "+name+" was not confirmed",
-			"dray host trust "+name+" at a terminal, or dray host trust --yes "+name+" once you have compared it")}
+	if !yes {
+		if said := confirm("Is that the host's key? Type yes to trust it: ", "yes", "y", name); said != saidYes {
+			return distrusted(name, said)
+		}
 	}
 	if err := p.lock.SetHostKey(name, key.Text()); err != nil {
 		return err
@@ -86,6 +87,16 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 		return err
 	}
 	return p.trusted(key, name+" is trusted")
+}
+
+// distrusted is the failure of a key that nobody confirmed.
+func distrusted(name string, said reply) error {
+	what := "the key of " + name + " was not confirmed"
+	if said == saidNo {
+		what += ": " + noAtTerminal
+	}
+	return &exitError{code: exitRefused, failure: failure(what,
+		"dray host trust "+name+" at a terminal, or dray host trust --yes "+name+" once you have compared it")}
 }
 
 // trusted says that a host's key is in the lock file.

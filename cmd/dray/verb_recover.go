@@ -43,11 +43,11 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, fleet 
 	held := heldOn(seen)
 	if held != nil && !yes {
 		what := whatGoesBack(held, seen)
-		if !p.app.agreed(what, env.Name) {
+		if said := p.app.agreed(what, env.Name); said != saidYes {
 			if p.app.canAsk() {
 				what = "" // it has just been shown
 			}
-			return notTakenBack(env.Name, held, what)
+			return notTakenBack(env.Name, held, what, said)
 		}
 	}
 	r, err := fleet.Recover(ctx, p.app.actor(), p.app.settings.LockWait, func(id string) bool { return yes || held != nil && held.ID == id })
@@ -99,8 +99,8 @@ func whatGoesBack(held *api.Deployment, seen map[string]*api.Environment) string
 }
 
 // notTakenBack refuses to take a held release back without a yes.
-func notTakenBack(env string, held *api.Deployment, what string) error {
-	f := unconfirmed(env, "release "+held.ReleaseNumber().String()+" of "+env+" is taken back", "dray recover "+env+" --yes")
+func notTakenBack(env string, held *api.Deployment, what string, said reply) error {
+	f := unconfirmed(env, "release "+held.ReleaseNumber().String()+" of "+env+" is taken back", "dray recover "+env+" --yes", said)
 	f.Release, f.Revision = held.Release, held.Revision
 	f.Detail = what
 	return &exitError{code: exitRefused, failure: f}

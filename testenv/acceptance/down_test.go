@@ -44,7 +44,7 @@ func TestDown(t *testing.T) {
 
 	says(t, w.Dray(t, 5, "down", "prod"), "dray down prod --yes", "prod is untouched")
 	serves(t, w, "p1", "2")
-	if code, said := typing(t, w, "test\n", "down", "prod"); code != 5 || !strings.Contains(said, "web (2 instances)") || !strings.Contains(said, "These volumes stay: p1:data, p2:data.") {
+	if code, said := typing(t, w, "test\nno\n", "down", "prod"); code != 5 || !strings.Contains(said, "you said no at the terminal") || !strings.Contains(said, "web (2 instances)") || !strings.Contains(said, "These volumes stay: p1:data, p2:data.") {
 		t.Errorf("the name of another environment: exit %d, %s", code, said)
 	}
 	serves(t, w, "p1", "2")

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"dray/deploy/strategy"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -33,7 +34,8 @@ type Request struct {
 	// Verify runs the environment's checks after the rollout; an error
 	// brings every host back.
 	Verify func(ctx context.Context, release pipeline.Release) ([]api.VerifyResult, error)
-	// Continue answers whether a canary may go on; nil says yes.
+	// Continue answers whether a canary may go on. Nil: nobody can be asked, and
+	// what would ask is refused before anything has changed (*UnattendedError).
 	Continue func(ctx context.Context, reason string) error
 }
 
@@ -151,12 +153,15 @@ func (d *deployment) run(ctx context.Context) (*Result, error) {
 	defer d.retiring.Wait()
 	defer stopRetiring()
 	if err := d.prepare(ctx); err != nil {
-		return nil, d.discard(ctx, err)
-	}
-	if err := d.tasks(ctx, pipeline.HookPreDeploy); err != nil {
-		return nil, d.discard(ctx, err)
+		return nil, d.discard(ctx, Unchanged, err)
 	}
 	changes := d.changes()
+	if err := d.unattended(changes); err != nil {
+		return nil, d.discard(ctx, Refused, err)
+	}
+	if err := d.tasks(ctx, pipeline.HookPreDeploy); err != nil {
+		return nil, d.discard(ctx, Unchanged, err)
+	}
 	if err := d.commit(ctx, beside, changes); err != nil {
 		return nil, d.fail(ctx, err, d.toBlame(err, changes))
 	}
@@ -243,6 +248,35 @@ func (d *deployment) prepare(ctx context.Context) error {
 	})
 }
 
+// UnattendedError is a rollout that would stop after a canary for a yes, with
+// nobody to ask for it.
+type UnattendedError struct {
+	Service string
+	At      pipeline.Pos // of its update block, where the file is known
+}
+
+func (e *UnattendedError) Error() string {
+	where := ""
+	if at := e.At.String(); at != "" {
+		where = " (" + at + ")"
+	}
+	return fmt.Sprintf("the canary of %s goes on only with a yes%s, and there is nobody to ask", e.Service, where)
+}
+
+// unattended says that a canary would wait for nobody. Only what the hosts have
+// prepared tells: an instance that stays as it is needs no canary.
+func (d *deployment) unattended(changes []change) error {
+	if d.Continue != nil {
+		return nil
+	}
+	for _, c := range changes {
+		if slices.ContainsFunc(strategy.Batches([]change{c}), func(b strategy.Batch) bool { return b.Pause != "" }) {
+			return &UnattendedError{Service: c.Service, At: c.Update.At}
+		}
+	}
+	return nil
+}
+
 // tasks runs the release's tasks with that hook on the first host, in the
 // order of their names.
 func (d *deployment) tasks(ctx context.Context, hook string) error {
@@ -297,7 +331,7 @@ func (d *deployment) commit(ctx, beside context.Context, changes []change) error
 		if len(batch.retire) > 0 {
 			d.retiring.Go(func() { d.retire(beside, n, batch.retire) })
 		}
-		if batch.pause != "" && d.Continue != nil {
+		if batch.pause != "" {
 			goOn := clock.stand()
 			err := d.Continue(bounded, batch.pause)
 			goOn()
@@ -344,12 +378,12 @@ func (d *deployment) verify(ctx context.Context) ([]api.VerifyResult, error) {
 }
 
 // discard ends a deployment before anything has changed.
-func (d *deployment) discard(ctx context.Context, cause error) error {
+func (d *deployment) discard(ctx context.Context, outcome Outcome, cause error) error {
 	cause = plainCause(ctx, cause)
 	if err := d.revert(ctx, cause); err != nil {
 		d.emit("", event.Event{Type: event.Warning, Text: "discarding what was prepared: " + err.Error(), Next: "dray recover " + d.Environment})
 	}
-	return newError(Unchanged, cause)
+	return newError(outcome, cause)
 }
 
 // goBack reverts every host after something has changed.

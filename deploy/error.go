@@ -19,7 +19,7 @@ const (
 	NotReverted                // the hosts in Error.Stuck did not go back
 	Held                       // it stays as it is, on request (Error.Standstill); hosts in Error.Stuck could not be told, and go back by themselves
 	InDoubt                    // the hosts in Error.Stuck were not heard to confirm what all had agreed on; the others have
-	Refused                    // somebody else holds the lease, or a freeze is on; nothing has changed
+	Refused                    // somebody else holds the lease, a freeze is on, or nobody can be asked for a yes; nothing has changed
 )
 
 // Error is why a deployment failed, and what is true now.

@@ -26,6 +26,7 @@ type fakeHost struct {
 	vote   *api.Error // the answer to a vote or a confirmation
 	cut    bool       // nothing is heard of it any more once it was prepared
 	before api.Environment
+	keeps  []string // instances that serve already as the release has them
 
 	mu    sync.Mutex
 	calls []string
@@ -52,7 +53,7 @@ func (h *fakeHost) handler() http.Handler {
 	mux.HandleFunc(api.RoutePrepare, streaming(func(_ context.Context, p api.Prepare, _ event.Sink) (any, *api.Error) {
 		result := api.PrepareResult{}
 		for _, i := range p.Release.Placement[h.name] {
-			result.Instances = append(result.Instances, api.InstanceStatus{Instance: i})
+			result.Instances = append(result.Instances, api.InstanceStatus{Instance: i, Serving: slices.Contains(h.keeps, i)})
 		}
 		return result, nil
 	}))

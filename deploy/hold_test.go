@@ -96,6 +96,54 @@ func TestWhoStays(t *testing.T) {
 	}
 }
 
+// TestUnattendedCanary: what would wait for a yes that nobody can give is
+// refused before a task or a container has started, and nothing else is.
+func TestUnattendedCanary(t *testing.T) {
+	manual := func(web, _ *pipeline.Service) {
+		web.Update.Strategy, web.Update.Canary, web.Update.At = pipeline.StrategyCanary, 1, pipeline.Pos{File: "dray.hcl", Line: 29}
+	}
+	tests := []struct {
+		name   string
+		change func(web, db *pipeline.Service)
+		keeps  []string
+		goOn   func(context.Context, string) error
+		want   string
+	}{
+		{"nobody to ask", manual, nil, nil, "the canary of web goes on only with a yes (dray.hcl:29), and there is nobody to ask"},
+		{"somebody to ask", manual, nil, func(context.Context, string) error { return nil }, ""},
+		{"it goes on by itself", func(web, db *pipeline.Service) { manual(web, db); web.Update.AutoPromote = true }, nil, nil, ""},
+		{"no instance follows the canary", func(web, db *pipeline.Service) { manual(web, db); web.Update.Canary = 2 }, nil, nil, ""},
+		{"the service stays as it is", manual, []string{"web/1", "web/2"}, nil, ""},
+		{"no canary", nil, nil, nil, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				started := 0
+				step := func(context.Context, string, string) *api.Error { started++; return nil }
+				p1 := &fakeHost{name: "p1", before: first(), step: step, keeps: test.keeps}
+				p2 := &fakeHost{name: "p2", before: first(), keeps: test.keeps}
+				request := shop(test.change)
+				request.Continue = test.goOn
+				if test.want != "" {
+					request.Release.Tasks = []pipeline.Task{{Name: "migrate", Hook: pipeline.HookPreDeploy}} // would fail
+				}
+				_, err := fleetOf(t, event.Discard, p1, p2).Deploy(t.Context(), request)
+				if test.want == "" {
+					if err != nil {
+						t.Errorf("deploying: %v", err)
+					}
+					return
+				}
+				var failed *Error
+				if !errors.As(err, &failed) || failed.Outcome != Refused || err.Error() != test.want || started > 0 || !slices.Equal(p1.did(), []string{"revert"}) {
+					t.Errorf("deploying: %v; %d steps were taken, and then %v", err, started, p1.did())
+				}
+			})
+		})
+	}
+}
+
 // TestUnagreedIsHeld: an instance that is not well any more when its host is to
 // agree counts as the others do.
 func TestUnagreedIsHeld(t *testing.T) {

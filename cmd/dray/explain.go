@@ -178,6 +178,10 @@ func explainKnown(err error, e *event.Event) {
 	if errors.As(err, &stalled) && stalled.Ailment != nil {
 		e.Detail = strings.TrimSpace(stalled.Ailment.Message + "\n" + e.Detail)
 	}
+	var unattended *deploy.UnattendedError
+	if errors.As(err, &unattended) {
+		e.Next = strings.Join(append(retyped(os.Args, nil), "--continue"), " ") + ", or auto_promote = true in its update block"
+	}
 	var missing *secret.MissingError
 	if errors.As(err, &missing) {
 		explainSecrets(missing, e)

@@ -32,29 +32,41 @@ func unknown(kind, name, where string, names []string) error {
 	return e
 }
 
-// next is the command line again, with the name that was probably meant. What
-// may hold a secret is left out: values of assignments, and a command to run.
+// next is the command line again, with the name that was probably meant.
 func (e *unknownError) next(line []string) string {
-	words, found := []string{"dray"}, false
-	for _, word := range line[1:] {
+	found := false
+	words := retyped(line, func(word string) string {
 		rest, named := strings.CutPrefix(word, e.name)
-		name, _, assigns := strings.Cut(word, "=")
-		switch {
-		case word == "--":
-			word = "-- …"
-		case named && (rest == "" || rest[0] == '/'):
-			word, found = e.near+rest, true
-		case assigns:
-			word = name + "=…"
+		if !named || rest != "" && rest[0] != '/' {
+			return word
 		}
-		if words = append(words, word); word == "-- …" {
-			break
-		}
-	}
+		found = true
+		return e.near + rest
+	})
 	if e.near == "" || !found {
 		return "take one that is declared, or declare it in the file"
 	}
 	return strings.Join(words, " ")
+}
+
+// retyped is the command line again, with what change makes of its words. What
+// may hold a secret is left out: values of assignments, and a command to run.
+func retyped(line []string, change func(word string) string) []string {
+	words := []string{"dray"}
+	for _, word := range line[1:] {
+		if word == "--" {
+			return append(words, "-- …")
+		}
+		changed := word
+		if change != nil {
+			changed = change(word)
+		}
+		if name, _, assigns := strings.Cut(word, "="); assigns && changed == word {
+			changed = name + "=…"
+		}
+		words = append(words, changed)
+	}
+	return words
 }
 
 // didYouMean is " Did you mean NAME?", or "" when nothing is near.

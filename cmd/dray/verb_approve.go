@@ -45,14 +45,20 @@ func (a *app) approver(flag bool) func(string, pipeline.Release) (bool, error) {
 	}
 }
 
-// continuer lets a healthy canary go on: by flag, or by a yes at the terminal.
+// continuer lets a healthy canary go on: by flag, or by a yes at the terminal;
+// nil when neither can be.
 func (a *app) continuer(flag bool) func(context.Context, string) error {
-	if flag {
+	switch {
+	case flag:
 		return goOn
+	case !a.canAsk():
+		return nil
 	}
 	return func(_ context.Context, reason string) error {
 		var said reply
-		a.view.Aside(func() { said = confirm(reason+". Type \"go\" to bring the rest, \"no\" to go back: ", "go", "y", "yes") })
+		a.view.Aside(func() {
+			said = confirm(reason+". Type \"go\" to bring the rest, \"no\" to go back: ", "go", "y", "yes")
+		})
 		return wentOn(reason, said)
 	}
 }

@@ -116,7 +116,7 @@ func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet 
 	if err != nil {
 		return err
 	}
-	done, err := open.Deploy(ctx, run.Deployment{Kind: deploy.KindRecover, Release: release, Secrets: values, Origin: open})
+	done, err := open.Deploy(ctx, run.Deployment{Kind: deploy.KindRecover, Release: release, Secrets: values, Origin: open, Continue: goOn})
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,8 @@ type Deployment struct {
 	Approval *Approval
 	Base     pipeline.ReleaseNumber                              // the release that ran when this one was chosen: if another one does by now, it is refused; none: whatever runs
 	Verify   func(ctx context.Context, r pipeline.Release) error // nil when there is nothing to verify
-	// Continue answers whether a canary may go on to all instances.
+	// Continue answers whether a canary may go on to all instances; nil where
+	// nobody can.
 	Continue func(ctx context.Context, reason string) error
 }
 
@@ -119,7 +120,8 @@ type Runner struct {
 	// Approve asks the person at the terminal about what would enter env; nil
 	// where there is none.
 	Approve func(env string, r pipeline.Release) (bool, error)
-	// Continue asks whether a healthy canary may go on; an error is a no.
+	// Continue asks whether a healthy canary may go on; an error is a no. Nil
+	// where there is nobody to ask.
 	Continue func(ctx context.Context, reason string) error
 
 	found struct {

@@ -232,11 +232,7 @@ func explainAgent(refused *api.Error, port string, e *event.Event) {
 			env, l.Holder.User, l.Holder.Machine, l.Holder.Command, l.Since.Local().Format(time.TimeOnly), l.Seconds)
 	}
 	if f := refused.Freeze; f != nil {
-		until := ""
-		if !f.Until.IsZero() {
-			until = " until " + f.Until.Local().Format(time.DateTime)
-		}
-		e.Text = fmt.Sprintf("%s is locked by %s on %s%s: %s", env, f.By.User, f.By.Machine, until, f.Reason)
+		e.Text = lockedText(env, f)
 		e.Next = join("dray unlock", orWord(e.Environment, "ENV")) + ", once that is settled"
 	}
 	if refused.Code == api.CodeSpace && e.Next == "" {

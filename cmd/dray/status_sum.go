@@ -191,11 +191,7 @@ func (f *findings) of(env string, h hostView) {
 		f.add(h.Host, fmt.Sprintf("being changed by %s on %s (%s)", l.Holder.User, l.Holder.Machine, l.Holder.Command))
 	}
 	if z := s.Freeze; z != nil {
-		until := ""
-		if !z.Until.IsZero() {
-			until = " until " + z.Until.Local().Format(time.DateTime)
-		}
-		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, until, z.Reason))
+		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, untilWord(z), z.Reason))
 	}
 	for _, d := range s.Drift {
 		f.add(h.Host, "drift: "+join(d.Instance, d.Kind, d.Detail))

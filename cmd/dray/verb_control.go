@@ -14,6 +14,18 @@ import (
 
 // onFleet connects to an environment and lets do work on it.
 func (a *app) onFleet(ctx context.Context, name string, do func(*project, *pipeline.Environment, *deploy.Fleet) error) error {
+	return a.onEnvironment(ctx, name, func(p *project, env *pipeline.Environment) error {
+		fleet, err := p.fleet(ctx, env, a.view)
+		if err != nil {
+			return err
+		}
+		defer fleet.Close()
+		return do(p, env, fleet)
+	})
+}
+
+// onEnvironment lets do work on an environment, whose hosts it reaches itself.
+func (a *app) onEnvironment(ctx context.Context, name string, do func(*project, *pipeline.Environment) error) error {
 	p, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -23,12 +35,7 @@ func (a *app) onFleet(ctx context.Context, name string, do func(*project, *pipel
 	if err != nil {
 		return err
 	}
-	fleet, err := p.fleet(ctx, env, a.view)
-	if err != nil {
-		return err
-	}
-	defer fleet.Close()
-	return do(p, env, fleet)
+	return do(p, env)
 }
 
 // onLook lets do look at an environment. It changes nothing on a host.

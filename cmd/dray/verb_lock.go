@@ -18,6 +18,7 @@ import (
 func lockCommand(a *app) *cobra.Command {
 	var reason string
 	var length time.Duration
+	var replace bool
 	cmd := &cobra.Command{
 		Use:   "lock ENV --reason TEXT",
 		Short: "Keep deployments out of an environment",
@@ -29,30 +30,95 @@ func lockCommand(a *app) *cobra.Command {
 			case length < 0:
 				return misused(cmd, wrongLength("for", length.String()))
 			}
-			return a.lock(cmd.Context(), args[0], api.SetFreeze{Reason: reason, For: pipeline.Duration(length)})
+			return a.onEnvironment(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+				return p.freeze(cmd.Context(), env, api.SetFreeze{Reason: reason, For: pipeline.Duration(length), Replace: replace})
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; everybody who is refused sees it")
 	cmd.Flags().DurationVar(&length, "for", 0, "end by itself after this long")
+	cmd.Flags().BoolVar(&replace, "replace", false, "take the place of the lock that is on")
 	return cmd
 }
 
-func (a *app) lock(ctx context.Context, name string, freeze api.SetFreeze) error {
-	command, until := "dray lock "+name, "until dray unlock "+name
+func (p *project) freeze(ctx context.Context, env *pipeline.Environment, freeze api.SetFreeze) error {
+	command, until := "dray lock "+env.Name, "until dray unlock "+env.Name
 	if d := freeze.For.D(); d > 0 {
 		command += " --for " + freeze.For.String()
 		until = "until " + time.Now().Add(d).Format(time.DateTime)
 	}
-	return a.tellAll(ctx, name, notice{
-		done:    fmt.Sprintf("%s takes no deployment %s: %s.", name, until, freeze.Reason),
+	command = fmt.Sprintf("%s --reason %q", command, freeze.Reason)
+	present, err := p.frozen(ctx, env)
+	if err != nil {
+		return err
+	}
+	replaces := ""
+	for _, f := range present.freezes {
+		if !freeze.Replace && (f.By.User != p.app.actor().User || f.Reason != freeze.Reason) {
+			return alreadyFrozen(env.Name, f, command+" --replace")
+		}
+		replaces = fmt.Sprintf(" It replaces %s's lock%s: %s.", f.By.User, untilWord(f), f.Reason)
+	}
+	if freeze.Replace {
+		command += " --replace"
+	}
+	return p.tellAll(ctx, env, notice{
+		done:    fmt.Sprintf("%s takes no deployment %s: %s.%s", env.Name, until, freeze.Reason, replaces),
 		state:   "locked",
 		partly:  func(told, _ string) string { return "A deployment that leaves out " + told + " gets in." },
-		command: fmt.Sprintf("%s --reason %q", command, freeze.Reason),
+		command: command,
 		tell: func(ctx context.Context, on *api.EnvironmentClient) error {
 			_, err := on.Freeze(ctx, freeze)
 			return err
 		},
 	})
+}
+
+// alreadyFrozen refuses to replace a lock unless that is asked for.
+func alreadyFrozen(env string, f *api.Freeze, command string) error {
+	failed := failure(lockedText(env, f), command+" takes its place")
+	failed.Environment, failed.Conclusion = env, "That lock stays as it is."
+	return &exitError{code: exitRefused, failure: failed}
+}
+
+// lockedText says who keeps deployments out, until when and why.
+func lockedText(env string, f *api.Freeze) string {
+	return fmt.Sprintf("%s is locked by %s on %s%s: %s", env, f.By.User, f.By.Machine, untilWord(f), f.Reason)
+}
+
+// untilWord is " until TIME", or "" of a lock without end.
+func untilWord(f *api.Freeze) string {
+	if f.Until.IsZero() {
+		return ""
+	}
+	return " until " + f.Until.Local().Format(time.DateTime)
+}
+
+// frozenHosts is what hosts say of the lock of an environment.
+type frozenHosts struct {
+	freezes []*api.Freeze // of those that have one
+	missed  silent
+}
+
+func (p *project) frozen(ctx context.Context, env *pipeline.Environment) (frozenHosts, error) {
+	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) (*api.Freeze, error) {
+		state, err := h.Client.Environment(p.project.Name, env.Name).Get(ctx)
+		var refused *api.Error
+		if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
+			return nil, nil //nolint:nilnil // nothing ever ran there, and no lock is on
+		}
+		if err != nil {
+			return nil, err
+		}
+		return state.Freeze, nil
+	})
+	out := frozenHosts{missed: missed}
+	for _, a := range answers {
+		if a.value != nil {
+			out.freezes = append(out.freezes, a.value)
+		}
+	}
+	return out, err
 }
 
 func unlockCommand(a *app) *cobra.Command {
@@ -61,22 +127,36 @@ func unlockCommand(a *app) *cobra.Command {
 		Short: "Let deployments in again",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.tellAll(cmd.Context(), args[0], notice{
-				done:    args[0] + " takes deployments again.",
-				state:   "unlocked",
-				partly:  func(_, others string) string { return "If it was locked, deployments to " + others + " are refused." },
-				command: "dray unlock " + args[0],
-				tell: func(ctx context.Context, on *api.EnvironmentClient) error {
-					err := on.Unfreeze(ctx)
-					var refused *api.Error
-					if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
-						return nil // it was not locked
-					}
-					return err
-				},
+			return a.onEnvironment(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+				return p.unfreeze(cmd.Context(), env)
 			})
 		},
 	}
+}
+
+func (p *project) unfreeze(ctx context.Context, env *pipeline.Environment) error {
+	present, err := p.frozen(ctx, env)
+	if err != nil {
+		return err
+	}
+	if len(present.freezes) == 0 && len(present.missed) == 0 {
+		p.app.finish(event.Event{Text: env.Name + " was not locked.", Environment: env.Name})
+		return nil
+	}
+	return p.tellAll(ctx, env, notice{
+		done:    env.Name + " takes deployments again.",
+		state:   "unlocked",
+		partly:  func(_, others string) string { return "If it was locked, deployments to " + others + " are refused." },
+		command: "dray unlock " + env.Name,
+		tell: func(ctx context.Context, on *api.EnvironmentClient) error {
+			err := on.Unfreeze(ctx)
+			var refused *api.Error
+			if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
+				return nil // it was not locked
+			}
+			return err
+		},
+	})
 }
 
 // notice is something that all hosts of an environment are to know.
@@ -89,16 +169,7 @@ type notice struct {
 }
 
 // tellAll tells as many hosts as it can. Less than all is a failure.
-func (a *app) tellAll(ctx context.Context, name string, n notice) error {
-	p, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	env, err := p.environment(name)
-	if err != nil {
-		return err
-	}
+func (p *project) tellAll(ctx context.Context, env *pipeline.Environment, n notice) error {
 	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) (struct{}, error) {
 		return struct{}{}, n.tell(ctx, h.Client.Environment(p.project.Name, env.Name))
 	})
@@ -106,7 +177,7 @@ func (a *app) tellAll(ctx context.Context, name string, n notice) error {
 		return err
 	}
 	if len(missed) == 0 {
-		a.finish(event.Event{Text: n.done, Environment: env.Name})
+		p.app.finish(event.Event{Text: n.done, Environment: env.Name})
 		return nil
 	}
 	told, others := enumerate(namesOf(answers)), enumerate(missed.names())

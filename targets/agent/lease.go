@@ -269,7 +269,8 @@ func (a *Agent) leaseEnded(ctx context.Context, e *environment, l *lease) {
 	})
 }
 
-// freeze keeps deployments out until it ends or is taken away.
+// freeze keeps deployments out until it ends or is taken away. Saying the same
+// again sets another end; what else is on is replaced only on request.
 func (a *Agent) freeze(e *environment, by api.Actor, req api.SetFreeze) (*api.Freeze, error) {
 	now := time.Now().Round(0)
 	f := &api.Freeze{By: by, Reason: req.Reason, Since: now}
@@ -277,8 +278,8 @@ func (a *Agent) freeze(e *environment, by api.Actor, req api.SetFreeze) (*api.Fr
 		f.Until = now.Add(req.For.D())
 	}
 	err := a.change(e, "freeze", func(_ *transaction, r *envRecord) error {
-		if r.Freeze != nil && frozen(r) != nil && r.Freeze.By != by {
-			return frozen(r)
+		if fault := frozen(r); fault != nil && !req.Replace && (r.Freeze.By.User != by.User || r.Freeze.Reason != req.Reason) {
+			return fault
 		}
 		r.Freeze = f
 		return nil

@@ -170,6 +170,14 @@ func TestFreeze(t *testing.T) {
 		if _, err := r.Freeze(t.Context(), api.SetFreeze{Reason: "for good"}); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := r.Freeze(t.Context(), api.SetFreeze{Reason: "audit"}); !isCode(err, api.CodeLocked) || !strings.Contains(err.Error(), "for good") {
+			t.Errorf("another freeze over one that is on: %v", err)
+		}
+		for _, again := range []api.SetFreeze{{Reason: "for good"}, {Reason: "audit", Replace: true}} {
+			if _, err := r.Freeze(t.Context(), again); err != nil {
+				t.Errorf("freezing anew, %+v: %v", again, err)
+			}
+		}
 		if err := r.Unfreeze(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,9 @@ import (
 // SetFreeze keeps deployments out of an environment until it is taken away or
 // has ended.
 type SetFreeze struct {
-	Reason string            `json:"reason"`
-	For    pipeline.Duration `json:"for,omitempty"` // 0 is without end
+	Reason  string            `json:"reason"`
+	For     pipeline.Duration `json:"for,omitempty"`     // 0 is without end
+	Replace bool              `json:"replace,omitempty"` // a freeze that is on, also somebody else's or for another reason
 }
 
 // Approve says that a release may enter the environment under that name, and

@@ -42,6 +42,7 @@ func TestDown(t *testing.T) {
 	w.Dray(t, 0, "deploy", "prod")
 	w.Dray(t, 0, "deploy", "prod", "--var", "version=2")
 
+	locksAndUnlocks(t, w)
 	says(t, w.Dray(t, 5, "down", "prod"), "dray down prod --yes", "prod is untouched")
 	serves(t, w, "p1", "2")
 	if code, said := typing(t, w, "test\nno\n", "down", "prod"); code != 5 || !strings.Contains(said, "you said no at the terminal") || !strings.Contains(said, "web (2 instances)") || !strings.Contains(said, "These volumes stay: p1:data, p2:data.") {
@@ -76,6 +77,27 @@ func TestDown(t *testing.T) {
 	r := w.Dray(t, 0, "down", "prod", "--volumes", "--yes", "--json")
 	if done := typed[struct{ Text string }](t, r, "run.finished"); len(done) != 1 || !strings.Contains(done[0].Text, "Deleted volumes: p1:data, p2:data.") {
 		t.Errorf("%s", r)
+	}
+}
+
+// locksAndUnlocks replaces a lock only on request, and says what it replaces.
+func locksAndUnlocks(t *testing.T, w *world.World) {
+	t.Helper()
+	for _, step := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"unlock prod", 0, "prod was not locked."},
+		{"lock prod --reason sale --for 1h", 0, ": sale."},
+		{"lock prod --reason sale --for 2h", 0, "'s lock until "},
+		{"lock prod --reason audit --replace", 0, "prod takes no deployment until dray unlock prod: audit. It replaces "},
+		{"lock prod --reason sale", 5, ": audit\n  That lock stays as it is.\n  Next: dray lock prod --reason \"sale\" --replace"},
+		{"unlock prod", 0, "prod takes deployments again."},
+	} {
+		if r := w.Dray(t, step.code, strings.Fields(step.args)...); !strings.Contains(r.Stdout+r.Stderr, step.says) {
+			t.Errorf("it does not say %q: %s", step.says, r)
+		}
 	}
 }
 

@@ -142,6 +142,7 @@ func saysWhoIsSilent(t *testing.T, w *world.World) {
 	r := w.Dray(t, 1, "lock", "prod", "--reason", "it is late", "--for", "1h")
 	says(t, r, "prod is locked on p1 only: p2 could not be told", "p2: ", "A deployment that leaves out p1 gets in.", `dray lock prod --for 1h --reason "it is late", once p2 can be reached`)
 	says(t, w.Dray(t, 5, "deploy", "prod", "--skip-host", "p2"), "it is late")
+	says(t, w.Dray(t, 5, "lock", "prod", "--reason", "audit"), "prod is locked by ", ": it is late", `dray lock prod --reason "audit" --replace`)
 	says(t, w.Dray(t, 1, "unlock", "prod"), "prod is unlocked on p1 only", "dray unlock prod, once p2 can be reached")
 	if !strings.Contains(seen.String(), silent) {
 		t.Errorf("events does not speak of p2: %s", seen.String())

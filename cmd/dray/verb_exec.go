@@ -73,7 +73,7 @@ func (a *app) exec(ctx context.Context, env, service string, options container.E
 	ended := &exitError{code: state.ExitCode}
 	switch {
 	case state.Fault != "":
-		ended.failure = failure(notStarted(c, options.Cmd[0], state.Fault), "")
+		ended.failure = failure(notStarted(c.instance(), c.engine.host, options.Cmd[0], withoutSteps(options.Cmd[0], state.Fault)), "")
 		ended.failure.Conclusion = ""
 	case state.ExitCode == 0:
 		return nil
@@ -81,12 +81,15 @@ func (a *app) exec(ctx context.Context, env, service string, options container.E
 	return ended
 }
 
-// notStarted says why a command can't be started, without the runtime's steps
-// to there.
-func notStarted(c *listed, command, fault string) string {
+// notStarted says why a command can't be started.
+func notStarted(where, host, command, fault string) string {
+	return fmt.Sprintf("%s on %s can't run %s: %s", where, host, command, fault)
+}
+
+// withoutSteps is what a runtime says of a command, without its steps to there.
+func withoutSteps(command, fault string) string {
 	fault = strings.TrimPrefix(fault, "unable to start container process: ")
-	fault = strings.TrimPrefix(fault, fmt.Sprintf("exec: %q: ", command))
-	return fmt.Sprintf("%s on %s can't run %s: %s", c.instance(), c.engine.host, command, fault)
+	return strings.TrimPrefix(fault, fmt.Sprintf("exec: %q: ", command))
 }
 
 // execStream joins the command's streams with this process's, until the

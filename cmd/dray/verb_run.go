@@ -76,10 +76,13 @@ func (a *app) run(ctx context.Context, envName, service, on string, r api.RunSer
 		return nil
 	}
 	failed := &exitError{code: max(ended.ExitCode, 1)}
-	if ended.Reason != "" {
+	switch {
+	case ended.NotStarted != "":
+		failed.failure = failure(notStarted(service, host.Name, ended.NotStarted, ended.Reason), "")
+	case ended.Reason != "":
 		failed.failure = failure(fmt.Sprintf("%s on %s: %s", service, host.Name, ended.Reason), "")
-		failed.failure.Conclusion = ""
 	}
+	failed.failure.Conclusion = ""
 	return failed
 }
 

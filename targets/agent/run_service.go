@@ -34,7 +34,11 @@ func (a *Agent) runService(ctx context.Context, e *environment, service string, 
 		return nil, api.Errorf(api.CodeNotFound, "%s has no instance of %s on this host", releaseWord(w.Release), service)
 	}
 	c, err := a.createRun(ctx, w, w.placed[i], req)
-	if err != nil {
+	var fault *runtime.CommandError
+	switch {
+	case errors.As(err, &fault):
+		return &api.ServiceRun{ExitCode: fault.ExitCode(), Reason: fault.Reason, NotStarted: fault.Command}, nil
+	case err != nil:
 		return nil, fmt.Errorf("creating a container of %s: %w", service, err)
 	}
 	defer func() {

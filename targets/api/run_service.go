@@ -35,8 +35,9 @@ type RunService struct {
 
 // ServiceRun is how it ended.
 type ServiceRun struct {
-	ExitCode int    `json:"exit_code"`
-	Reason   string `json:"reason,omitempty"` // why it failed, in words
+	ExitCode   int    `json:"exit_code"`
+	Reason     string `json:"reason,omitempty"`      // why it failed, in words
+	NotStarted string `json:"not_started,omitempty"` // the command, where that can't be started; ExitCode is 126 or 127
 }
 
 // RunService runs a container of a service once. staged is called with its id

@@ -179,7 +179,7 @@ func (e *Engine) startShim(ctx context.Context, c *container) error {
 	dir := e.runDir(c.id)
 	pid, cmd, err := shim.Start(ctx, e.Shim, dir)
 	if err != nil {
-		return err
+		return commandError(err)
 	}
 	if c.process, err = openProcess(pid); err != nil {
 		return err

@@ -62,6 +62,9 @@ func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
 		if env.Current.ReleaseNumber().Compare(out.Release.ReleaseNumber()) > 0 {
 			out.Release = env.Current
 		}
+		if env.Freeze != nil {
+			out.Locked = lockedText(o.env.Name, env.Freeze)
+		}
 		for _, a := range env.Approvals {
 			out.Approvals = append(out.Approvals, run.Approval{Release: a.ReleaseNumber(), Content: a.Content, By: a.By, At: a.At})
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -194,7 +195,7 @@ func (p *project) printWaiting(w io.Writer, views []environmentView) {
 		if env.Promotion != nil {
 			verb = "promote"
 			if from := byName[env.Promotion.From]; from != nil && from.Release > to.Release { // a revision is an environment's own
-				fmt.Fprintf(w, "release %s of %s waits: dray promote %s\n", from.releaseNumber(), from.Environment, env.Name)
+				fmt.Fprintf(w, "release %s of %s waits: dray promote %s%s\n", from.releaseNumber(), from.Environment, env.Name, hindrances(env.Promotion, from, to))
 				continue
 			}
 		}
@@ -202,6 +203,33 @@ func (p *project) printWaiting(w io.Writer, views []environmentView) {
 			fmt.Fprintf(w, "a change of configuration waits: dray %s %s (dray plan %[2]s shows it)\n", verb, env.Name)
 		}
 	}
+}
+
+// hindrances says what a promotion still lacks, as far as what was read tells:
+// " (nobody has approved it; prod is locked)", or "".
+func hindrances(gate *pipeline.Promotion, from, to *environmentView) string {
+	var reasons []string
+	if age := time.Since(from.Since); !from.Since.IsZero() && age < gate.MinAge.D() {
+		reasons = append(reasons, fmt.Sprintf("it has run in %s for %s of %s", from.Environment, since(from.Since), gate.MinAge))
+	}
+	asked, approved, locked := false, false, false
+	for _, h := range to.Hosts {
+		if h.State != nil {
+			asked = true
+			locked = locked || h.State.Freeze != nil
+			approved = approved || slices.ContainsFunc(h.State.Approvals, func(a api.Approval) bool { return a.Release == from.Release })
+		}
+	}
+	if gate.Approve && asked && !approved {
+		reasons = append(reasons, "nobody has approved it")
+	}
+	if locked {
+		reasons = append(reasons, to.Environment+" is locked")
+	}
+	if len(reasons) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(reasons, "; ") + ")"
 }
 
 // current is the release that all hosts run, if they do.

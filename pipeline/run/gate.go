@@ -68,6 +68,10 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Ap
 		}
 	}
 	if len(refusal.Reasons) > 0 {
+		// A lock alone is no reason here: --lock-wait may outlast it.
+		if g.current.Locked != "" {
+			refusal.Reasons = append(refusal.Reasons, fmt.Sprintf("%s: dray unlock %s", g.current.Locked, g.env.Name))
+		}
 		if refusal.Next == "" {
 			refusal.Next = fmt.Sprintf("dray promote %s, when that is so", g.env.Name)
 		}

@@ -51,6 +51,10 @@ func TestGate(t *testing.T) {
 		{"too young", func(g *gate) { g.env.Promotion.MinAge = pipeline.Duration(30 * time.Minute) }, []string{"healthy in test for 4m; prod asks for 30m"}},
 		{"old enough", func(g *gate) { g.env.Promotion.MinAge = pipeline.Duration(4 * time.Minute) }, nil},
 		{"nobody approved", func(g *gate) { g.env.Promotion.Approve = true }, []string{"nobody has approved it", "dray approve prod 42"}},
+		{"locked, and nobody approved", func(g *gate) {
+			g.env.Promotion.Approve, g.current.Locked = true, "prod is locked by mira: audit"
+		}, []string{"nobody has approved it", "- prod is locked by mira: audit: dray unlock prod"}},
+		{"locked alone", func(g *gate) { g.current.Locked = "prod is locked by mira: audit" }, nil},
 		{"approved before", func(g *gate) {
 			g.env.Promotion.Approve, g.current.Approvals = true, approved(42, 0, content)
 		}, nil},

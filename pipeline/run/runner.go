@@ -60,6 +60,7 @@ type Running struct {
 	Differ    []string               // hosts that run another release than the others, or have one in doubt
 	Held      pipeline.ReleaseNumber // a release that failed and is held on some hosts
 	Approvals []Approval             // given for this environment
+	Locked    string                 // who keeps deployments out, and why; "": nobody
 }
 
 // Evidence is what the hosts of an environment swear about a release.

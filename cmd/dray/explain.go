@@ -45,7 +45,10 @@ func explain(err error) (event.Event, int) {
 		code = exitRefused
 		e.Environment, e.Next = refusal.Environment, refusal.Next
 		e.Release, e.Revision = refusal.Release.Number, refusal.Release.Revision
-		e.Conclusion = untouched(refusal.Environment, refusal.Runs)
+		e.Conclusion = refusal.Environment + " is untouched."
+		if refusal.Back || refusal.Runs.Known() || refusal.Release.Known() { // it was looked at
+			e.Conclusion = untouched(refusal.Environment, refusal.Runs)
+		}
 	case errors.As(err, &failed):
 		code = explainDeploy(failed, &e)
 	}

@@ -124,6 +124,26 @@ func TestHistoryNamesRevisions(t *testing.T) {
 	}
 }
 
+// TestInstance: who names an instance that is not there hears which are.
+func TestInstance(t *testing.T) {
+	var found []listed
+	for _, name := range []string{"web/2", "web/1", "web/1"} {
+		found = append(found, listed{Summary: container.Summary{Labels: map[string]string{"dray.instance": name}}})
+	}
+	if of, err := instance("web/1", "dev", found, nil); len(of) != 2 || err != nil {
+		t.Errorf("got %d containers, %v", len(of), err)
+	}
+	if _, err := instance("web/9", "dev", found, nil); err == nil || err.Error() != "no instance web/9 in dev; there are: web/1, web/2" {
+		t.Errorf("got %v", err)
+	}
+	if of, err := instance("web/9", "dev", nil, nil); len(of) > 0 || err != nil {
+		t.Errorf("nothing runs: got %d containers, %v", len(of), err)
+	}
+	if _, err := instance("web/9", "dev", found, silent{{Host: "p2", Err: os.ErrDeadlineExceeded}}); err == nil || !strings.Contains(err.Error(), "p2") {
+		t.Errorf("a host is silent: %v", err)
+	}
+}
+
 // TestSum draws an environment from what its hosts say.
 func TestSum(t *testing.T) {
 	env := &pipeline.Environment{Name: "prod", Services: map[string]*pipeline.Service{"web": {Name: "web"}}}
@@ -140,6 +160,8 @@ func TestSum(t *testing.T) {
 		return api.InstanceStatus{Instance: instance, ReleaseRef: api.ReleaseRef{Release: release}, State: "running", Health: health}
 	}
 	whole := state(41, runs("web/1", 41, api.HealthHealthy), runs("web/3", 41, api.HealthNone))
+	drifted := state(41, runs("web/2", 41, api.HealthHealthy))
+	drifted.Drift = []api.Drift{{Kind: "missing", Instance: "web/3", Detail: "its container is gone"}}
 	frozen := func(s *api.Environment) *api.Environment {
 		s.Freeze = &api.Freeze{By: api.Actor{User: "mira"}, Reason: "audit"}
 		return s
@@ -169,6 +191,7 @@ func TestSum(t *testing.T) {
 			"a host is silent", []hostView{{Host: "p1", State: whole}, {Host: "p2", Error: "p2 (deploy@p2): no route"}},
 			41, "2/3 healthy, 1 not known", []string{"p2: no route (deploy@p2)"},
 		},
+		{"drift", []hostView{{Host: "p2", State: drifted}}, 41, "1/1 healthy", []string{"p2: drift: web/3 missing: its container is gone"}},
 		{
 			"hosts differ", []hostView{{Host: "p1", State: whole}, {Host: "p2", State: state(40, runs("web/2", 40, api.HealthHealthy))}},
 			0, "3/3 healthy", []string{"p2: release 40", "p1: release 41", "hosts run different releases: dray recover prod says which is right; dray deploy or dray rollback makes them alike"},

@@ -157,7 +157,7 @@ func addVerbs(root *cobra.Command, a *app) {
 
 // start reads the settings and opens the view, before any verb runs.
 func (a *app) start(cmd *cobra.Command) error {
-	s, err := readSettings(a.viper)
+	s, err := readSettings(a.viper, cmd.Root().PersistentFlags())
 	if err != nil {
 		return err
 	}

@@ -78,13 +78,13 @@ func addSettingFlags(root *cobra.Command, v *viper.Viper) {
 }
 
 // readSettings reads the config file, if any, and gathers everything. All
-// that is wrong is told at once.
-func readSettings(v *viper.Viper) (*settings, error) {
+// that is wrong is told at once. flags are those that v is bound to.
+func readSettings(v *viper.Viper, flags *pflag.FlagSet) (*settings, error) {
 	file, err := readConfigFile(v)
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{viper: v, file: file}
+	r := &reading{viper: v, flags: flags, file: file}
 	s := &settings{
 		Builder: v.GetString("builder"), BuilderIdle: r.duration("builder-idle"),
 		Parallel: r.integer("parallel"), DataDir: v.GetString("data-dir"), SSHConfig: v.GetString("ssh-config"),
@@ -143,6 +143,7 @@ func readConfigFile(v *viper.Viper) (string, error) {
 // reading gathers settings and what is wrong with them.
 type reading struct {
 	viper *viper.Viper
+	flags *pflag.FlagSet
 	file  string
 	errs  []error
 }
@@ -151,6 +152,10 @@ type reading struct {
 func (r *reading) value(name string) string { return fmt.Sprint(r.viper.Get(name)) }
 
 func (r *reading) fault(name, form string) {
+	if r.flags.Changed(name) {
+		r.errs = append(r.errs, fmt.Errorf("--%s is %q: write %s", name, r.value(name), form))
+		return
+	}
 	where := r.file
 	if variable := "DRAY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")); os.Getenv(variable) != "" {
 		where = variable

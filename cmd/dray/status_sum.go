@@ -194,7 +194,7 @@ func (f *findings) of(env string, h hostView) {
 		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, untilWord(z), z.Reason))
 	}
 	for _, d := range s.Drift {
-		f.add(h.Host, "drift: "+join(d.Instance, d.Kind, d.Detail))
+		f.add(h.Host, "drift: "+because(join(d.Instance, d.Kind), d.Detail))
 	}
 }
 

@@ -89,7 +89,7 @@ it is promoted wants another yes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, exact, err := pipeline.ParseReleaseNumber(args[1])
 			if err != nil {
-				return err
+				return noNumber(err, "dray status shows which release waits for "+args[0])
 			}
 			p, err := a.open(cmd.Context())
 			if err != nil {

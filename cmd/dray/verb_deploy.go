@@ -141,7 +141,7 @@ rollback without a number goes back from it to the release before.`,
 			if len(args) == 2 {
 				var err error
 				if to.Release, to.Exact, err = pipeline.ParseReleaseNumber(args[1]); err != nil {
-					return fmt.Errorf("%w, as dray history %s shows it", err, args[0])
+					return noNumber(err, "dray history "+args[0])
 				}
 			}
 			return r.walk(a, cmd, args[:1], "rollback "+args[0], func(runner *run.Runner) (event.Event, error) {
@@ -152,6 +152,11 @@ rollback without a number goes back from it to the release before.`,
 	}
 	r.flags(cmd)
 	return cmd
+}
+
+// noNumber is the failure of an argument that is no release.
+func noNumber(err error, next string) error {
+	return &exitError{code: exitFailed, failure: failure(err.Error(), next)}
 }
 
 // conclusion says what runs where now.

@@ -102,8 +102,6 @@ func (p *project) find(ctx context.Context, env *pipeline.Environment, service s
 	}
 	if _, err := strconv.Atoi(index); exact && err != nil {
 		return nil, nil, fmt.Errorf("instance %q: write it as %s/1", service, name)
-	} else if exact {
-		labels = append(labels, "dray.instance="+service)
 	}
 	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) ([]listed, error) {
 		return p.connector.engineOf(ctx, h).list(ctx, labels...)
@@ -115,10 +113,35 @@ func (p *project) find(ctx context.Context, env *pipeline.Environment, service s
 	if len(found) == 0 && err == nil {
 		err = missed.err() // what there is may be there
 	}
+	if exact && err == nil {
+		found, err = instance(service, env.Name, found, missed)
+	}
 	slices.SortFunc(found, func(a, b listed) int {
 		return strings.Compare(a.instance()+a.engine.host, b.instance()+b.engine.host)
 	})
 	return found, missed, err
+}
+
+// instance keeps the containers of one instance. Where there is none, it says
+// which there are.
+func instance(name, env string, found []listed, missed silent) ([]listed, error) {
+	var of []listed
+	others := map[string]bool{}
+	for _, c := range found {
+		others[c.instance()] = true
+		if c.instance() == name {
+			of = append(of, c)
+		}
+	}
+	if len(of) > 0 || len(others) == 0 {
+		return of, nil
+	}
+	if err := missed.err(); err != nil {
+		return nil, err // it may be there
+	}
+	f := failure(fmt.Sprintf("no instance %s in %s; there are: %s", name, env, strings.Join(sortedNames(others), ", ")), "dray ps "+env)
+	f.Conclusion = ""
+	return nil, &exitError{code: exitFailed, failure: f}
 }
 
 // findRunning is the first running container that find gives.

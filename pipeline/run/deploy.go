@@ -67,7 +67,8 @@ func (r *Runner) Promote(ctx context.Context, from, to string) (*Deployed, error
 	}
 	switch {
 	case env.Promotion == nil && from == "":
-		return nil, fmt.Errorf("environment %s has no promotion block: say from where (dray promote FROM %s)", to, to)
+		return nil, &Refusal{Environment: to, Reasons: []string{"it has no promotion block that says from where"},
+			Next: fmt.Sprintf("dray promote FROM %s, or dray deploy %[1]s", to)}
 	case env.Promotion != nil && from != "" && from != env.Promotion.From:
 		return nil, &Refusal{Environment: to, Reasons: []string{
 			fmt.Sprintf("it takes releases from %s, not from %s (%s)", env.Promotion.From, from, env.Promotion.At),

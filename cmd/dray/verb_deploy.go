@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,8 +60,22 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 		end.Text += " Left out: " + enumerate(r.skip) + "."
 	}
 	end.Text += fmt.Sprintf(" %s.", seconds(end.Took))
+	r.tellLeft(cmd.Context(), p, envs, &end)
 	a.finish(end)
 	return nil
+}
+
+// tellLeft says what still runs on hosts that were taken out of the environments
+// which have been changed.
+func (r *rollout) tellLeft(ctx context.Context, p *project, envs []string, end *event.Event) {
+	if envs = envs[max(len(envs)-1, 0):]; len(envs) == 0 {
+		envs = environmentNames(p.project)
+	}
+	for _, name := range envs {
+		for _, s := range p.leftBehind(ctx, p.project.Environment(name)) {
+			end.Text += "\n! " + s.note()
+		}
+	}
 }
 
 // skippable refuses to leave out hosts that the environments, or those of a ship,

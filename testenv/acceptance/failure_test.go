@@ -132,7 +132,7 @@ func TestFaultsOfHosts(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := w.Dray(t, 1, "deploy", "prod", "--var", "version=2")
-		says(t, r, "p2")
+		says(t, r, "p2", "or go on without: --skip-host p2")
 		serves(t, w, "p1", "1")
 		if err := w.Lab.Host("p2").Start(t.Context()); err != nil {
 			t.Fatal(err)

@@ -38,7 +38,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 		return d.fail(ctx, err, unhealthy(err))
 	}
 	e := newError(InDoubt, nil)
-	e.Stuck = failedHosts(err)
+	e.Stuck = FailedHosts(err)
 	e.Cause = fmt.Errorf("confirming release %s on %s: %w", d.Release.ReleaseNumber(), strings.Join(e.Stuck, ", "), err)
 	return e
 }

@@ -394,7 +394,7 @@ func (d *deployment) goBack(ctx context.Context, cause error) error {
 		return newError(Reverted, cause)
 	}
 	e := newError(NotReverted, cause)
-	e.Stuck = failedHosts(err)
+	e.Stuck = FailedHosts(err)
 	e.Cause = errors.Join(cause, err)
 	return e
 }

@@ -75,8 +75,8 @@ func joinHosts(failed map[string]error) error {
 	return errors.Join(errs...)
 }
 
-// failedHosts lists the hosts that err speaks of.
-func failedHosts(err error) []string {
+// FailedHosts lists the hosts that err speaks of.
+func FailedHosts(err error) []string {
 	var out []string
 	for _, h := range hostErrors(err) {
 		out = append(out, h.Host)

@@ -120,7 +120,7 @@ func (d *deployment) hold(ctx context.Context, cause error, toBlame []string) er
 		outcome = NotReverted
 	}
 	e := newError(outcome, cause)
-	e.Stuck = failedHosts(err)
+	e.Stuck = FailedHosts(err)
 	if err != nil {
 		e.Cause = errors.Join(cause, err)
 	}
@@ -176,7 +176,7 @@ func (f *Fleet) TakeBack(ctx context.Context, by pipeline.Actor, wait time.Durat
 	defer l.release(ctx)
 	if d.before, err = f.settle(held, l); err != nil {
 		e := newError(NotReverted, err)
-		if e.Stuck = failedHosts(err); len(e.Stuck) == 0 {
+		if e.Stuck = FailedHosts(err); len(e.Stuck) == 0 {
 			e.Outcome = Unchanged
 		}
 		return e

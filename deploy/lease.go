@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"dray/pipeline/event"
 	"dray/targets/api"
 )
 
@@ -37,7 +38,7 @@ type lease struct {
 // holder has it on one of them.
 func (f *Fleet) acquire(ctx context.Context, holder api.Actor, wait time.Duration) (context.Context, *lease, error) {
 	deadline := time.Now().Add(wait)
-	for {
+	for told := false; ; told = true {
 		l := &lease{fleet: f, fences: map[string]uint64{}}
 		err := l.take(ctx, holder)
 		if err == nil {
@@ -49,6 +50,9 @@ func (f *Fleet) acquire(ctx context.Context, holder api.Actor, wait time.Duratio
 		l.release(ctx)
 		if !isCode(err, api.CodeLocked) || time.Now().After(deadline) {
 			return nil, nil, err
+		}
+		if !told {
+			f.sink.Emit(event.Event{Type: event.Notice, Text: "waiting for up to " + wait.String() + ": " + err.Error()})
 		}
 		select {
 		case <-ctx.Done():

@@ -151,7 +151,7 @@ func (f *Fleet) Down(ctx context.Context, by pipeline.Actor, volumes bool) (map[
 	})
 	if err != nil {
 		e := newError(NotReverted, err)
-		e.Stuck = failedHosts(err)
+		e.Stuck = FailedHosts(err)
 		return results, e
 	}
 	return results, nil

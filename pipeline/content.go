@@ -41,3 +41,10 @@ func (r *Release) Approvable() string {
 	alike.Secrets, alike.Placement = nil, nil
 	return alike.Content()
 }
+
+// Alike says that two releases are the same, wherever their instances go.
+func (r *Release) Alike(other *Release) bool {
+	a, b := *r, *other
+	a.Placement, b.Placement = nil, nil
+	return a.Content() == b.Content()
+}

@@ -26,11 +26,24 @@ type deployer struct {
 	lockWait time.Duration
 }
 
+// awayError is that some hosts of an environment can't be reached. It can be
+// changed without them.
+type awayError struct {
+	error
+	hosts []string
+}
+
+func (e *awayError) Unwrap() error { return e.error }
+
 // Open connects to the environment's hosts.
 func (d *deployer) Open(ctx context.Context, env *pipeline.Environment, sink event.Sink) (run.Environment, error) {
 	fleet, err := d.project.fleet(ctx, env, sink, d.skip...)
 	if err != nil {
-		return nil, fmt.Errorf("reaching %s: %w", env.Name, err)
+		err = fmt.Errorf("reaching %s: %w", env.Name, err)
+		if away := deploy.FailedHosts(err); len(away) > 0 && len(away) < len(env.Hosts)-len(d.skip) {
+			err = &awayError{error: err, hosts: away}
+		}
+		return nil, err
 	}
 	return &openEnvironment{deployer: d, env: env, fleet: fleet}, nil
 }

@@ -198,6 +198,10 @@ func explainKnown(err error, e *event.Event) {
 		e.Next = dial.Next
 		e.Conclusion = orWord(e.Conclusion, "Nothing was sent.")
 	}
+	var away *awayError
+	if errors.As(err, &away) {
+		e.Next = strings.TrimPrefix(e.Next+"; or go on without: --skip-host "+strings.Join(away.hosts, ","), "; ")
+	}
 	var setup *ssh.SetupError
 	if errors.As(err, &setup) && e.Next == "" {
 		e.Next = setup.Next

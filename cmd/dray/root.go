@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	stdlog "log"
 	"os"
 	"os/signal"
 	"os/user"
@@ -37,7 +38,8 @@ type app struct {
 
 // Main runs the command line and returns its exit code.
 func Main() int {
-	_ = log.SetLevel("error") // containerd's libraries warn of what is no fault here; the level exists
+	_ = log.SetLevel("error")    // containerd's libraries warn of what is no fault here; the level exists
+	stdlog.SetOutput(io.Discard) // only libraries write there, beside the errors that they return
 	a := &app{viper: newViper(), out: os.Stdout, errOut: os.Stderr, view: &liveView{inner: discardView{}}}
 	ctx, stop := a.interruptible()
 	defer stop()

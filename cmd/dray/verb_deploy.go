@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,6 +41,9 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 			return err
 		}
 	}
+	if err := r.skippable(p, envs); err != nil {
+		return err
+	}
 	p.begin(what)
 	a.changes.Store(true)
 	runner := p.runner()
@@ -56,7 +60,48 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 		end.Text += " Left out: " + enumerate(r.skip) + "."
 	}
 	end.Text += fmt.Sprintf(" %s.", seconds(end.Took))
+	r.tellLeft(cmd.Context(), p, envs, &end)
 	a.finish(end)
+	return nil
+}
+
+// tellLeft says what still runs on hosts that were taken out of the environments
+// which have been changed.
+func (r *rollout) tellLeft(ctx context.Context, p *project, envs []string, end *event.Event) {
+	if envs = envs[max(len(envs)-1, 0):]; len(envs) == 0 {
+		envs = environmentNames(p.project)
+	}
+	for _, name := range envs {
+		for _, s := range p.leftBehind(ctx, p.project.Environment(name)) {
+			end.Text += "\n! " + s.note()
+		}
+	}
+}
+
+// skippable refuses to leave out hosts that the environments, or those of a ship,
+// don't have, or all hosts of the one that would be changed.
+func (r *rollout) skippable(p *project, envs []string) error {
+	changed, where := environmentNames(p.project), ""
+	if len(envs) > 0 {
+		changed = envs[len(envs)-1:] // what is promoted from is only asked
+		where = "in " + changed[0]
+	}
+	var hosts []string
+	for _, name := range changed {
+		env := p.project.Environment(name)
+		if !slices.ContainsFunc(env.Hosts, func(h string) bool { return !slices.Contains(r.skip, h) }) {
+			f := failure("--skip-host leaves out all hosts of "+name+": "+enumerate(env.Hosts), "leave out fewer")
+			f.Environment = name
+			return &exitError{code: exitFailed, failure: f}
+		}
+		hosts = append(hosts, env.Hosts...)
+	}
+	slices.Sort(hosts)
+	for _, name := range r.skip {
+		if !slices.Contains(hosts, name) {
+			return unknown("host", name, where, slices.Compact(hosts))
+		}
+	}
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 
 func downCommand(a *app) *cobra.Command {
 	var volumes, yes bool
+	var on []string
 	cmd := &cobra.Command{
 		Use:   "down ENV",
 		Short: "Remove an environment from its hosts; volumes stay",
@@ -25,29 +26,33 @@ rollback too, with what they and its tasks wrote, its network and its releases.
 Volumes stay unless --volumes is given. Its history stays, and release numbers
 go on where they were.
 
+With --host it removes it from a host only that the file has taken out of the
+environment, or of an environment that the file has no more.
+
 It asks for the environment's name at a terminal. Elsewhere it needs --yes.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.down(cmd.Context(), args[0], volumes, yes)
+			return a.down(cmd.Context(), args[0], on, volumes, yes)
 		},
 	}
 	cmd.Flags().BoolVar(&volumes, "volumes", false, "delete the volumes' data, too")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().StringSliceVar(&on, "host", nil, "a host that is not one of the environment's any more")
 	return cmd
 }
 
-func (a *app) down(ctx context.Context, name string, volumes, yes bool) error {
+func (a *app) down(ctx context.Context, name string, on []string, volumes, yes bool) error {
 	p, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	env, err := p.environment(name)
+	env, err := p.taken(name, on)
 	if err != nil {
 		return err
 	}
 	if !yes && !a.canAsk() {
-		return notConfirmed(name, volumes, unanswered)
+		return notConfirmed(name, on, volumes, unanswered)
 	}
 	fleet, err := p.fleet(ctx, env, a.view)
 	if err != nil {
@@ -60,7 +65,7 @@ func (a *app) down(ctx context.Context, name string, volumes, yes bool) error {
 			return err
 		}
 		if said := a.agreed(whatGoes(name, seen, volumes), name); said != saidYes {
-			return notConfirmed(name, volumes, said)
+			return notConfirmed(name, on, volumes, said)
 		}
 	}
 	results, err := fleet.Down(ctx, a.actor(), volumes)
@@ -71,11 +76,35 @@ func (a *app) down(ctx context.Context, name string, volumes, yes bool) error {
 	return nil
 }
 
-func notConfirmed(name string, volumes bool, said reply) error {
-	command := "dray down " + name + " --yes"
-	if volumes {
-		command = "dray down " + name + " --volumes --yes"
+// taken is the environment to take down, with the hosts to take it from: its
+// own, or those named, which the file has taken out of it.
+func (p *project) taken(name string, on []string) (*pipeline.Environment, error) {
+	if len(on) == 0 {
+		return p.environment(name)
 	}
+	env := p.project.Environment(name)
+	for _, host := range on {
+		switch {
+		case p.project.Hosts[host] == nil:
+			return nil, unknown("host", host, "", sortedNames(p.project.Hosts))
+		case env != nil && slices.Contains(env.Hosts, host):
+			f := failure(fmt.Sprintf("%s is one of the hosts of %s: all of them run it, or none", host, name),
+				fmt.Sprintf("take %s out of the file first, or take all of it down: dray down %s", host, name))
+			return nil, &exitError{code: exitFailed, failure: f}
+		}
+	}
+	return &pipeline.Environment{Name: name, Hosts: on}, nil
+}
+
+func notConfirmed(name string, on []string, volumes bool, said reply) error {
+	command := "dray down " + name
+	for _, host := range on {
+		command += " --host " + host
+	}
+	if volumes {
+		command += " --volumes"
+	}
+	command += " --yes"
 	return &exitError{code: exitRefused, failure: unconfirmed(name, name+" is taken down", command, said)}
 }
 

@@ -97,6 +97,9 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 			break // one is enough to refuse a deployment
 		}
 	}
+	for _, s := range p.leftBehind(ctx, open.env) {
+		result.Warnings = append(result.Warnings, s.note())
+	}
 	return result, desired.Gate, nil
 }
 

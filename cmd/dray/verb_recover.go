@@ -50,7 +50,9 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, fleet 
 			return notTakenBack(env.Name, held, what, said)
 		}
 	}
-	r, err := fleet.Recover(ctx, p.app.actor(), p.app.settings.LockWait, func(id string) bool { return yes || held != nil && held.ID == id })
+	// A deployer that died holds its lease until that ends.
+	wait := max(p.app.settings.LockWait, p.app.settings.Lease)
+	r, err := fleet.Recover(ctx, p.app.actor(), wait, func(id string) bool { return yes || held != nil && held.ID == id })
 	if err != nil {
 		return err
 	}

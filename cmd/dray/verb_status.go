@@ -70,6 +70,9 @@ object. A host that goes away is shown, and again when it is back.`,
 				return p.watch(cmd.Context(), envs)
 			}
 			views := p.look(cmd.Context(), envs)
+			if len(args) == 0 {
+				views = p.addStrays(cmd.Context(), views)
+			}
 			return results(a, views, func(w io.Writer) error { return p.printStatus(w, views) })
 		},
 	}

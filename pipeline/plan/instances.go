@@ -196,9 +196,13 @@ func (c *comparison) estimate() float64 {
 		longest = max(longest, c.rollout(s, change))
 	}
 	if !changes {
+		if len(c.plan.Drift) > 0 { // mending it is a deployment like another
+			c.besides()
+		}
 		return 0
 	}
 	c.besides()
+	c.people()
 	return assumedPrepare + longest + c.mostToSend()/assumedRate
 }
 
@@ -244,6 +248,10 @@ func (c *comparison) besides() {
 	for _, name := range c.in.Verify {
 		c.plan.Besides = append(c.plan.Besides, "verify "+name)
 	}
+}
+
+// people names who has to say yes meanwhile.
+func (c *comparison) people() {
 	for _, s := range c.in.Desired.Services {
 		if c.strategy(&s).Name == pipeline.StrategyCanary && !s.Update.AutoPromote {
 			c.plan.Besides = append(c.plan.Besides, "a yes after the canary of "+s.Name)

@@ -292,3 +292,20 @@ func fill(v reflect.Value) {
 		}
 	}
 }
+
+// TestDriftTakesADeployment: mending what drifted runs tasks and verify commands
+// as any deployment does, and the plan says so.
+func TestDriftTakesADeployment(t *testing.T) {
+	desired := edited(func(r *pipeline.Release, _ *pipeline.Service) {
+		r.Tasks = []pipeline.Task{{Name: "migrate", Hook: "pre-deploy"}, {Name: "report"}}
+	})
+	in := Input{Desired: desired, Hosts: running(desired), Verify: []string{"smoke"}}
+	in.Hosts[0].Drift = []Drift{{Kind: "missing", Instance: "web/1", Detail: "its container is gone"}}
+	var out strings.Builder
+	if err := New(in).Render(&out, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "There is to be, too: task migrate, verify smoke.") {
+		t.Errorf("it does not say what else runs:\n%s", out.String())
+	}
+}

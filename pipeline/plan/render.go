@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -217,9 +216,11 @@ func (r *renderer) lastLine() {
 	if p.Seconds > 0 {
 		fmt.Fprintf(&r.out, " Takes about %s", about(p.Seconds))
 		if len(p.Besides) > 0 {
-			r.out.WriteString(", and what these need: " + strings.Join(slices.Clone(p.Besides), ", "))
+			r.out.WriteString(", and what these need: " + strings.Join(p.Besides, ", "))
 		}
 		r.out.WriteString(".")
+	} else if len(p.Besides) > 0 {
+		r.out.WriteString(" There is to be, too: " + strings.Join(p.Besides, ", ") + ".")
 	}
 	r.out.WriteString("\n")
 }

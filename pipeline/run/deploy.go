@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -152,8 +154,7 @@ func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*Deployed,
 		return r.takeBack(ctx, env, open, running)
 	}
 	if !to.Release.Known() && running.Release != nil {
-		// Not simply the newest kept: that may be one that was rolled back.
-		if to.Release, err = open.Before(ctx, running.Release.ReleaseNumber()); err != nil {
+		if to.Release, err = before(ctx, open, running.Release, kept); err != nil {
 			return nil, err
 		}
 		to.Exact = true
@@ -166,6 +167,25 @@ func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*Deployed,
 	return r.deploy(ctx, env, open, Deployment{Kind: KindRollback, Release: *target, Base: running.Release.ReleaseNumber()})
 }
 
+// before is the release before the current one that was something else: not
+// simply the newest kept, which may be one that was rolled back, nor one that
+// differs in its number only, as one that was deployed again to mend drift.
+func before(ctx context.Context, open Environment, current *pipeline.Release, kept []pipeline.Release) (pipeline.ReleaseNumber, error) {
+	n := current.ReleaseNumber()
+	for seen := map[pipeline.ReleaseNumber]bool{}; n.Known() && !seen[n]; {
+		seen[n] = true
+		var err error
+		if n, err = open.Before(ctx, n); err != nil {
+			return n, err
+		}
+		i := slices.IndexFunc(kept, func(r pipeline.Release) bool { return r.ReleaseNumber() == n })
+		if i < 0 || !kept[i].Alike(current) {
+			return n, nil
+		}
+	}
+	return pipeline.ReleaseNumber{}, nil
+}
+
 // takeBack goes back from a release that is held to the one that all hosts have
 // confirmed.
 func (r *Runner) takeBack(ctx context.Context, env *pipeline.Environment, open Environment, running *Running) (*Deployed, error) {
@@ -174,9 +194,14 @@ func (r *Runner) takeBack(ctx context.Context, env *pipeline.Environment, open E
 		done.Release = *running.Release
 	}
 	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
-	return stage(sink, "deploy", strings.Join(env.Hosts, " "), func(event.Sink) (*Deployed, error) {
+	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*Deployed, error) {
 		return done, open.TakeBack(ctx, done.Release.ReleaseNumber())
 	})
+}
+
+// hostsOf names the hosts that take part.
+func hostsOf(open Environment) string {
+	return strings.Join(slices.Sorted(maps.Keys(open.Addresses())), " ")
 }
 
 // chooseRollback picks one of the kept releases, which are newest first.
@@ -268,7 +293,7 @@ func (r *Runner) deploy(ctx context.Context, env *pipeline.Environment, open Env
 			return r.verify(ctx, env, open.Addresses(), release, sink)
 		}
 	}
-	return stage(sink, "deploy", strings.Join(env.Hosts, " "), func(event.Sink) (*Deployed, error) {
+	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*Deployed, error) {
 		return open.Deploy(ctx, d)
 	})
 }

@@ -44,7 +44,8 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Ap
 	}
 	images, missing := promoted(g.env, release)
 	refusal.Reasons = append(refusal.Reasons, missing...)
-	if other := g.strangers(release); len(other) > 0 {
+	other := g.strangers(release)
+	if len(other) > 0 {
 		refusal.Reasons = append(refusal.Reasons, other...)
 		refusal.Release = pipeline.ReleaseNumber{} // what was asked for is not what from runs
 	}
@@ -57,7 +58,9 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Ap
 			if err != nil {
 				return nil, nil, err
 			}
-			refusal.Release = next.ReleaseNumber()
+			if len(other) == 0 {
+				refusal.Release = next.ReleaseNumber()
+			}
 			// Nobody is asked for what may not enter anyway, but told at once.
 			g.silent = g.silent || len(refusal.Reasons) > 0
 			found, reasons, err := g.approved(p, &next)
@@ -82,12 +85,25 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Ap
 
 // strangers tells which expected images are not what from runs.
 func (g *gate) strangers(release *pipeline.Release) []string {
+	verb := "deploy"
+	if g.from.Promotion != nil {
+		verb = "promote"
+	}
 	var out []string
+	of := map[string][]string{} // what is said of one image → services and tasks
 	for _, key := range slices.Sorted(maps.Keys(g.expected)) {
-		if have := release.Images[key]; have.Digest != g.expected[key].Digest {
-			out = append(out, fmt.Sprintf("%s %s never ran in %s, which runs %s: dray deploy %s first",
-				strings.TrimPrefix(key, "task."), short(g.expected[key].Digest), g.from.Name, short(have.Digest), g.from.Name))
+		have := release.Images[key]
+		if have.Digest == g.expected[key].Digest {
+			continue
 		}
+		text := fmt.Sprintf("%s is not what %s runs, which is %s: dray %s %[2]s first", short(g.expected[key].Digest), g.from.Name, short(have.Digest), verb)
+		if of[text] == nil {
+			out = append(out, text)
+		}
+		of[text] = append(of[text], strings.TrimPrefix(key, "task."))
+	}
+	for i, text := range out {
+		out[i] = strings.Join(of[text], ", ") + " " + text
 	}
 	return out
 }

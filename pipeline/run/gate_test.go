@@ -81,7 +81,13 @@ func TestGate(t *testing.T) {
 			}
 			g.open = &previewing{revision: 1}
 		}, nil},
-		{"other bits were built", func(g *gate) { g.expected = web("sha256:bbbb") }, []string{"web bbbb never ran in test, which runs aaaa"}},
+		{"other bits were built", func(g *gate) { g.expected = web("sha256:bbbb") }, []string{"web bbbb is not what test runs, which is aaaa: dray deploy test first"}},
+		{"the same bits are of several", func(g *gate) {
+			g.expected = web("sha256:bbbb")
+			g.expected["task.migrate"] = g.expected["web"]
+			g.running.Release.Images["task.migrate"] = g.running.Release.Images["web"]
+			g.from = &pipeline.Environment{Name: "test", Promotion: &pipeline.Promotion{}}
+		}, []string{"migrate, web bbbb is not what test runs, which is aaaa: dray promote test first"}},
 		{"the same bits were built", func(g *gate) { g.expected = web("sha256:aaaa") }, nil},
 		{"a service is new", func(g *gate) {
 			g.env.Services["db"] = &pipeline.Service{Name: "db", Image: pipeline.Image{Ref: "postgres:17"}}
@@ -99,7 +105,7 @@ func TestGate(t *testing.T) {
 				t.Error("somebody is asked to approve what may not enter")
 				return true, nil
 			}
-		}, []string{"do not agree", "never ran in test", "asks for 1h", "nobody has approved it"}},
+		}, []string{"do not agree", "is not what test runs", "asks for 1h", "nobody has approved it"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

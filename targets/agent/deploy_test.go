@@ -279,6 +279,30 @@ func TestWhatIsBeingStoppedIsNotTakenUp(t *testing.T) {
 	})
 }
 
+// TestTidyingGoesOn: what can't be stopped after a deployment is stopped later.
+func TestTidyingGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		w.mu.Lock()
+		w.diskFull = true
+		w.mu.Unlock()
+		if err := (&sequence{t: t, id: "d2", r: second, steps: noRetire(forward)}).run(r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if w.runs(1, "web/1") != 1 {
+			t.Fatal("the old container has ended")
+		}
+		w.mu.Lock()
+		w.diskFull = false
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		w.assertRelease(r, 2, second)
+	})
+}
+
 func TestPrepareFailureLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := deployed(t)

@@ -63,16 +63,19 @@ func (a *Agent) recordHeld(w *work, req api.Hold) error {
 // that it has taken out of the rotation already. The new ones serve in their
 // stead, and both at once would do some work twice. Going back ends it.
 func (a *Agent) tidyHeld(ctx context.Context, e *environment, id string) {
-	ctx, end := e.takeBeside(ctx, false)
-	defer end()
-	w, err := a.load(e, id, nil)
-	if err != nil || !w.held() {
-		return // it has gone back meanwhile
-	}
-	err = errors.Join(a.retireLeft(ctx, e), a.retireReplaced(ctx, w))
-	if err != nil && ctx.Err() == nil {
-		a.log.Warn("retiring what a held release leaves behind", "environment", e.key(), "error", err)
-	}
+	a.insist(ctx, e, "retiring what a held release leaves behind", func(ctx context.Context) error {
+		ctx, end := e.takeBeside(ctx, false)
+		defer end()
+		w, err := a.load(e, id, nil)
+		if err != nil || !w.held() {
+			return nil // it has gone back meanwhile
+		}
+		err = errors.Join(a.retireLeft(ctx, e), a.retireReplaced(ctx, w))
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	})
 }
 
 // retireReplaced drains and stops the old containers whose instances serve from

@@ -30,6 +30,9 @@ type Containers interface {
 	// Start lets a created container go, or starts an exited one again. One
 	// that runs already is no fault.
 	Start(ctx context.Context, id string) error
+	// StartWanted starts one that has ended and that nobody has stopped since.
+	// Another one stays as it is, which is no fault.
+	StartWanted(ctx context.Context, id string) error
 	// Stop asks a container to end and waits for it: its signal, its grace,
 	// then SIGKILL. One that does not run, or does not exist, is no fault.
 	Stop(ctx context.Context, id string) error

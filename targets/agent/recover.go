@@ -98,7 +98,7 @@ func (a *Agent) startWanted(ctx context.Context, e *environment, r envRecord, op
 			continue
 		}
 		a.start(ctx, func(ctx context.Context) {
-			if err := a.parts.Containers.Start(ctx, c.ID); err != nil {
+			if err := a.parts.Containers.StartWanted(ctx, c.ID); err != nil {
 				a.log.Error("starting a container again", "container", c.Spec.Name, "error", err)
 			}
 		})
@@ -137,18 +137,7 @@ func (e *environment) leased() bool {
 // settle ends what a holder left behind: discards what was prepared, takes
 // back what was committed. It tries until it is done: nobody else will.
 func (a *Agent) settle(ctx context.Context, e *environment, reason string) {
-	for wait := firstRetry; ; wait = min(2*wait, longestRetry) {
-		err := a.settleOnce(ctx, e, reason)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		a.log.Error("going back", "environment", e.key(), "error", err, "retry", wait)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-	}
+	a.insist(ctx, e, "going back", func(ctx context.Context) error { return a.settleOnce(ctx, e, reason) })
 }
 
 func (a *Agent) settleOnce(ctx context.Context, e *environment, reason string) error {

@@ -81,23 +81,44 @@ func (t *transaction) need(k *kept, id string) error {
 }
 
 // tidy finishes a confirmation: it retires old containers that still drain,
-// and drops releases that are not kept any more.
+// and drops releases that are not kept any more. It tries until that is done,
+// or until what comes next in the environment ends it, which tidies up again.
 func (a *Agent) tidy(ctx context.Context, e *environment) {
-	if a.tidyOne(ctx, e) {
-		a.collect(ctx)
-	}
+	a.insist(ctx, e, "tidying up after a deployment", func(ctx context.Context) error {
+		done, err := a.tidyOne(ctx, e)
+		if done {
+			a.collect(ctx)
+		}
+		return err
+	})
 }
 
-// tidyOne does what is of one environment. It reports false when it was ended
-// by what comes next there, which tidies up again.
-func (a *Agent) tidyOne(ctx context.Context, e *environment) (done bool) {
+// tidyOne does what is of one environment. It reports neither done nor an error
+// when it was ended.
+func (a *Agent) tidyOne(ctx context.Context, e *environment) (done bool, err error) {
 	ctx, end := e.takeBeside(ctx, false)
 	defer end()
-	err := errors.Join(a.retireLeft(ctx, e), a.dropDeployments(e), a.releasePorts(ctx, e))
-	if err != nil && ctx.Err() == nil {
-		a.log.Warn("tidying up after a confirmation", "environment", e.key(), "error", err)
+	err = errors.Join(a.retireLeft(ctx, e), a.dropDeployments(e), a.releasePorts(ctx, e))
+	if ctx.Err() != nil {
+		return false, nil
 	}
-	return ctx.Err() == nil
+	return err == nil, err
+}
+
+// insist does what nobody else does until it has worked, ever more seldom.
+func (a *Agent) insist(ctx context.Context, e *environment, what string, do func(context.Context) error) {
+	for wait := firstRetry; ; wait = min(2*wait, longestRetry) {
+		err := do(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		a.log.Error(what, "environment", e.key(), "error", err, "retry", wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
 }
 
 // retireLeft drains and stops the containers that run, or would be started

@@ -45,6 +45,7 @@ type world struct {
 	watchers   map[int]func(runtime.Change)
 	busy       map[string]bool // addresses with live connections
 	stopTakes  time.Duration   // from the signal to the end
+	diskFull   bool            // a container can't be stopped: that can't be kept
 	created    int
 	started    int
 	mustServe  []string // services that must have a running backend at any time
@@ -194,11 +195,22 @@ func (f *fakeContainers) Create(ctx context.Context, spec runtime.Spec) (out run
 }
 
 func (f *fakeContainers) Start(ctx context.Context, id string) error {
+	return f.start(ctx, id, func(*runtime.Container) bool { return true })
+}
+
+func (f *fakeContainers) StartWanted(ctx context.Context, id string) error {
+	return f.start(ctx, id, func(c *runtime.Container) bool { return c.State == runtime.Exited && c.Wanted })
+}
+
+func (f *fakeContainers) start(ctx context.Context, id string, applies func(*runtime.Container) bool) error {
 	w := (*world)(f)
 	return w.do(ctx, func() error {
 		c := w.containers[id]
 		if c == nil {
 			return fmt.Errorf("no container %s", id)
+		}
+		if !applies(c) {
+			return nil
 		}
 		if c.State == runtime.Running {
 			c.Wanted = true
@@ -223,6 +235,10 @@ func (f *fakeContainers) Stop(ctx context.Context, id string) error {
 		if c == nil {
 			close(ended)
 			return nil
+		}
+		if w.diskFull {
+			close(ended)
+			return errors.New("no space left on device")
 		}
 		if c.State == runtime.Running && w.busy[c.Address.String()] {
 			w.t.Errorf("container %s was stopped with live connections", c.Spec.Name)

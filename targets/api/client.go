@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"dray/pipeline/event"
@@ -148,6 +149,10 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		var call *url.Error // names an address that nobody knows: what was asked for is said elsewhere
+		if errors.As(err, &call) {
+			err = call.Err
+		}
 		return nil, fmt.Errorf("asking the agent: %w", cause(ctx, err))
 	}
 	if resp.StatusCode < 400 {

@@ -280,6 +280,29 @@ func TestStartAgainKeepsTheFiles(t *testing.T) {
 	}
 }
 
+// TestStartWantedHonoursAStop: what brings ended containers back comes after
+// somebody has stopped one.
+func TestStartWantedHonoursAStop(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("ended", "true"))
+	h.wait(t, c.ID)
+	if err := h.StartWanted(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if c = h.wait(t, c.ID); c.Restarts != 1 {
+		t.Errorf("it was wanted and ran again %d times", c.Restarts)
+	}
+	if err := h.Stop(t.Context(), c.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.StartWanted(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := h.Get(c.ID); err != nil || got.Wanted || got.Restarts != 1 || got.State != runtime.Exited {
+		t.Errorf("after a stop: %+v, %v", got, err)
+	}
+}
+
 func TestRemoveLeavesNothing(t *testing.T) {
 	h := newHost(t)
 	c := h.run(t, sh("gone", "sleep 60"))

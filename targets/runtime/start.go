@@ -24,6 +24,28 @@ func (e *Engine) Start(ctx context.Context, idOrName string) error {
 		return err
 	}
 	defer c.release()
+	return e.start(ctx, c)
+}
+
+// StartWanted starts a container that has ended and that nobody has stopped
+// since; it does nothing to another one. A Stop that comes before it holds.
+func (e *Engine) StartWanted(ctx context.Context, idOrName string) error {
+	c, err := e.find(idOrName)
+	if err != nil {
+		return err
+	}
+	if err := c.acquire(ctx); err != nil {
+		return err
+	}
+	defer c.release()
+	if value := c.snapshot(); value.State != Exited || !value.Wanted {
+		return nil
+	}
+	return e.start(ctx, c)
+}
+
+// start is Start for whoever has acquired the container.
+func (e *Engine) start(ctx context.Context, c *container) (err error) {
 	value := c.snapshot()
 	if value.running() {
 		if value.Wanted {

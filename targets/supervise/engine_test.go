@@ -76,7 +76,7 @@ func (e *fakeEngine) exit(code int) {
 	})
 }
 
-func (e *fakeEngine) Start(context.Context, string) error {
+func (e *fakeEngine) StartWanted(context.Context, string) error {
 	e.mu.Lock()
 	failing := e.failing
 	e.starts = append(e.starts, time.Now())

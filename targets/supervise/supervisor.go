@@ -16,7 +16,7 @@ type Engine interface {
 	List() []runtime.Container
 	Get(idOrName string) (runtime.Container, error)
 	Subscribe(ctx context.Context) <-chan runtime.Change
-	Start(ctx context.Context, idOrName string) error
+	StartWanted(ctx context.Context, idOrName string) error
 	SetHealth(id string, h runtime.Health) error
 	Exec(ctx context.Context, idOrName string, config runtime.ExecConfig, streams runtime.Streams) (int, error)
 }
@@ -132,10 +132,10 @@ func (s *Supervisor) again(ctx context.Context, g *errgroup.Group, w *ward, c ru
 // where that has failed.
 func (s *Supervisor) restart(ctx context.Context, id string) bool {
 	c, err := s.engine.Get(id)
-	if err != nil || c.State != runtime.Exited || !c.Wanted {
+	if err != nil {
 		return true
 	}
-	err = s.engine.Start(ctx, id)
+	err = s.engine.StartWanted(ctx, id)
 	if err != nil && ctx.Err() == nil {
 		s.log.Error("starting a container again", "container", c.Spec.Name, "error", err)
 		return false

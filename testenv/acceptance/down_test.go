@@ -74,6 +74,7 @@ func TestDown(t *testing.T) {
 		t.Errorf("the table does not tell what went down:\n%s", table)
 	}
 	changesInJSON(t, w)
+	leavesAHost(t, w)
 	r := w.Dray(t, 0, "down", "prod", "--volumes", "--yes", "--json")
 	if done := typed[struct{ Text string }](t, r, "run.finished"); len(done) != 1 || !strings.Contains(done[0].Text, "Deleted volumes: p1:data, p2:data.") {
 		t.Errorf("%s", r)
@@ -101,6 +102,36 @@ func locksAndUnlocks(t *testing.T, w *world.World) {
 	}
 }
 
+// leavesAHost takes p2 out of prod, and puts it back in the end: what p2 still
+// runs is told by plan, deploy and status until it is taken down there.
+func leavesAHost(t *testing.T, w *world.World) {
+	const note = "p2 is no host of prod any more, by the file, and still runs web/2 of release 4: dray down prod --host p2 removes it"
+	shows := func(r world.Result, texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			if !strings.Contains(r.Stdout, text) {
+				t.Errorf("it does not show %q: %s", text, r)
+			}
+		}
+	}
+	w.Replace(t, "dray.hcl", "hosts = [host.p1, host.p2]", "hosts = [host.p1]")
+	shows(w.Dray(t, 2, "plan", "prod", "--var", "version=4"), note)
+	for range 2 { // also when p1's current release does not name p2
+		shows(w.Dray(t, 0, "deploy", "prod", "--var", "version=4"), note)
+		shows(w.Dray(t, 0, "status"), "! prod  "+note)
+	}
+	serves(t, w, "p2", "4")
+	shows(w.Dray(t, 0, "down", "prod", "--host", "p2", "--yes"), "prod is gone from p2: ", "Kept volumes: p2:data.")
+	if _, err := get("http://" + w.Lab.Host("p2").Addr + "/up"); err == nil {
+		t.Error("p2 still answers")
+	}
+	if s := w.Status(t)["prod"]; s.Release != 5 || s.Services["web"] != "2/2 healthy" || len(s.Notes) > 0 {
+		t.Errorf("after it has left: %+v", s)
+	}
+	w.Replace(t, "dray.hcl", "hosts = [host.p1]", "hosts = [host.p1, host.p2]")
+	w.Dray(t, 0, "deploy", "prod", "--var", "version=4") // web stays where its volumes are
+}
+
 // typing runs dray at a terminal and types an answer to its question. It
 // returns what dray said.
 func typing(t *testing.T, w *world.World, answer string, args ...string) (code int, said string) {
@@ -108,7 +139,7 @@ func typing(t *testing.T, w *world.World, answer string, args ...string) (code i
 	var out bytes.Buffer
 	seen, pty, end := atTerminal(t, w, &out, args...)
 	eventually(t, 30*time.Second, "the question", func() error {
-		if !strings.Contains(seen.String(), "to go on: ") {
+		if !strings.Contains(seen.String(), "to go on: ") && !strings.Contains(seen.String(), "to go back: ") {
 			return errors.New(seen.String())
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,23 @@ func TestBadReleases(t *testing.T) {
 		serves(t, w, "p1", "3")
 		serves(t, w, "p2", "3")
 	})
+	t.Run("a canary goes on with a yes", func(t *testing.T) { canaryWithAYes(t, w) })
+}
+
+// canaryWithAYes brings a canary with nobody to ask, and at a terminal.
+func canaryWithAYes(t *testing.T, w *world.World) {
+	w.Replace(t, "dray.hcl", "  update {\n", "  update {\n    strategy = \"canary\"\n    canary = 1\n")
+	w.Dray(t, 0, "deploy", "prod", "--var", "version=3", "--continue")
+	stop := watch(t, w, "p1", false)
+	says(t, w.Dray(t, 5, "deploy", "prod", "--var", "version=4"), "the canary of web goes on only with a yes (dray.hcl:", "Nothing was changed.", "Next: dray deploy prod --var version=… --continue")
+	stop()
+	for answer, code := range map[string]int{"no\n": 3, "what?\ny\n": 0} {
+		if got, said := typing(t, w, answer, "deploy", "prod", "--var", "version="+strconv.Itoa(4+code)); got != code || (code == 3) != strings.Contains(said, "you said no at the terminal") {
+			t.Errorf("%q: exit %d, %s", answer, got, said)
+		}
+	}
+	serves(t, w, "p2", "4")
+	w.Dray(t, 0, "deploy", "prod", "--var", "version=4") // nothing changes, and nobody is needed
 }
 
 // TestFaultsInTheProject looks that faults in the user's files are told with
@@ -132,7 +150,7 @@ func TestFaultsOfHosts(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := w.Dray(t, 1, "deploy", "prod", "--var", "version=2")
-		says(t, r, "p2")
+		says(t, r, "p2", "or go on without: --skip-host p2")
 		serves(t, w, "p1", "1")
 		if err := w.Lab.Host("p2").Start(t.Context()); err != nil {
 			t.Fatal(err)

@@ -49,7 +49,7 @@ func TestTheExampleFromSourceToProd(t *testing.T) {
 		w.Dray(t, 0, "deploy", "dev")
 		w.Dray(t, 5, "promote", "dev", "prod")
 		refused := w.Dray(t, 5, "deploy", "prod")
-		if !strings.Contains(refused.Stderr, "never ran in test") || !strings.Contains(refused.Stderr, "prod is untouched and runs release 1") {
+		if !strings.Contains(refused.Stderr, "is not what test runs") || !strings.Contains(refused.Stderr, "prod is untouched and runs release 1") {
 			t.Errorf("it does not say why: %s", refused)
 		}
 		w.Dray(t, 0, "promote", "dev", "test")

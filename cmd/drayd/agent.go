@@ -100,14 +100,15 @@ func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
 		return errors.Join(err, a.Close())
 	}
 	engine := host.EngineAPI(a.Host)
-	rest := http.NewServeMux()
-	rest.Handle("/v2/", host.Registry())
-	rest.Handle("/", engine)
-	server := &http.Server{Handler: a.Handler(rest), ReadHeaderTimeout: 10 * time.Second}
+	other := http.NewServeMux()
+	other.Handle("/v2/", host.Registry())
+	other.Handle("/", engine)
+	server := &http.Server{Handler: a.Handler(other), ReadHeaderTimeout: 10 * time.Second}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return host.Run(ctx) })
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return engine.Run(ctx) })
+	group.Go(func() error { return rest(ctx, restEvery) })
 	group.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -9,7 +9,7 @@ import (
 
 const (
 	// restEvery is how often the agent looks whether it works.
-	restEvery = 3 * time.Second
+	restEvery = 2 * time.Second
 	// restBelow is how many bytes it may allocate in that time and still be at
 	// rest; what its health checks take is far less.
 	restBelow = 4 << 20

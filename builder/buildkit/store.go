@@ -45,6 +45,9 @@ func (s *outputStore) Writer(ctx context.Context, opts ...content.WriterOpt) (co
 // removeOldIngests removes what a build that was killed left half written.
 func removeOldIngests(ctx context.Context, store content.Store) error {
 	half, err := store.ListStatuses(ctx)
+	if errdefs.IsNotFound(err) {
+		return nil // another build ended one while they were listed: next time
+	}
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
+	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -22,33 +22,19 @@ type stray struct {
 // strays asks hosts of the file what they run that is not theirs. One that can't
 // be asked is passed over: nobody is said to be missing there.
 func (p *project) strays(ctx context.Context, hosts []string) []stray {
-	var mu sync.Mutex
+	// What keeps some, or all, from answering is told by those who need them.
+	answers, _, _ := ask(ctx, p, &pipeline.Environment{Name: p.project.Name, Hosts: hosts}, func(ctx context.Context, h *deploy.Host) ([]api.Environment, error) {
+		return h.Client.Environments(ctx, p.project.Name)
+	})
 	var found []stray
-	var group sync.WaitGroup
-	slots := make(chan struct{}, max(p.app.settings.Parallel, 1))
-	for _, name := range hosts {
-		group.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			host, err := p.connector.Connect(ctx, *p.project.Hosts[name], event.Discard)
-			if err != nil {
-				return
+	for _, a := range answers {
+		for i := range a.value {
+			env := p.project.Environment(a.value[i].Name)
+			if a.value[i].Current != nil && (env == nil || !slices.Contains(env.Hosts, a.host.Name)) {
+				found = append(found, stray{a.host.Name, &a.value[i]})
 			}
-			states, err := host.Client.Environments(ctx, p.project.Name)
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for i := range states {
-				env := p.project.Environment(states[i].Name)
-				if states[i].Current != nil && (env == nil || !slices.Contains(env.Hosts, name)) {
-					found = append(found, stray{name, &states[i]})
-				}
-			}
-		})
+		}
 	}
-	group.Wait()
 	slices.SortFunc(found, func(a, b stray) int { return strings.Compare(a.state.Name+a.host, b.state.Name+b.host) })
 	return found
 }

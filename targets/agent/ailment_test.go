@@ -20,12 +20,7 @@ func TestAilment(t *testing.T) {
 		r := w.boot(0)
 		defer r.stop()
 		s := &sequence{t: t, id: "d2", r: second}
-		lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 20})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.fence = lease.Fence
-		if _, err := r.Prepare(t.Context(), s.prepare(), nil); err != nil {
+		if err := s.begin(r); err != nil {
 			t.Fatal(err)
 		}
 		waiting, stop := context.WithTimeout(t.Context(), time.Second)

@@ -83,15 +83,22 @@ func noRetire(steps []api.Step) []api.Step {
 	return slices.DeleteFunc(slices.Clone(steps), func(s api.Step) bool { return s.Action == api.ActionRetire })
 }
 
-// run does the whole deployment and returns the first fault.
-func (s *sequence) run(r *running) error {
+// begin takes the lease and prepares.
+func (s *sequence) begin(r *running) error {
 	ctx := context.Background()
 	lease, err := r.AcquireLease(ctx, api.AcquireLease{TTL: 20, ID: s.id, Holder: api.Actor{User: "mira"}})
 	if err != nil {
 		return err
 	}
 	s.fence = lease.Fence
-	if _, err := r.Prepare(ctx, s.prepare(), nil); err != nil {
+	_, err = r.Prepare(ctx, s.prepare(), nil)
+	return err
+}
+
+// run does the whole deployment and returns the first fault.
+func (s *sequence) run(r *running) error {
+	ctx := context.Background()
+	if err := s.begin(r); err != nil {
 		return err
 	}
 	for _, step := range s.steps {

@@ -213,12 +213,7 @@ func TestPreparedIsHeld(t *testing.T) {
 		r := w.boot(0)
 		defer r.stop()
 		s := &sequence{t: t, id: "d2", r: second}
-		lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 20})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.fence = lease.Fence
-		if _, err := r.Prepare(t.Context(), s.prepare(), nil); err != nil {
+		if err := s.begin(r); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.Hold(t.Context(), s.id, api.Hold{Fence: s.fence, Reason: "another host"}); err != nil {

@@ -90,16 +90,11 @@ func TestTaskEndsWithItsDeployment(t *testing.T) {
 		release := withTasks(pipeline.Task{Name: "migrate", Timeout: pipeline.Duration(time.Hour)})
 		release.Number = 2
 		s := &sequence{t: t, id: "d2", r: release}
-		lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 20})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.fence = lease.Fence
-		if _, err := r.Prepare(t.Context(), s.prepare(), nil); err != nil {
+		if err := s.begin(r); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		_, err = r.RunTask(t.Context(), "migrate", api.RunTask{Deployment: "d2", Fence: s.fence}, nil)
+		_, err := r.RunTask(t.Context(), "migrate", api.RunTask{Deployment: "d2", Fence: s.fence}, nil)
 		if err == nil || time.Since(began) > 25*time.Second {
 			t.Errorf("the task ended after %s with %v; want the end of the lease", time.Since(began), err)
 		}

@@ -225,6 +225,43 @@ func TestReadGit(t *testing.T) {
 	}
 }
 
+// A release must not look as if it came from no checkout because git failed.
+func TestReadGitTellsABrokenGitFromNone(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is not installed")
+	}
+	dir := t.TempDir()
+	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
+	for _, args := range [][]string{{"init", "-q"}, {"-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"}} {
+		if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v %s", args, err, out)
+		}
+	}
+	t.Run("another owner", func(t *testing.T) {
+		t.Setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+		_, err := ReadGit(t.Context(), dir)
+		for _, want := range []string{"detected dubious ownership", "git config --global --add safe.directory " + dir} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q is not in %v", want, err)
+			}
+		}
+	})
+	t.Run("no program", func(t *testing.T) {
+		t.Setenv("PATH", t.TempDir())
+		if g, err := ReadGit(t.Context(), dir); err != nil || g != (Git{}) {
+			t.Errorf("got %+v, %v", g, err)
+		}
+	})
+	t.Run("damaged", func(t *testing.T) {
+		if err := os.WriteFile(filepath.Join(dir, ".git", "HEAD"), []byte("damaged"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadGit(t.Context(), filepath.Join(dir)); err == nil || !strings.Contains(err.Error(), "git says: ") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestFunctions(t *testing.T) {
 	dir := write(t, map[string]string{"a.txt": "text", "t.tmpl": "Hello ${upper(name)}%{ for n in list } ${n}%{ endfor }"})
 	for expr, want := range map[string]string{

@@ -29,9 +29,12 @@ func parseLines(src string) (map[string]string, error) {
 		name, _, ok := strings.Cut(line, "=")
 		name = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), "export "))
 		if !ok || !validName(name) {
-			return nil, fmt.Errorf("%d: not NAME=VALUE", number)
+			return nil, fmt.Errorf("%d: not NAME=VALUE; a value of several lines stands in quotes", number)
 		}
 		value, length, err := parseValue(src[strings.Index(src, "=")+1:])
+		if err == nil && unquotedPEM(value) {
+			err = fmt.Errorf("a key or certificate of several lines stands in quotes: write %s=\"-----BEGIN …, and a \" behind its last line", name)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%d: %s: %w", number, name, err)
 		}
@@ -41,6 +44,12 @@ func parseLines(src string) (map[string]string, error) {
 		src = src[used:]
 	}
 	return out, nil
+}
+
+// unquotedPEM reports whether a value is only the first line of a PEM block
+// (RFC 7468). Its other lines would be read as names and values.
+func unquotedPEM(value string) bool {
+	return strings.HasPrefix(value, "-----BEGIN ") && !strings.Contains(value, "-----END ")
 }
 
 func validName(s string) bool {

@@ -29,9 +29,9 @@ const Folder = ".dray"
 //  4. what Command prints
 //
 // The environment's own file comes first, so that a variable which happens to
-// be set in somebody's shell does not reach production in its place. An empty
-// value counts as none: CI systems hand out empty variables for secrets that
-// do not exist.
+// be set in somebody's shell does not reach production in its place. NAME= in a
+// file is the empty value. An empty variable of the process counts as none: CI
+// systems hand out such for secrets that do not exist.
 type Source struct {
 	Project string
 	Dir     string   // folder of dray.hcl
@@ -112,7 +112,7 @@ func take(found map[string]Value, wanted []string, from map[string]string) (miss
 		if _, ok := found[name]; ok {
 			continue
 		}
-		if value := from[name]; value != "" {
+		if value, ok := from[name]; ok {
 			found[name] = NewValue(value)
 		} else {
 			missing = append(missing, name)
@@ -138,11 +138,16 @@ func (s *Source) file(name string) (map[string]string, error) {
 	return values, nil
 }
 
+// variables returns the variables of the process that are not empty.
 func (s *Source) variables() map[string]string {
 	out := map[string]string{}
 	for _, entry := range s.Environ {
 		name, value, _ := strings.Cut(entry, "=")
-		out[name] = value
+		if value == "" {
+			delete(out, name)
+		} else {
+			out[name] = value
+		}
 	}
 	return out
 }

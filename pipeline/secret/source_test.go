@@ -48,6 +48,20 @@ func TestFindTakesTheMostSpecificFirst(t *testing.T) {
 	}
 }
 
+// NAME= is what somebody wrote; an empty variable is what CI makes of a secret
+// that it does not have.
+func TestFindTakesAnEmptyValueOfAFile(t *testing.T) {
+	s := project(t, map[string]string{"secrets.prod": "A=\n", "secrets": "B=''\nC=common\n"}, "A=shell", "C=")
+	s.Command = `echo D=`
+	got, err := s.Find(t.Context(), "prod", []string{"A", "B", "C", "D"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"A": "", "B": "", "C": "common", "D": ""}; !reflect.DeepEqual(revealed(got), want) {
+		t.Errorf("got %v, want %v", revealed(got), want)
+	}
+}
+
 func TestFindDoesNotReadAnotherEnvironment(t *testing.T) {
 	s := project(t, map[string]string{"secrets.prod": "A=own\n"})
 	_, err := s.Find(t.Context(), "test", []string{"A"})
@@ -127,9 +141,11 @@ LAST=end`
 
 func TestParseLinesRefuses(t *testing.T) {
 	for src, want := range map[string]string{
-		"A=1\nno equals sign":  "2: not NAME=VALUE",
-		"A=\"x\ny\"\n=1":       "3: not NAME=VALUE",
-		"1A=x":                 "1: not NAME=VALUE",
+		"A=1\nno equals sign":  "2: not NAME=VALUE; a value of several lines stands in quotes",
+		"A=\"x\ny\"\n=1":       "3: not NAME=VALUE; a value of several lines stands in quotes",
+		"1A=x":                 "1: not NAME=VALUE; a value of several lines stands in quotes",
+		"A=1\nKEY=-----BEGIN PRIVATE KEY-----\nMIIE==\n-----END PRIVATE KEY-----\n": "2: KEY: a key or certificate of several lines stands in quotes: " +
+			`write KEY="-----BEGIN …, and a " behind its last line`,
 		`A='x' y`:              "1: A: text behind the closing quote",
 		"\n\nA='never\nending": "3: A: the closing quote is missing",
 	} {

@@ -2,9 +2,12 @@ package pipeline
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/docker/go-units"
 )
 
 // Pos is a place in the user's files, for messages. It is never part of a
@@ -59,32 +62,19 @@ func (d *Duration) UnmarshalText(b []byte) error {
 // form for people has binary units.
 type Bytes int64
 
-var byteUnits = []struct {
-	suffix string
-	factor float64
-}{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
-	{"k", 1 << 10}, {"K", 1 << 10}, {"m", 1 << 20}, {"M", 1 << 20}, {"g", 1 << 30}, {"G", 1 << 30},
-	{"B", 1}, {"", 1},
-}
+var amountPattern = regexp.MustCompile(`^[0-9]+(\.[0-9]+)? ?[a-zA-Z]*$`)
 
-// ParseBytes reads "256MiB", "1.5GB", "512m" (Docker's binary letters) or a
-// plain number of bytes.
+// ParseBytes reads "256MiB", "512m", "64mb" or a plain number of bytes, as
+// Docker does: every unit is binary, in either case.
 func ParseBytes(s string) (Bytes, error) {
 	s = strings.TrimSpace(s)
-	for _, u := range byteUnits {
-		number, ok := strings.CutSuffix(s, u.suffix)
-		if !ok {
-			continue
+	if amountPattern.MatchString(s) {
+		// Past the range of int64 the conversion gives any number, most of them negative.
+		if v, err := units.RAMInBytes(s); err == nil && v >= 0 && v < 1<<62 {
+			return Bytes(v), nil
 		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-		if err != nil || v < 0 || v*u.factor >= 1<<62 {
-			break
-		}
-		return Bytes(v * u.factor), nil
 	}
-	return 0, fmt.Errorf("%q is not an amount of bytes: write it like 256MiB or 1.5GB", s)
+	return 0, fmt.Errorf("%q is not an amount of bytes: write it like 256MiB, 1.5g or 512m", s)
 }
 
 // String returns the amount in the largest binary unit that divides it, or

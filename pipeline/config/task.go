@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // Windows and small images have no time zones, and a schedule's is checked everywhere
 
 	"github.com/adhocore/gronx"
 	"github.com/hashicorp/hcl/v2"

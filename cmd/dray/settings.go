@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,9 +114,9 @@ func readConfigFile(v *viper.Viper) (string, error) {
 			file.SetConfigType("yaml")
 		}
 		file.SetConfigFile(path)
-	} else if dir, err := os.UserConfigDir(); err == nil {
+	} else if dir := configDir(runtime.GOOS); dir != "" {
 		file.SetConfigName("config")
-		file.AddConfigPath(filepath.Join(dir, "dray"))
+		file.AddConfigPath(dir)
 	}
 	var missing viper.ConfigFileNotFoundError
 	switch err := file.ReadInConfig(); {
@@ -138,6 +139,25 @@ func readConfigFile(v *viper.Viper) (string, error) {
 		}
 	}
 	return file.ConfigFileUsed(), v.MergeConfigMap(file.AllSettings())
+}
+
+// configDir is $XDG_CONFIG_HOME/dray, or its default on a system; "" where there
+// is no home. macOS has the one of Linux, as command-line tools do there.
+func configDir(system string) string {
+	if dir := os.Getenv("XDG_CONFIG_HOME"); dir != "" {
+		return filepath.Join(dir, "dray")
+	}
+	if system == "windows" {
+		if dir, err := os.UserConfigDir(); err == nil {
+			return filepath.Join(dir, "dray")
+		}
+		return ""
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".config", "dray")
 }
 
 // reading gathers settings and what is wrong with them.
@@ -194,6 +214,7 @@ func (r *reading) mirrors() map[string][]string {
 	if text := os.Getenv("DRAY_MIRRORS"); text != "" {
 		for entry := range strings.SplitSeq(text, ",") {
 			registry, address, _ := strings.Cut(entry, "=")
+			address = strings.TrimRight(address, "/")
 			if !isAddress(address) {
 				r.errs = append(r.errs, fmt.Errorf("reading DRAY_MIRRORS: %q is not REGISTRY=ADDRESS, such as docker.io=https://mirror.example.com", entry))
 				continue
@@ -213,7 +234,7 @@ func (r *reading) mirrors() map[string][]string {
 			addresses = []any{table[registry]}
 		}
 		for _, address := range addresses {
-			if text := fmt.Sprint(address); isAddress(text) {
+			if text := strings.TrimRight(fmt.Sprint(address), "/"); isAddress(text) {
 				out[registry] = append(out[registry], text)
 				continue
 			}

@@ -19,34 +19,10 @@ import (
 
 // Request asks for one deployment.
 type Request struct {
-	Kind string // deploy, promote, rollback
-	// Release has a Placement where it was there before. Otherwise it gets one,
-	// and a revision; Number 0 is the next one of the environment.
-	Release  pipeline.Release
+	pipeline.Deployment
 	Place    Placer
-	Sources  func(h *Host, digest string) []api.ImageSource
-	Secrets  map[string]string // version → value
-	Approval *api.Approval
+	Sources  func(h *Host, image pipeline.ReleaseImage) []pipeline.ImageSource
 	LockWait time.Duration // how long to wait for somebody else's lease
-	// Base is the release that ran when this one was chosen. Where another one
-	// runs by the time of the lease, the choice is stale and refused. None: any.
-	Base pipeline.ReleaseNumber
-	// Verify runs the environment's checks after the rollout; an error
-	// brings every host back.
-	Verify func(ctx context.Context, release pipeline.Release) ([]api.VerifyResult, error)
-	// Continue answers whether a canary may go on. Nil: nobody can be asked, and
-	// what would ask is refused before anything has changed (*UnattendedError).
-	Continue func(ctx context.Context, reason string) error
-}
-
-// Result says what a deployment has done.
-type Result struct {
-	Release   pipeline.Release
-	From      pipeline.ReleaseNumber // the release before
-	Unchanged bool                   // this very release ran already
-	Received  map[string]int64       // bytes that travelled, by host
-	Changed   int                    // instances that were replaced or added
-	Removed   int
 }
 
 // deployment is one under way.
@@ -65,7 +41,7 @@ type deployment struct {
 
 // Deploy brings the release onto all hosts, or leaves all as they were. Its
 // error is an *Error.
-func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *Result, err error) {
+func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *pipeline.Deployed, err error) {
 	d := &deployment{Fleet: f, Request: r, id: newID(), prepared: map[string]*api.PrepareResult{}}
 	defer func() { d.place(err) }()
 	held, l, err := f.acquire(ctx, r.Release.By, r.LockWait)
@@ -85,7 +61,7 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *Result, err error) {
 	}
 	if from, same := d.unchanged(); same {
 		d.Release.Number, d.Release.Revision = from.Number, from.Revision
-		return &Result{Release: d.Release, From: from, Unchanged: true}, nil
+		return &pipeline.Deployed{Release: d.Release, From: from, Unchanged: true}, nil
 	}
 	if err := d.unapproved(); err != nil {
 		return nil, newError(Refused, err)
@@ -147,7 +123,7 @@ func (d *deployment) portAt(err error) pipeline.Pos {
 }
 
 // run walks the road from prepare to confirm.
-func (d *deployment) run(ctx context.Context) (*Result, error) {
+func (d *deployment) run(ctx context.Context) (*pipeline.Deployed, error) {
 	beside, stopRetiring := context.WithCancel(ctx)
 	d.stopRetiring = stopRetiring
 	defer d.retiring.Wait()
@@ -175,7 +151,7 @@ func (d *deployment) run(ctx context.Context) (*Result, error) {
 	if err := d.confirm(ctx, verified); err != nil {
 		return nil, err
 	}
-	result := &Result{Release: d.Release, From: d.from(), Received: map[string]int64{}}
+	result := &pipeline.Deployed{Release: d.Release, From: d.from(), Received: map[string]int64{}}
 	for name, p := range d.prepared {
 		result.Received[name] = p.Received
 	}
@@ -195,19 +171,11 @@ func (d *deployment) unchanged() (n pipeline.ReleaseNumber, same bool) {
 		}
 	}
 	n, same = running(d.before, d.Release)
-	if d.Kind == KindPromote && n.Number != d.Release.Number {
+	if d.Kind == pipeline.KindPromote && n.Number != d.Release.Number {
 		return n, false
 	}
 	return n, same
 }
-
-// Kinds of deployment.
-const (
-	KindDeploy   = "deploy"
-	KindPromote  = "promote"
-	KindRollback = "rollback"
-	KindRecover  = "recover"
-)
 
 func (d *deployment) from() pipeline.ReleaseNumber {
 	for _, name := range sortedKeys(d.before) {
@@ -220,14 +188,14 @@ func (d *deployment) from() pipeline.ReleaseNumber {
 
 // prepare makes every host ready. Nothing that serves changes.
 func (d *deployment) prepare(ctx context.Context) error {
-	digests := map[string]bool{}
-	for _, image := range d.Release.Images {
-		digests[image.Digest] = true
+	images := map[string]pipeline.ReleaseImage{} // by digest
+	for _, name := range sortedKeys(d.Release.Images) {
+		images[d.Release.Images[name].Digest] = d.Release.Images[name]
 	}
 	return d.each(ctx, func(ctx context.Context, h *Host) error {
 		sources := map[string][]api.ImageSource{}
-		for digest := range digests {
-			sources[digest] = d.Sources(h, digest)
+		for digest, image := range images {
+			sources[digest] = d.Sources(h, image)
 		}
 		request := api.Prepare{
 			Deployment: d.id, Fence: d.lease.fences[h.Name], Kind: d.Kind, Actor: d.Release.By,

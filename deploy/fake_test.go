@@ -170,11 +170,11 @@ func shop(change func(web, db *pipeline.Service)) Request {
 		change(&services[1], &services[0])
 	}
 	return Request{
-		Kind: KindDeploy, Sources: func(*Host, string) []api.ImageSource { return nil },
-		Release: pipeline.Release{
+		Sources: func(*Host, pipeline.ReleaseImage) []pipeline.ImageSource { return nil },
+		Deployment: pipeline.Deployment{Kind: pipeline.KindDeploy, Release: pipeline.Release{
 			Number: 2, Services: services,
 			Placement: map[string][]string{"p1": {"db/1", "web/1"}, "p2": {"web/2"}},
-		},
+		}},
 	}
 }
 

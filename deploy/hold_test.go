@@ -219,7 +219,7 @@ func TestHeldSaysWhatIs(t *testing.T) {
 // holding is a host that holds the second release.
 func holding(name string) *fakeHost {
 	h := &fakeHost{name: name, before: first()}
-	h.before.Deployment = &api.Deployment{ID: "d2", Kind: KindDeploy, ReleaseRef: api.ReleaseRef{Release: 2}, FromRef: api.FromRef{From: 1}, Held: &api.Held{Reason: "web/1 is not well"}}
+	h.before.Deployment = &api.Deployment{ID: "d2", Kind: pipeline.KindDeploy, ReleaseRef: api.ReleaseRef{Release: 2}, FromRef: api.FromRef{From: 1}, Held: &api.Held{Reason: "web/1 is not well"}}
 	return h
 }
 

@@ -124,7 +124,7 @@ func TestAHostThatGoesBackByItself(t *testing.T) {
 				}
 				_, _ = w.Write([]byte(c.last))
 			}))
-			d := &deployment{Fleet: f, Request: Request{Release: pipeline.Release{Number: 7}}, id: "d1", lease: &lease{fleet: f, fences: map[string]uint64{"p1": 3}}}
+			d := &deployment{Fleet: f, Request: Request{Deployment: pipeline.Deployment{Release: pipeline.Release{Number: 7}}}, id: "d1", lease: &lease{fleet: f, fences: map[string]uint64{"p1": 3}}}
 			err := d.revert(t.Context(), errors.New("a fault"))
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the error is %v, want %q", err, c.want)

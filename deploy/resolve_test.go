@@ -114,7 +114,7 @@ func TestPreview(t *testing.T) {
 func TestUnchanged(t *testing.T) {
 	info := configured(42, 1, "info")
 	sees := func(kind string, r pipeline.Release, envs ...*api.Environment) *deployment {
-		d := &deployment{Request: Request{Kind: kind, Release: r}, before: map[string]*api.Environment{}}
+		d := &deployment{Request: Request{Deployment: pipeline.Deployment{Kind: kind, Release: r}}, before: map[string]*api.Environment{}}
 		for i, env := range envs {
 			d.before[string(rune('a'+i))] = env
 		}
@@ -127,14 +127,14 @@ func TestUnchanged(t *testing.T) {
 		d    *deployment
 		want string
 	}{
-		"it runs":                 {sees(KindPromote, configured(42, 1, "info"), runs(info), runs(info)), "42.1"},
-		"a new number for it":     {sees(KindDeploy, configured(43, 0, "info"), runs(info), runs(info)), "42.1"},
-		"promoted as another":     {sees(KindPromote, configured(43, 0, "info"), runs(info), runs(info)), ""},
-		"another configuration":   {sees(KindPromote, configured(42, 2, "debug"), runs(info), runs(info)), ""},
-		"drift":                   {sees(KindPromote, configured(42, 1, "info"), runs(info), runs(info, api.Drift{})), ""},
-		"one host is behind":      {sees(KindPromote, configured(42, 1, "info"), runs(info), runs(configured(42, 0, "debug"))), ""},
-		"hosts name it in 2 ways": {sees(KindPromote, configured(42, 1, "info"), runs(info), runs(configured(42, 0, "info"))), ""},
-		"nothing runs":            {sees(KindDeploy, configured(1, 0, "info"), &api.Environment{}), ""},
+		"it runs":                 {sees(pipeline.KindPromote, configured(42, 1, "info"), runs(info), runs(info)), "42.1"},
+		"a new number for it":     {sees(pipeline.KindDeploy, configured(43, 0, "info"), runs(info), runs(info)), "42.1"},
+		"promoted as another":     {sees(pipeline.KindPromote, configured(43, 0, "info"), runs(info), runs(info)), ""},
+		"another configuration":   {sees(pipeline.KindPromote, configured(42, 2, "debug"), runs(info), runs(info)), ""},
+		"drift":                   {sees(pipeline.KindPromote, configured(42, 1, "info"), runs(info), runs(info, api.Drift{})), ""},
+		"one host is behind":      {sees(pipeline.KindPromote, configured(42, 1, "info"), runs(info), runs(configured(42, 0, "debug"))), ""},
+		"hosts name it in 2 ways": {sees(pipeline.KindPromote, configured(42, 1, "info"), runs(info), runs(configured(42, 0, "info"))), ""},
+		"nothing runs":            {sees(pipeline.KindDeploy, configured(1, 0, "info"), &api.Environment{}), ""},
 	} {
 		n, same := c.d.unchanged()
 		if same != (c.want != "") || (same && n.String() != c.want) {
@@ -153,7 +153,7 @@ func TestApprovalMustFit(t *testing.T) {
 		approval *api.Approval
 		fits     bool
 	}{{nil, true}, {approved(42, 1), true}, {approved(42, 0), false}, {approved(41, 1), false}} {
-		d := &deployment{Fleet: &Fleet{Environment: "prod"}, Request: Request{Release: configured(42, 1, "info"), Approval: c.approval}}
+		d := &deployment{Fleet: &Fleet{Environment: "prod"}, Request: Request{Deployment: pipeline.Deployment{Release: configured(42, 1, "info"), Approval: c.approval}}}
 		if err := d.unapproved(); (err == nil) != c.fits {
 			t.Errorf("%+v: %v, want that it fits: %t", c.approval, err, c.fits)
 		}

@@ -46,3 +46,19 @@ func ParseReleaseNumber(text string) (n ReleaseNumber, exact bool, err error) {
 	}
 	return n, exact, nil
 }
+
+// ReleaseRef is a release in the JSON of what speaks of one.
+type ReleaseRef struct {
+	Release  int `json:"release"` // 0: of none
+	Revision int `json:"revision,omitempty"`
+}
+
+// RefTo names a release.
+func RefTo(n ReleaseNumber) ReleaseRef {
+	return ReleaseRef{Release: n.Number, Revision: n.Revision}
+}
+
+// ReleaseNumber is the release that is meant.
+func (r ReleaseRef) ReleaseNumber() ReleaseNumber {
+	return ReleaseNumber{Number: r.Release, Revision: r.Revision}
+}

@@ -24,6 +24,9 @@ type deployer struct {
 	project  *project
 	skip     []string
 	lockWait time.Duration
+
+	mu     sync.Mutex
+	opened map[string]*openEnvironment // by name
 }
 
 // awayError is that some hosts of an environment can't be reached. It can be
@@ -45,7 +48,14 @@ func (d *deployer) Open(ctx context.Context, env *pipeline.Environment, sink eve
 		}
 		return nil, err
 	}
-	return &openEnvironment{deployer: d, env: env, fleet: fleet}, nil
+	open := &openEnvironment{deployer: d, env: env, fleet: fleet}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.opened == nil {
+		d.opened = map[string]*openEnvironment{}
+	}
+	d.opened[env.Name] = open
+	return open, nil
 }
 
 // openEnvironment is a connected environment.
@@ -58,12 +68,12 @@ type openEnvironment struct {
 func (o *openEnvironment) Close() { o.fleet.Close() }
 
 // Running reads the release that the hosts have confirmed.
-func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
+func (o *openEnvironment) Running(ctx context.Context) (*pipeline.Running, error) {
 	seen, err := o.fleet.Observe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := &run.Running{}
+	out := &pipeline.Running{}
 	for _, name := range o.fleet.Names() {
 		env := seen[name]
 		if env.Current == nil || env.Deployment != nil || (out.Release != nil && env.Current.ReleaseNumber() != out.Release.ReleaseNumber()) {
@@ -78,9 +88,7 @@ func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
 		if env.Freeze != nil {
 			out.Locked = lockedText(o.env.Name, env.Freeze)
 		}
-		for _, a := range env.Approvals {
-			out.Approvals = append(out.Approvals, run.Approval{Release: a.ReleaseNumber(), Content: a.Content, By: a.By, At: a.At})
-		}
+		out.Approvals = append(out.Approvals, env.Approvals...)
 	}
 	if out.Release == nil {
 		out.Differ = nil // nothing ran yet, and all agree on that
@@ -92,9 +100,9 @@ func (o *openEnvironment) Running(ctx context.Context) (*run.Running, error) {
 // the key that dray.lock.hcl has for the host, and looks that all is healthy
 // still. A host whose key nobody has recorded yet is taken at the word of its
 // SSH connection.
-func (o *openEnvironment) Evidence(ctx context.Context, r *pipeline.Release) (*run.Evidence, error) {
+func (o *openEnvironment) Evidence(ctx context.Context, r *pipeline.Release) (*pipeline.Evidence, error) {
 	var mu sync.Mutex
-	out := &run.Evidence{Age: -1}
+	out := &pipeline.Evidence{Age: -1}
 	var errs []error
 	var group sync.WaitGroup
 	for _, h := range o.fleet.Hosts() {
@@ -187,7 +195,7 @@ func (o *openEnvironment) Before(ctx context.Context, n pipeline.ReleaseNumber) 
 		return pipeline.ReleaseNumber{}, &deploy.HostError{Host: h.Name, Err: err}
 	}
 	for _, r := range records { // newest first
-		if r.ReleaseNumber() == n && r.Result == api.StateConfirmed && r.Kind != deploy.KindRollback && r.FromNumber() != n {
+		if r.ReleaseNumber() == n && r.Result == api.StateConfirmed && r.Kind != pipeline.KindRollback && r.FromNumber() != n {
 			return r.FromNumber(), nil
 		}
 	}
@@ -205,10 +213,13 @@ func (o *openEnvironment) place(previous map[string][]string) map[string][]strin
 }
 
 // Deploy brings a release onto the hosts.
-func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.Deployed, error) {
+func (o *openEnvironment) Deploy(ctx context.Context, d pipeline.Deployment) (*pipeline.Deployed, error) {
 	sink := event.With(o.deployer.project.app.view, func(e *event.Event) { e.Environment = o.env.Name })
 	origins := o.deployer.project.originsOf(d.Release)
-	if origin, ok := d.Origin.(*openEnvironment); ok {
+	o.deployer.mu.Lock()
+	origin := o.deployer.opened[d.Origin]
+	o.deployer.mu.Unlock()
+	if origin != nil {
 		for _, h := range origin.fleet.Hosts() {
 			o.deployer.project.connector.relay.add(origin.source(h))
 		}
@@ -216,37 +227,19 @@ func (o *openEnvironment) Deploy(ctx context.Context, d run.Deployment) (*run.De
 	if err := origins.relayed(); err != nil {
 		return nil, err
 	}
-	request := deploy.Request{
-		Kind: d.Kind, Release: d.Release, Secrets: d.Secrets, LockWait: o.deployer.lockWait, Base: d.Base, Place: o.place,
-		Sources: func(h *deploy.Host, digest string) []api.ImageSource { return origins.sources(ctx, h, digest, sink) },
-	}
-	request.Continue = d.Continue
-	if d.Approval != nil {
-		request.Approval = &api.Approval{ReleaseRef: api.RefTo(d.Approval.Release), Content: d.Approval.Content, By: d.Approval.By, At: d.Approval.At}
-	}
-	if d.Verify != nil {
-		request.Verify = func(ctx context.Context, r pipeline.Release) ([]api.VerifyResult, error) {
-			if err := d.Verify(ctx, r); err != nil {
-				return nil, err
-			}
-			var passed []api.VerifyResult
-			for _, v := range o.env.Verify {
-				passed = append(passed, api.VerifyResult{Name: v.Name, Passed: true, At: time.Now()})
-			}
-			return passed, nil
-		}
-	}
-	result, err := o.fleet.Deploy(ctx, request)
+	result, err := o.fleet.Deploy(ctx, deploy.Request{
+		Deployment: d, LockWait: o.deployer.lockWait, Place: o.place,
+		Sources: func(h *deploy.Host, image pipeline.ReleaseImage) []pipeline.ImageSource {
+			return origins.sources(ctx, h, image.Digest, sink)
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
 	if !result.Unchanged {
 		origins.publish(ctx, o.fleet, result.Release, sink)
 	}
-	return &run.Deployed{
-		Release: result.Release, From: result.From, Unchanged: result.Unchanged,
-		Changed: result.Changed, Removed: result.Removed, Received: result.Received,
-	}, nil
+	return result, nil
 }
 
 // TakeBack ends what is held.

@@ -22,7 +22,7 @@ import (
 // partlyShipped is a walk over several environments that failed at one of
 // them: those before it run what was shipped.
 type partlyShipped struct {
-	done []*run.Deployed
+	done []*pipeline.Deployed
 	err  error
 }
 

@@ -203,7 +203,7 @@ func TestExplain(t *testing.T) {
 		{"said already", &exitError{code: exitDifferent}, exitDifferent, "✗ \n"},
 		{
 			"one environment of several", &partlyShipped{
-				done: []*run.Deployed{{Release: pipeline.Release{Environment: "dev", Number: 42, Images: images("web", "aaaa")}}},
+				done: []*pipeline.Deployed{{Release: pipeline.Release{Environment: "dev", Number: 42, Images: images("web", "aaaa")}}},
 				err:  rollout(deploy.Unchanged, errors.New("p1: no"), nil),
 			}, exitFailed,
 			"✗ p1: no\n  dev runs web aaaa (release 42). prod is untouched and runs release 41.\n",
@@ -227,22 +227,22 @@ func images(service, hex string) map[string]pipeline.ReleaseImage {
 }
 
 func TestConclusion(t *testing.T) {
-	deployed := func(env string, number int, hex string, unchanged bool) *run.Deployed {
-		return &run.Deployed{Release: pipeline.Release{Environment: env, Number: number, Images: images("web", hex)}, Unchanged: unchanged}
+	deployed := func(env string, number int, hex string, unchanged bool) *pipeline.Deployed {
+		return &pipeline.Deployed{Release: pipeline.Release{Environment: env, Number: number, Images: images("web", hex)}, Unchanged: unchanged}
 	}
 	withTask := deployed("dev", 1, "aaaa", false)
 	withTask.Release.Images["task.migrate"] = pipeline.ReleaseImage{Digest: "sha256:bbbb"}
 	tests := []struct {
 		name string
-		done []*run.Deployed
+		done []*pipeline.Deployed
 		want string
 	}{
-		{"one", []*run.Deployed{deployed("dev", 42, "aaaa", false)}, "dev runs web aaaa (release 42)."},
-		{"nothing to do", []*run.Deployed{deployed("dev", 42, "aaaa", true)}, "dev runs web aaaa (release 42). Nothing to do."},
-		{"alike", []*run.Deployed{deployed("dev", 42, "aaaa", true), deployed("test", 42, "aaaa", true), deployed("prod", 42, "aaaa", false)}, "dev, test and prod run web aaaa (release 42)."},
-		{"differing", []*run.Deployed{deployed("dev", 42, "aaaa", false), deployed("test", 41, "bbbb", false)}, "dev runs web aaaa (release 42).\ntest runs web bbbb (release 41)."},
-		{"back to nothing", []*run.Deployed{{Release: pipeline.Release{Environment: "dev"}, From: pipeline.ReleaseNumber{Number: 1}}}, "dev runs nothing again; release 1 is gone."},
-		{"a task is no service", []*run.Deployed{withTask}, "dev runs web aaaa (release 1)."},
+		{"one", []*pipeline.Deployed{deployed("dev", 42, "aaaa", false)}, "dev runs web aaaa (release 42)."},
+		{"nothing to do", []*pipeline.Deployed{deployed("dev", 42, "aaaa", true)}, "dev runs web aaaa (release 42). Nothing to do."},
+		{"alike", []*pipeline.Deployed{deployed("dev", 42, "aaaa", true), deployed("test", 42, "aaaa", true), deployed("prod", 42, "aaaa", false)}, "dev, test and prod run web aaaa (release 42)."},
+		{"differing", []*pipeline.Deployed{deployed("dev", 42, "aaaa", false), deployed("test", 41, "bbbb", false)}, "dev runs web aaaa (release 42).\ntest runs web bbbb (release 41)."},
+		{"back to nothing", []*pipeline.Deployed{{Release: pipeline.Release{Environment: "dev"}, From: pipeline.ReleaseNumber{Number: 1}}}, "dev runs nothing again; release 1 is gone."},
+		{"a task is no service", []*pipeline.Deployed{withTask}, "dev runs web aaaa (release 1)."},
 		{"none", nil, ""},
 	}
 	for _, test := range tests {

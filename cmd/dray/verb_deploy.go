@@ -205,7 +205,7 @@ func noNumber(err error, next string) error {
 }
 
 // conclusion says what runs where now.
-func conclusion(err error, done ...*run.Deployed) event.Event {
+func conclusion(err error, done ...*pipeline.Deployed) event.Event {
 	if err != nil || len(done) == 0 {
 		return event.Event{}
 	}
@@ -215,7 +215,7 @@ func conclusion(err error, done ...*run.Deployed) event.Event {
 		unchanged = unchanged && d.Unchanged
 	}
 	last := done[len(done)-1]
-	same := !slices.ContainsFunc(done, func(d *run.Deployed) bool {
+	same := !slices.ContainsFunc(done, func(d *pipeline.Deployed) bool {
 		return d.Release.ReleaseNumber() != last.Release.ReleaseNumber() || imagesText(d) != imagesText(last)
 	})
 	if same {
@@ -236,7 +236,7 @@ func conclusion(err error, done ...*run.Deployed) event.Event {
 	return event.Event{Text: text, Release: last.Release.Number, Revision: last.Release.Revision, Digest: firstDigest(last)}
 }
 
-func sentence(envs []string, d *run.Deployed) string {
+func sentence(envs []string, d *pipeline.Deployed) string {
 	if d.Release.Number == 0 {
 		return enumerate(envs) + fmt.Sprintf(" runs nothing again; release %s is gone.", d.From)
 	}
@@ -248,7 +248,7 @@ func sentence(envs []string, d *run.Deployed) string {
 }
 
 // imagesText names each service with its image, shortened.
-func imagesText(d *run.Deployed) string {
+func imagesText(d *pipeline.Deployed) string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(d.Release.Images)) {
 		if !strings.HasPrefix(key, "task.") {
@@ -258,7 +258,7 @@ func imagesText(d *run.Deployed) string {
 	return strings.Join(parts, ", ")
 }
 
-func firstDigest(d *run.Deployed) string {
+func firstDigest(d *pipeline.Deployed) string {
 	for _, key := range slices.Sorted(maps.Keys(d.Release.Images)) {
 		return d.Release.Images[key].Digest
 	}

@@ -13,7 +13,6 @@ import (
 	"dray/pipeline"
 	"dray/pipeline/plan"
 	"dray/pipeline/run"
-	"dray/targets/api"
 )
 
 func planCommand(a *app) *cobra.Command {
@@ -70,7 +69,7 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 	in := plan.Input{Strategies: map[string]plan.Strategy{}}
 	for _, h := range open.fleet.Hosts() {
 		state := seen[h.Name]
-		observed := plan.Observed{Name: h.Name, Current: state.Current, Drift: driftOf(state)}
+		observed := plan.Observed{Name: h.Name, Current: state.Current, Drift: state.Drift}
 		if d := state.Deployment; d != nil && d.Held != nil {
 			observed.Held = d.ReleaseNumber()
 		}
@@ -101,14 +100,6 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 		result.Warnings = append(result.Warnings, s.note())
 	}
 	return result, desired.Gate, nil
-}
-
-func driftOf(state *api.Environment) []plan.Drift {
-	var out []plan.Drift
-	for _, d := range state.Drift {
-		out = append(out, plan.Drift{Kind: d.Kind, Instance: d.Instance, Detail: d.Detail})
-	}
-	return out
 }
 
 // planStyle colours a plan on a terminal.

@@ -11,7 +11,6 @@ import (
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
-	"dray/pipeline/run"
 	"dray/targets/api"
 )
 
@@ -112,13 +111,14 @@ func notTakenBack(env string, held *api.Deployment, what string, said reply) err
 // from it: it was decided, and only its confirmation did not reach them.
 func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet *deploy.Fleet, r *deploy.Recovery) error {
 	open := &openEnvironment{deployer: &deployer{project: p}, env: env, fleet: fleet}
+	open.deployer.opened = map[string]*openEnvironment{env.Name: open}
 	release := *r.Newest
 	release.By = p.app.actor()
 	values, err := p.secretValues(ctx, env.Name, release.Secrets)
 	if err != nil {
 		return err
 	}
-	done, err := open.Deploy(ctx, run.Deployment{Kind: deploy.KindRecover, Release: release, Secrets: values, Origin: open, Continue: goOn})
+	done, err := open.Deploy(ctx, pipeline.Deployment{Kind: pipeline.KindRecover, Release: release, Secrets: values, Origin: env.Name, Continue: goOn})
 	if err != nil {
 		return err
 	}

@@ -28,21 +28,12 @@ type Strategy struct {
 }
 
 // Observed is what one host runs.
-type Observed struct {
-	Name       string
-	Current    *pipeline.Release      // confirmed there; nil before the first
-	Held       pipeline.ReleaseNumber // a release that failed and is held there
-	Drift      []Drift
-	MemoryFree pipeline.Bytes            // 0 when it is not known
-	Send       map[string]pipeline.Bytes // by image digest: bytes that the host lacks; nil when not known
-}
+type Observed = pipeline.Observed
 
-// Drift is a difference between a host's current release and what runs there.
+// Drift is a difference on one of the hosts.
 type Drift struct {
-	Host     string `json:"host"` // filled in by New
-	Kind     string `json:"kind"` // missing, stopped, changed, extra
-	Instance string `json:"instance"`
-	Detail   string `json:"detail"`
+	Host string `json:"host"`
+	pipeline.Drift
 }
 
 // Action says what happens to a service or a task.
@@ -116,8 +107,7 @@ func New(in Input) *Plan {
 			p.Held = h.Held
 		}
 		for _, d := range h.Drift {
-			d.Host = h.Name
-			p.Drift = append(p.Drift, d)
+			p.Drift = append(p.Drift, Drift{Host: h.Name, Drift: d})
 		}
 	}
 	c.services()

@@ -85,7 +85,7 @@ func plans() map[string]Input {
 					hosts[i].Send = map[string]pipeline.Bytes{digestB: 182_000}
 					hosts[i].MemoryFree = pipeline.Bytes(3-i) << 30
 				}
-				hosts[0].Drift = []Drift{{Kind: "stopped", Instance: "web/3", Detail: "container shop-prod-web-3 was stopped by hand 2h ago"}}
+				hosts[0].Drift = []pipeline.Drift{{Kind: "stopped", Instance: "web/3", Detail: "container shop-prod-web-3 was stopped by hand 2h ago"}}
 				return hosts
 			}(),
 			Verify: []string{"smoke"},
@@ -222,7 +222,7 @@ func TestPlanReadsBack(t *testing.T) {
 
 func TestPending(t *testing.T) {
 	drifted := running(shop())
-	drifted[1].Drift = []Drift{{Kind: "missing", Instance: "web/2"}}
+	drifted[1].Drift = []pipeline.Drift{{Kind: "missing", Instance: "web/2"}}
 	old := edited(func(r *pipeline.Release, _ *pipeline.Service) { r.Number = 40 })
 	behind := running(shop())
 	behind[1].Current = &old
@@ -300,7 +300,7 @@ func TestDriftTakesADeployment(t *testing.T) {
 		r.Tasks = []pipeline.Task{{Name: "migrate", Hook: "pre-deploy"}, {Name: "report"}}
 	})
 	in := Input{Desired: desired, Hosts: running(desired), Verify: []string{"smoke"}}
-	in.Hosts[0].Drift = []Drift{{Kind: "missing", Instance: "web/1", Detail: "its container is gone"}}
+	in.Hosts[0].Drift = []pipeline.Drift{{Kind: "missing", Instance: "web/1", Detail: "its container is gone"}}
 	var out strings.Builder
 	if err := New(in).Render(&out, nil); err != nil {
 		t.Fatal(err)

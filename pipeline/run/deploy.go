@@ -14,16 +14,9 @@ import (
 	"dray/pipeline/event"
 )
 
-// Kinds of deployment.
-const (
-	KindDeploy   = "deploy"
-	KindPromote  = "promote"
-	KindRollback = "rollback"
-)
-
 // Deploy builds what env runs, and brings it there. An environment behind a
 // gate only takes what passed the environment before.
-func (r *Runner) Deploy(ctx context.Context, name string) (*Deployed, error) {
+func (r *Runner) Deploy(ctx context.Context, name string) (*pipeline.Deployed, error) {
 	env, err := r.environment(name)
 	if err != nil {
 		return nil, err
@@ -57,12 +50,12 @@ func (r *Runner) Deploy(ctx context.Context, name string) (*Deployed, error) {
 	if env.Promotion != nil {
 		return r.enter(ctx, env, open, images)
 	}
-	return r.bring(ctx, env, open, Deployment{Kind: KindDeploy}, images, 0)
+	return r.bring(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindDeploy}, images, 0)
 }
 
 // Promote brings the release that from runs to the next environment. An empty
 // from is the one that the gate names.
-func (r *Runner) Promote(ctx context.Context, from, to string) (*Deployed, error) {
+func (r *Runner) Promote(ctx context.Context, from, to string) (*pipeline.Deployed, error) {
 	env, err := r.environment(to)
 	if err != nil {
 		return nil, err
@@ -87,13 +80,13 @@ func (r *Runner) Promote(ctx context.Context, from, to string) (*Deployed, error
 }
 
 // enter promotes images into an environment behind a gate.
-func (r *Runner) enter(ctx context.Context, env *pipeline.Environment, open Environment, images map[string]pipeline.ReleaseImage) (*Deployed, error) {
+func (r *Runner) enter(ctx context.Context, env *pipeline.Environment, open Environment, images map[string]pipeline.ReleaseImage) (*pipeline.Deployed, error) {
 	return r.promote(ctx, env, env.Promotion.From, open, images)
 }
 
 // promote brings what from runs to env. Where expected is given, only exactly
 // those images may pass.
-func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from string, open Environment, expected map[string]pipeline.ReleaseImage) (*Deployed, error) {
+func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from string, open Environment, expected map[string]pipeline.ReleaseImage) (*pipeline.Deployed, error) {
 	source, err := r.environment(from)
 	if err != nil {
 		return nil, err
@@ -111,7 +104,7 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 	if err != nil {
 		return nil, fmt.Errorf("reading what %s runs: %w", env.Name, err)
 	}
-	gate := gate{runner: r, env: env, from: source, running: running, open: open, current: current, expected: expected, evidence: &Evidence{}}
+	gate := gate{runner: r, env: env, from: source, running: running, open: open, current: current, expected: expected, evidence: &pipeline.Evidence{}}
 	if running.Release != nil && env.Promotion != nil {
 		if gate.evidence, err = origin.Evidence(ctx, running.Release); err != nil {
 			return nil, fmt.Errorf("asking %s for evidence: %w", from, err)
@@ -121,7 +114,7 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 	if err != nil {
 		return nil, err
 	}
-	return r.bring(ctx, env, open, Deployment{Kind: KindPromote, Origin: origin, Approval: approval}, images, running.Release.Number)
+	return r.bring(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindPromote, Origin: from, Approval: approval}, images, running.Release.Number)
 }
 
 // Back is the release that a rollback goes to.
@@ -132,7 +125,7 @@ type Back struct {
 
 // Rollback brings an older release back, from what the hosts kept. Where a
 // release failed and is held, what there is to go back to is the current one.
-func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*Deployed, error) {
+func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*pipeline.Deployed, error) {
 	env, err := r.environment(name)
 	if err != nil {
 		return nil, err
@@ -164,18 +157,18 @@ func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*Deployed,
 		return nil, err
 	}
 	target.By = r.Actor
-	return r.deploy(ctx, env, open, Deployment{Kind: KindRollback, Release: *target, Base: running.Release.ReleaseNumber()})
+	return r.deploy(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindRollback, Release: *target, Base: running.Release.ReleaseNumber()})
 }
 
 // before is the release before the current one that was something else: not
 // simply the newest kept, which may be one that was rolled back, nor one that
 // differs in its number only, as one that was deployed again to mend drift.
-func before(ctx context.Context, open Environment, current *pipeline.Release, kept []pipeline.Release) (pipeline.ReleaseNumber, error) {
+func before(ctx context.Context, archive Archive, current *pipeline.Release, kept []pipeline.Release) (pipeline.ReleaseNumber, error) {
 	n := current.ReleaseNumber()
 	for seen := map[pipeline.ReleaseNumber]bool{}; n.Known() && !seen[n]; {
 		seen[n] = true
 		var err error
-		if n, err = open.Before(ctx, n); err != nil {
+		if n, err = archive.Before(ctx, n); err != nil {
 			return n, err
 		}
 		i := slices.IndexFunc(kept, func(r pipeline.Release) bool { return r.ReleaseNumber() == n })
@@ -188,13 +181,13 @@ func before(ctx context.Context, open Environment, current *pipeline.Release, ke
 
 // takeBack goes back from a release that is held to the one that all hosts have
 // confirmed.
-func (r *Runner) takeBack(ctx context.Context, env *pipeline.Environment, open Environment, running *Running) (*Deployed, error) {
-	done := &Deployed{From: running.Held, Release: pipeline.Release{Environment: env.Name}}
+func (r *Runner) takeBack(ctx context.Context, env *pipeline.Environment, open Environment, running *pipeline.Running) (*pipeline.Deployed, error) {
+	done := &pipeline.Deployed{From: running.Held, Release: pipeline.Release{Environment: env.Name}}
 	if running.Release != nil {
 		done.Release = *running.Release
 	}
 	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
-	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*Deployed, error) {
+	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*pipeline.Deployed, error) {
 		return done, open.TakeBack(ctx, done.Release.ReleaseNumber())
 	})
 }
@@ -231,7 +224,7 @@ func chooseRollback(env string, kept []pipeline.Release, current pipeline.Releas
 
 // Ship builds, then walks every environment in order, up to the first gate
 // that says no for now.
-func (r *Runner) Ship(ctx context.Context) ([]*Deployed, *Refusal, error) {
+func (r *Runner) Ship(ctx context.Context) ([]*pipeline.Deployed, *Refusal, error) {
 	envs := r.Project.Environments
 	if err := r.secretsAtHand(ctx, envs[0]); err != nil {
 		return nil, nil, err
@@ -243,7 +236,7 @@ func (r *Runner) Ship(ctx context.Context) ([]*Deployed, *Refusal, error) {
 	if err := r.Push(ctx, built); err != nil {
 		return nil, nil, err
 	}
-	var done []*Deployed
+	var done []*pipeline.Deployed
 	for _, env := range envs {
 		got, err := r.shipTo(ctx, env, built)
 		var refusal *Refusal
@@ -258,7 +251,7 @@ func (r *Runner) Ship(ctx context.Context) ([]*Deployed, *Refusal, error) {
 	return done, nil, nil
 }
 
-func (r *Runner) shipTo(ctx context.Context, env *pipeline.Environment, built Built) (*Deployed, error) {
+func (r *Runner) shipTo(ctx context.Context, env *pipeline.Environment, built Built) (*pipeline.Deployed, error) {
 	open, err := r.Deployer.Open(ctx, env, r.Sink)
 	if err != nil {
 		return nil, err
@@ -271,11 +264,11 @@ func (r *Runner) shipTo(ctx context.Context, env *pipeline.Environment, built Bu
 	if env.Promotion != nil {
 		return r.enter(ctx, env, open, images)
 	}
-	return r.bring(ctx, env, open, Deployment{Kind: KindDeploy}, images, 0)
+	return r.bring(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindDeploy}, images, 0)
 }
 
 // bring makes the release and deploys it. Number 0 is the environment's next.
-func (r *Runner) bring(ctx context.Context, env *pipeline.Environment, open Environment, d Deployment, images map[string]pipeline.ReleaseImage, number int) (*Deployed, error) {
+func (r *Runner) bring(ctx context.Context, env *pipeline.Environment, open Environment, d pipeline.Deployment, images map[string]pipeline.ReleaseImage, number int) (*pipeline.Deployed, error) {
 	release, values, err := r.release(ctx, env, images)
 	if err != nil {
 		return nil, err
@@ -285,15 +278,15 @@ func (r *Runner) bring(ctx context.Context, env *pipeline.Environment, open Envi
 	return r.deploy(ctx, env, open, d)
 }
 
-func (r *Runner) deploy(ctx context.Context, env *pipeline.Environment, open Environment, d Deployment) (*Deployed, error) {
+func (r *Runner) deploy(ctx context.Context, env *pipeline.Environment, open Environment, d pipeline.Deployment) (*pipeline.Deployed, error) {
 	d.Continue = r.Continue
 	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
 	if len(env.Verify) > 0 {
-		d.Verify = func(ctx context.Context, release pipeline.Release) error {
+		d.Verify = func(ctx context.Context, release pipeline.Release) ([]pipeline.VerifyResult, error) {
 			return r.verify(ctx, env, open.Addresses(), release, sink)
 		}
 	}
-	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*Deployed, error) {
+	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*pipeline.Deployed, error) {
 		return open.Deploy(ctx, d)
 	})
 }

@@ -73,7 +73,7 @@ func (r *Runner) waiting(ctx context.Context, env *pipeline.Environment) (*gate,
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{runner: r, env: env, from: source, running: running, evidence: &Evidence{}, silent: true}
+	g := &gate{runner: r, env: env, from: source, running: running, evidence: &pipeline.Evidence{}, silent: true}
 	if running.Release != nil {
 		if g.evidence, err = origin.Evidence(ctx, running.Release); err != nil {
 			return nil, err

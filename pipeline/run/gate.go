@@ -16,16 +16,16 @@ type gate struct {
 	runner   *Runner
 	env      *pipeline.Environment
 	from     *pipeline.Environment
-	running  *Running // in from
-	evidence *Evidence
-	open     Environment // env, connected
-	current  *Running    // in env
+	running  *pipeline.Running // in from
+	evidence *pipeline.Evidence
+	open     Previewer         // env, connected
+	current  *pipeline.Running // in env
 	expected map[string]pipeline.ReleaseImage
 	silent   bool // a plan asks nobody
 }
 
 // check returns the images that may enter, or a *Refusal with every reason.
-func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Approval, error) {
+func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *pipeline.Approval, error) {
 	refusal := &Refusal{Environment: g.env.Name, Runs: g.current.Release.ReleaseNumber()}
 	release := g.running.Release
 	if release == nil {
@@ -49,7 +49,7 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *Ap
 		refusal.Reasons = append(refusal.Reasons, other...)
 		refusal.Release = pipeline.ReleaseNumber{} // what was asked for is not what from runs
 	}
-	var approval *Approval
+	var approval *pipeline.Approval
 	if p := g.env.Promotion; p != nil {
 		refusal.Reasons = append(refusal.Reasons, g.evidence.Faults...)
 		refusal.Reasons = append(refusal.Reasons, g.tooYoung(p)...)
@@ -120,15 +120,15 @@ func (g *gate) tooYoung(p *pipeline.Promotion) []string {
 // approved finds the approval of what would enter env, or asks for one. An
 // approval is for one name and one content: what was changed since wants
 // another one.
-func (g *gate) approved(p *pipeline.Promotion, next *pipeline.Release) (*Approval, []string, error) {
+func (g *gate) approved(p *pipeline.Promotion, next *pipeline.Release) (*pipeline.Approval, []string, error) {
 	name, content := next.ReleaseNumber(), next.Approvable()
-	var other *Approval
+	var other *pipeline.Approval
 	for i := range g.current.Approvals {
 		a := &g.current.Approvals[i]
 		switch {
-		case a.Release == name && a.Content == content:
+		case a.ReleaseNumber() == name && a.Content == content:
 			return a, nil, nil
-		case a.Release == name:
+		case a.ReleaseNumber() == name:
 			other = a
 		}
 	}
@@ -138,7 +138,7 @@ func (g *gate) approved(p *pipeline.Promotion, next *pipeline.Release) (*Approva
 			return nil, nil, err
 		}
 		if yes {
-			return &Approval{Release: name, Content: content, By: g.runner.Actor, At: g.runner.Now()}, nil, nil
+			return &pipeline.Approval{ReleaseRef: pipeline.RefTo(name), Content: content, By: g.runner.Actor, At: g.runner.Now()}, nil, nil
 		}
 	}
 	reason := fmt.Sprintf("nobody has approved it (%s): dray approve %s %s", p.At, g.env.Name, name)

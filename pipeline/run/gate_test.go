@@ -10,10 +10,7 @@ import (
 )
 
 // previewing is an environment that names what comes.
-type previewing struct {
-	Environment
-	revision int
-}
+type previewing struct{ revision int }
 
 func (p *previewing) Preview(_ context.Context, r pipeline.Release) (pipeline.Release, error) {
 	r.Revision = p.revision
@@ -31,15 +28,15 @@ func TestGate(t *testing.T) {
 			runner:   &Runner{Project: &pipeline.Project{Name: "shop"}, Now: func() time.Time { return now }, Actor: pipeline.Actor{User: "mira"}},
 			env:      &pipeline.Environment{Name: "prod", Services: map[string]*pipeline.Service{"web": {Name: "web", Image: pipeline.Image{Target: "web"}}}, Promotion: &pipeline.Promotion{From: "test"}},
 			from:     &pipeline.Environment{Name: "test"},
-			running:  &Running{Release: release},
-			evidence: &Evidence{Age: 4 * time.Minute},
+			running:  &pipeline.Running{Release: release},
+			evidence: &pipeline.Evidence{Age: 4 * time.Minute},
 			open:     &previewing{},
-			current:  &Running{Release: &pipeline.Release{Number: 41}},
+			current:  &pipeline.Running{Release: &pipeline.Release{Number: 41}},
 		}
 	}
 	content := (&pipeline.Release{Images: release.Images, Services: []pipeline.Service{*fresh().env.Services["web"]}}).Approvable()
-	approved := func(number, revision int, content string) []Approval {
-		return []Approval{{Release: pipeline.ReleaseNumber{Number: number, Revision: revision}, Content: content, By: pipeline.Actor{User: "tom"}}}
+	approved := func(number, revision int, content string) []pipeline.Approval {
+		return []pipeline.Approval{{ReleaseRef: pipeline.ReleaseRef{Release: number, Revision: revision}, Content: content, By: pipeline.Actor{User: "tom"}}}
 	}
 	tests := []struct {
 		name   string

@@ -50,7 +50,7 @@ func Configured(env *pipeline.Environment) pipeline.Release {
 
 // next is the release that the open env would run with these images, under the
 // name that it would have there. Number 0 is the environment's next.
-func (r *Runner) next(ctx context.Context, env *pipeline.Environment, open Environment, images map[string]pipeline.ReleaseImage, number int) (pipeline.Release, error) {
+func (r *Runner) next(ctx context.Context, env *pipeline.Environment, open Previewer, images map[string]pipeline.ReleaseImage, number int) (pipeline.Release, error) {
 	release, _, err := r.release(ctx, env, images)
 	if err != nil {
 		return release, err

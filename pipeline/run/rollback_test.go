@@ -13,7 +13,7 @@ import (
 // fakeEnvironment is an environment of which only the way back is asked.
 type fakeEnvironment struct {
 	Environment // what is not asked
-	running     Running
+	running     pipeline.Running
 	kept        []pipeline.Release
 	did         string
 }
@@ -21,9 +21,9 @@ type fakeEnvironment struct {
 func (f *fakeEnvironment) Open(context.Context, *pipeline.Environment, event.Sink) (Environment, error) {
 	return f, nil
 }
-func (f *fakeEnvironment) Close()                                    {}
-func (f *fakeEnvironment) Running(context.Context) (*Running, error) { return &f.running, nil }
-func (f *fakeEnvironment) Addresses() map[string]string              { return map[string]string{"p1": "10.0.0.1"} }
+func (f *fakeEnvironment) Close()                                             {}
+func (f *fakeEnvironment) Running(context.Context) (*pipeline.Running, error) { return &f.running, nil }
+func (f *fakeEnvironment) Addresses() map[string]string                       { return map[string]string{"p1": "10.0.0.1"} }
 func (f *fakeEnvironment) Before(_ context.Context, n pipeline.ReleaseNumber) (pipeline.ReleaseNumber, error) {
 	return pipeline.ReleaseNumber{Number: max(n.Number-1, 0)}, nil
 }
@@ -34,9 +34,9 @@ func (f *fakeEnvironment) TakeBack(_ context.Context, base pipeline.ReleaseNumbe
 func (f *fakeEnvironment) Releases(context.Context) ([]pipeline.Release, error) {
 	return f.kept, nil
 }
-func (f *fakeEnvironment) Deploy(_ context.Context, d Deployment) (*Deployed, error) {
+func (f *fakeEnvironment) Deploy(_ context.Context, d pipeline.Deployment) (*pipeline.Deployed, error) {
 	f.did = fmt.Sprint(d.Kind, " ", d.Release.Number)
-	return &Deployed{Release: d.Release}, nil
+	return &pipeline.Deployed{Release: d.Release}, nil
 }
 
 // TestRollbackFromWhatIsHeld: where a release failed and is held, the way back
@@ -44,16 +44,16 @@ func (f *fakeEnvironment) Deploy(_ context.Context, d Deployment) (*Deployed, er
 func TestRollbackFromWhatIsHeld(t *testing.T) {
 	confirmed := &pipeline.Release{Number: 41, Environment: "prod"}
 	tests := []struct {
-		running Running
+		running pipeline.Running
 		number  int
 		did     string
 		ends    int // the release that runs then
 	}{
-		{Running{Release: confirmed}, 0, "rollback 40", 40},
-		{Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 0, "take back 41", 41},
-		{Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 41, "take back 41", 41},
-		{Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 39, "rollback 39", 39},
-		{Running{Held: pipeline.ReleaseNumber{Number: 1}}, 0, "take back 0", 0},
+		{pipeline.Running{Release: confirmed}, 0, "rollback 40", 40},
+		{pipeline.Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 0, "take back 41", 41},
+		{pipeline.Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 41, "take back 41", 41},
+		{pipeline.Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 39, "rollback 39", 39},
+		{pipeline.Running{Held: pipeline.ReleaseNumber{Number: 1}}, 0, "take back 0", 0},
 	}
 	for _, test := range tests {
 		f := &fakeEnvironment{running: test.running, kept: []pipeline.Release{{Number: 41}, {Number: 40, Services: []pipeline.Service{{Name: "web"}}}, {Number: 39}}}
@@ -85,7 +85,7 @@ func TestRollbackPassesWhatIsTheSame(t *testing.T) {
 		{[]pipeline.Release{current, of(30, "a", "p1"), of(29, "b", "p1")}, "rollback 30", ""},
 		{[]pipeline.Release{current, of(30, "b", "p1")}, "", "release 29 is not kept"},
 	} {
-		f := &fakeEnvironment{running: Running{Release: &current}, kept: test.kept}
+		f := &fakeEnvironment{running: pipeline.Running{Release: &current}, kept: test.kept}
 		r := &Runner{Project: &pipeline.Project{Environments: []*pipeline.Environment{{Name: "prod"}}}, Deployer: f, Sink: event.Discard}
 		_, err := r.Rollback(t.Context(), "prod", Back{})
 		if f.did != test.did || (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {

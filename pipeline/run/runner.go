@@ -32,74 +32,47 @@ type Deployer interface {
 	Open(ctx context.Context, env *pipeline.Environment, sink event.Sink) (Environment, error)
 }
 
-// Environment is an environment whose hosts are connected.
+// Environment is an environment whose hosts are connected: what it runs, what
+// it has kept, and the way onto it.
 type Environment interface {
+	Observer
+	Archive
+	Rollout
+	Addresses() map[string]string // host's name → address or DNS name
+	Close()
+}
+
+// Observer tells what an environment runs, and what its hosts swear about it.
+type Observer interface {
 	// Running returns the release that all hosts have confirmed.
-	Running(ctx context.Context) (*Running, error)
+	Running(ctx context.Context) (*pipeline.Running, error)
 	// Evidence checks what the hosts swear about the release that they run.
-	Evidence(ctx context.Context, r *pipeline.Release) (*Evidence, error)
+	Evidence(ctx context.Context, r *pipeline.Release) (*pipeline.Evidence, error)
+}
+
+// Archive has the releases that ran in an environment.
+type Archive interface {
 	// Releases returns the stable releases kept on the hosts, newest first.
 	Releases(ctx context.Context) ([]pipeline.Release, error)
 	// Before returns the name of the release that ran when this one was deployed
 	// or promoted.
 	Before(ctx context.Context, n pipeline.ReleaseNumber) (pipeline.ReleaseNumber, error)
-	// Preview returns a release as it would be brought now: its name here, and
-	// where its instances would go.
-	Preview(ctx context.Context, r pipeline.Release) (pipeline.Release, error)
-	Deploy(ctx context.Context, d Deployment) (*Deployed, error)
+}
+
+// Rollout brings releases onto an environment.
+type Rollout interface {
+	Previewer
+	Deploy(ctx context.Context, d pipeline.Deployment) (*pipeline.Deployed, error)
 	// TakeBack has all hosts go back from a release that failed and is held,
 	// to the release base, or to nothing.
 	TakeBack(ctx context.Context, base pipeline.ReleaseNumber) error
-	Addresses() map[string]string // host's name → address or DNS name
-	Close()
 }
 
-// Running is what an environment runs.
-type Running struct {
-	Release   *pipeline.Release      // nil: nothing was ever confirmed
-	Differ    []string               // hosts that run another release than the others, or have one in doubt
-	Held      pipeline.ReleaseNumber // a release that failed and is held on some hosts
-	Approvals []Approval             // given for this environment
-	Locked    string                 // who keeps deployments out, and why; "": nobody
-}
-
-// Evidence is what the hosts of an environment swear about a release.
-type Evidence struct {
-	Faults []string      // what is wrong with it, in words; empty when it holds
-	Age    time.Duration // healthy on all hosts for so long, on their own clocks
-}
-
-// Approval is a person's yes to a release entering an environment under this
-// name, with this content (pipeline.Release.Approvable).
-type Approval struct {
-	Release pipeline.ReleaseNumber
-	Content string
-	By      pipeline.Actor
-	At      time.Time
-}
-
-// Deployment is one release on its way onto an environment.
-type Deployment struct {
-	Kind     string
-	Release  pipeline.Release
-	Secrets  map[string]string // version → value
-	Origin   Environment       // where the bytes are when this machine has not got them; may be nil
-	Approval *Approval
-	Base     pipeline.ReleaseNumber                              // the release that ran when this one was chosen: if another one does by now, it is refused; none: whatever runs
-	Verify   func(ctx context.Context, r pipeline.Release) error // nil when there is nothing to verify
-	// Continue answers whether a canary may go on to all instances; nil where
-	// nobody can.
-	Continue func(ctx context.Context, reason string) error
-}
-
-// Deployed says what a deployment has done.
-type Deployed struct {
-	Release   pipeline.Release
-	From      pipeline.ReleaseNumber
-	Unchanged bool
-	Changed   int
-	Removed   int
-	Received  map[string]int64
+// Previewer tells how a release would be brought now.
+type Previewer interface {
+	// Preview returns the release under the name that it would have here, and with
+	// the places where its instances would go.
+	Preview(ctx context.Context, r pipeline.Release) (pipeline.Release, error)
 }
 
 // Secrets finds the secrets of an environment: name → version and version →

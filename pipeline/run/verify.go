@@ -34,16 +34,18 @@ func (e *VerifyError) Error() string {
 func (e *VerifyError) Unwrap() error { return e.Err }
 
 // verify runs the environment's verify blocks in order, on this machine.
-func (r *Runner) verify(ctx context.Context, env *pipeline.Environment, addresses map[string]string, release pipeline.Release, sink event.Sink) error {
+func (r *Runner) verify(ctx context.Context, env *pipeline.Environment, addresses map[string]string, release pipeline.Release, sink event.Sink) ([]pipeline.VerifyResult, error) {
+	var passed []pipeline.VerifyResult
 	for _, v := range env.Verify {
 		_, err := stage(sink, "verify", v.Name, func(sink event.Sink) (struct{}, error) {
 			return struct{}{}, r.verifyOne(ctx, v, r.verifyEnv(env, addresses, release), sink)
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
+		passed = append(passed, pipeline.VerifyResult{Name: v.Name, Passed: true, At: time.Now()})
 	}
-	return nil
+	return passed, nil
 }
 
 func (r *Runner) verifyOne(ctx context.Context, v pipeline.Verify, environ []string, sink event.Sink) error {

@@ -2,21 +2,8 @@ package api
 
 import "dray/pipeline"
 
-// ReleaseRef is the release in the JSON of what speaks of one.
-type ReleaseRef struct {
-	Release  int `json:"release"` // 0: of none
-	Revision int `json:"revision,omitempty"`
-}
-
 // RefTo names a release.
-func RefTo(n pipeline.ReleaseNumber) ReleaseRef {
-	return ReleaseRef{Release: n.Number, Revision: n.Revision}
-}
-
-// ReleaseNumber is the release that is meant.
-func (r ReleaseRef) ReleaseNumber() pipeline.ReleaseNumber {
-	return pipeline.ReleaseNumber{Number: r.Release, Revision: r.Revision}
-}
+func RefTo(n pipeline.ReleaseNumber) ReleaseRef { return pipeline.RefTo(n) }
 
 // FromRef is the release before, in the JSON of what replaces it.
 type FromRef struct {

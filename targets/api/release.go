@@ -1,10 +1,6 @@
 package api
 
-import (
-	"time"
-
-	"dray/pipeline"
-)
+import "dray/pipeline"
 
 // Version is the API's version. An agent answers requests of its own version;
 // see Host.API.
@@ -18,19 +14,12 @@ type (
 	Release = pipeline.Release
 
 	ReleaseNumber = pipeline.ReleaseNumber
+	ReleaseRef    = pipeline.ReleaseRef
+	ImageSource   = pipeline.ImageSource
+	VerifyResult  = pipeline.VerifyResult
+	Approval      = pipeline.Approval
+	Drift         = pipeline.Drift
 )
-
-// ImageSource is one place to have image bytes from; they are tried in order.
-type ImageSource struct {
-	// Kind is "peer" (a registry handler that the client serves over its own
-	// connection; Address is the path of the unix socket on the host) or
-	// "registry" (Address is the repository, "registry.example.com/shop/web").
-	Kind     string `json:"kind"`
-	Address  string `json:"address"`
-	Username string `json:"username,omitempty"`
-	Password string `json:"password,omitempty"` // used in memory only
-	Insecure bool   `json:"insecure,omitempty"` // plain HTTP
-}
 
 // Prepare asks a host to make everything ready for a release without changing
 // what serves: image pulled and unpacked, ports, disk and memory checked,
@@ -91,22 +80,6 @@ type Confirm struct {
 	// not go back by itself any more, and refuses no confirmation: so all hosts
 	// vote before the first one confirms.
 	Vote bool `json:"vote,omitempty"`
-}
-
-// VerifyResult is one verify block's outcome.
-type VerifyResult struct {
-	Name   string    `json:"name"`
-	Passed bool      `json:"passed"`
-	At     time.Time `json:"at"`
-}
-
-// Approval is a person's yes to a release entering an environment under that
-// name, and with that content: a digest, see pipeline.Release.Approvable.
-type Approval struct {
-	ReleaseRef
-	Content string    `json:"content"`
-	By      Actor     `json:"by"`
-	At      time.Time `json:"at"`
 }
 
 // Revert ends a deployment by going back: containers of the release before

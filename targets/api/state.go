@@ -109,13 +109,6 @@ const (
 	HealthUnhealthy = "unhealthy"
 )
 
-// Drift is a difference between the current release and what runs.
-type Drift struct {
-	Kind     string `json:"kind"` // missing, stopped, changed, extra
-	Instance string `json:"instance"`
-	Detail   string `json:"detail"`
-}
-
 // Lease is the right to change an environment. It ends by itself.
 type Lease struct {
 	Fence   uint64    `json:"fence"`

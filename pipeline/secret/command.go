@@ -3,17 +3,15 @@ package secret
 import (
 	"context"
 	"os/exec"
-	"runtime"
 	"strings"
 	"time"
+
+	"dray/pipeline/shell"
 )
 
-// shell makes a command of a line as the user would type it.
-func shell(ctx context.Context, line string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "sh", "-c", line)
-	if runtime.GOOS == "windows" {
-		cmd = exec.CommandContext(ctx, "cmd", "/C", line)
-	}
+// shellCommand makes a command of a line as the user would type it.
+func shellCommand(ctx context.Context, line string) *exec.Cmd {
+	cmd := shell.Command(ctx, "", line)
 	cmd.WaitDelay = time.Second // a child of the shell may hold the pipes open
 	return cmd
 }

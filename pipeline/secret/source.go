@@ -161,7 +161,7 @@ func (s *Source) command() string {
 
 // ask runs the command for what is missing.
 func (s *Source) ask(ctx context.Context, command, environment string, missing []string) (map[string]string, error) {
-	cmd := shell(ctx, command)
+	cmd := shellCommand(ctx, command)
 	cmd.Dir = s.Dir
 	cmd.Env = append(slices.Clone(s.Environ),
 		"DRAY_PROJECT="+s.Project, "DRAY_ENVIRONMENT="+environment, "DRAY_SECRETS="+strings.Join(missing, " "))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -18,18 +19,36 @@ import (
 // or that stopped answering.
 var ErrUnreachable = errors.New("unreachable")
 
+// account is who asks a registry.
+type account struct {
+	host string // host[:port] of the registry
+	user string // the user's name, or "a token"; empty when nobody has logged in
+}
+
+func accountOf(ctx context.Context, host string, auth authn.Authenticator) account {
+	c, err := authn.Authorization(ctx, auth)
+	switch {
+	case err != nil || *c == authn.AuthConfig{}:
+		return account{host: host}
+	case c.Username != "" && c.IdentityToken == "" && c.RegistryToken == "":
+		return account{host, c.Username}
+	}
+	return account{host, "a token"}
+}
+
 // explain says what an error of a registry means. The result is a *LoginError,
 // or matches errdefs.ErrPermissionDenied, ErrNotFound or ErrUnreachable.
-func explain(host string, err error) error {
+func (a account) explain(err error) error {
 	var status *transport.Error
 	var login *LoginError
-	if errors.As(err, &login) || errors.Is(err, ErrUnreachable) {
+	if err == nil || errors.As(err, &login) || errors.Is(err, ErrUnreachable) {
 		return err // it was explained where it came up
 	}
+	host := a.host
 	if errors.As(err, &status) {
 		switch status.StatusCode {
 		case http.StatusUnauthorized:
-			return &LoginError{Registry: host, err: err}
+			return &LoginError{Registry: host, User: a.user, err: err}
 		case http.StatusForbidden:
 			return fmt.Errorf("%s denies it to this login: %w: %w", host, errdefs.ErrPermissionDenied, err)
 		case http.StatusNotFound:
@@ -37,19 +56,18 @@ func explain(host string, err error) error {
 		}
 		return err
 	}
-	if errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Errorf("%s does not speak HTTPS: %w: %w", host, errPlain, err)
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, errPlain) {
-		return err
-	}
 	var op *net.OpError
 	var timeout net.Error
 	var dns *net.DNSError
-	if errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns) {
+	switch {
+	// Plain HTTP is the second try; that the first found nobody is the reason.
+	case errors.As(err, &op) && op.Op == "dial", errors.As(err, &dns):
 		return fmt.Errorf("%s can't be reached: %w: %w", host, ErrUnreachable, err)
-	}
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("%s does not speak HTTPS: %w: %w", host, errPlain, err)
+	case errors.Is(err, context.Canceled), errors.Is(err, errPlain):
+		return err
+	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%s stopped answering: %w: %w", host, ErrUnreachable, err)
 	}
 	return err
@@ -59,11 +77,15 @@ func explain(host string, err error) error {
 // matches errdefs.ErrUnauthenticated.
 type LoginError struct {
 	Registry string // host[:port]
+	User     string // who asked, or "a token"; empty when nobody has logged in
 	err      error
 }
 
 func (e *LoginError) Error() string {
-	return fmt.Sprintf("%s asks for a login, and was given none or has refused it: %v", e.Registry, e.err)
+	if e.User == "" {
+		return fmt.Sprintf("%s asks for a login, and there is none for it: %v", e.Registry, e.err)
+	}
+	return fmt.Sprintf("%s refuses the login of %s: %v", e.Registry, e.User, e.err)
 }
 
 func (e *LoginError) Unwrap() []error { return []error{errdefs.ErrUnauthenticated, e.err} }

@@ -54,10 +54,14 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	answer := protocolError{http.StatusInternalServerError, "UNKNOWN", "the registry failed"}
 	var known *protocolError
-	if errors.As(err, &known) {
+	var format *FormatError
+	switch {
+	case errors.As(err, &known):
 		answer = *known
 		answer.message = err.Error()
-	} else {
+	case errors.As(err, &format):
+		answer = protocolError{http.StatusUnprocessableEntity, "MANIFEST_INVALID", err.Error()}
+	default:
 		for _, c := range byCause {
 			if errors.Is(err, c.is) {
 				answer = c.answer

@@ -163,13 +163,3 @@ func (i *index) Image(h v1.Hash) (v1.Image, error) {
 func (i *index) ImageIndex(h v1.Hash) (v1.ImageIndex, error) {
 	return Index(i.ctx, i.src, digest.Digest(h.String()))
 }
-
-// Image is an image of the store; see Image.
-func (s *Store) Image(ctx context.Context, d digest.Digest) (v1.Image, error) {
-	return Image(ctx, s.Source(), d)
-}
-
-// Index is an index of the store; see Index.
-func (s *Store) Index(ctx context.Context, d digest.Digest) (v1.ImageIndex, error) {
-	return Index(ctx, s.Source(), d)
-}

@@ -1,9 +1,11 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -63,8 +65,11 @@ func ParseManifest(b []byte) (*Manifest, error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return nil, fmt.Errorf("parsing a manifest: %w", err)
 	}
+	if m.SchemaVersion == 1 {
+		return nil, &FormatError{"it is in the image format of before 2017 (schema 1): pull it and push it again with a current tool"}
+	}
 	if m.SchemaVersion != 2 {
-		return nil, fmt.Errorf("parsing a manifest: schema version %d is not supported", m.SchemaVersion)
+		return nil, &FormatError{fmt.Sprintf("parsing a manifest: schema version %d is not supported", m.SchemaVersion)}
 	}
 	if err := m.classify(); err != nil {
 		return nil, err
@@ -96,13 +101,40 @@ func (m *Manifest) classify() error {
 	}
 	switch {
 	case !IsManifest(m.MediaType):
-		return fmt.Errorf("parsing a manifest: media type %.80q is not supported", m.MediaType)
+		return &FormatError{fmt.Sprintf("parsing a manifest: media type %.80q is not supported", m.MediaType)}
 	case IsIndex(m.MediaType) && (m.Config != nil || m.Layers != nil):
 		return errors.New("parsing a manifest: it calls itself an index but has layers")
 	case !IsIndex(m.MediaType) && m.Config == nil:
 		return errors.New("parsing a manifest: it has no config")
 	}
 	return nil
+}
+
+// FormatError is content that is whole, but in no format that is of use here.
+// It goes through a relay to whoever asked.
+type FormatError struct{ what string }
+
+func (e *FormatError) Error() string { return e.what }
+
+// mediaTypeDockerConfig is the config of an image in Docker's format.
+const mediaTypeDockerConfig = "application/vnd.docker.container.image.v1+json"
+
+// Runnable returns a *FormatError where a manifest is that of something else
+// than an image: registries keep Helm charts, plugins and signatures too.
+func (m *Manifest) Runnable() error {
+	if m.Config == nil || !strings.HasPrefix(m.Config.MediaType, "application/vnd.") {
+		return nil // old tools write no media type, or a general one
+	}
+	switch kind := m.Config.MediaType; kind {
+	case ocispec.MediaTypeImageConfig, mediaTypeDockerConfig:
+		return nil
+	case "application/vnd.cncf.helm.config.v1+json":
+		return &FormatError{"it is a Helm chart, not an image"}
+	case ocispec.MediaTypeEmptyJSON:
+		return &FormatError{fmt.Sprintf("it is no image, but something about one (%s)", cmp.Or(m.ArtifactType, kind))}
+	default:
+		return &FormatError{fmt.Sprintf("it is no image to run (%s)", kind)}
+	}
 }
 
 // Children lists the content that m refers to, its subject not included.

@@ -54,24 +54,25 @@ func Push(ctx context.Context, src Source, d digest.Digest, ref name.Reference, 
 	if opts.Subject == "" {
 		opts.Subject = ref.String()
 	}
-	p, err := newPusher(ctx, ref, opts)
+	p, err := newPusher(ctx, ref, opts, sink)
 	if err == nil {
-		err = p.push(ctx, src, d, sink)
+		err = p.account.explain(p.push(ctx, src, d, sink))
 	}
 	if err != nil {
-		return fmt.Errorf("pushing %s: %w", ref, explain(ref.Context().RegistryStr(), err))
+		return fmt.Errorf("pushing %s: %w", ref, err)
 	}
 	return nil
 }
 
 // pusher is a repository to which the client has logged in.
 type pusher struct {
-	ref  name.Reference
-	opts PushOptions
-	rt   http.RoundTripper
+	ref     name.Reference
+	opts    PushOptions
+	rt      http.RoundTripper
+	account account
 }
 
-func newPusher(ctx context.Context, ref name.Reference, opts PushOptions) (*pusher, error) {
+func newPusher(ctx context.Context, ref name.Reference, opts PushOptions, sink event.Sink) (*pusher, error) {
 	if opts.Keychain == nil {
 		opts.Keychain = authn.DefaultKeychain
 	}
@@ -82,9 +83,9 @@ func newPusher(ctx context.Context, ref name.Reference, opts PushOptions) (*push
 		opts.Stall = stallTimeout
 	}
 	repo := ref.Context()
-	auth, err := authn.Resolve(ctx, opts.Keychain, repo)
+	auth, err := resolveAuth(ctx, opts.Keychain, repo)
 	if err != nil {
-		return nil, fmt.Errorf("finding credentials for %s: %w", repo.RegistryStr(), err)
+		return nil, err
 	}
 	scopes := []string{repo.Scope(transport.PushScope)}
 	for _, from := range opts.MountFrom {
@@ -92,9 +93,17 @@ func newPusher(ctx context.Context, ref name.Reference, opts PushOptions) (*push
 			scopes = append(scopes, from.Scope(transport.PullScope))
 		}
 	}
-	base := transport.NewUserAgent(retrying(guard(opts.Base, repo.Registry, opts.Insecure, opts.Stall)), "dray")
-	rt, err := login(ctx, repo.Registry, auth, base, scopes)
-	return &pusher{ref: ref, opts: opts, rt: rt}, err
+	session, err := login(ctx, access{
+		repo: repo, auth: auth, insecure: opts.Insecure, stall: opts.Stall, base: opts.Base, scopes: scopes,
+		paused: func(pause time.Duration) {
+			sink.Emit(event.Event{Type: event.Notice, Subject: opts.Subject, Text: fmt.Sprintf("%s is busy and asks to wait for %s", repo.RegistryStr(), pause)})
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	rt, err := session.transport()
+	return &pusher{ref: ref, opts: opts, rt: rt, account: session.account}, err
 }
 
 func (p *pusher) options(ctx context.Context, more ...remote.Option) []remote.Option {
@@ -142,8 +151,8 @@ func (p *pusher) readBack(ctx context.Context, d digest.Digest) error {
 // far is the repository as a Source.
 func (p *pusher) far() Source {
 	repo := p.ref.Context()
-	return &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), stall: p.opts.Stall, connect: func(context.Context) (http.RoundTripper, string, error) {
-		return p.rt, repo.Scheme() + "://" + repo.RegistryStr(), nil
+	return &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), stall: p.opts.Stall, connect: func(context.Context) (endpoint, error) {
+		return endpoint{p.rt, repo.Scheme() + "://" + repo.RegistryStr(), p.account}, nil
 	}}
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"dray/pipeline/event"
 )
 
 // Artifact is something that is said about an image.
@@ -28,12 +30,12 @@ type Artifact struct {
 // list referrers by itself, the index under the image's fallback tag does. Of
 // opts, Tags and MountFrom mean nothing here.
 func Attach(ctx context.Context, subject name.Digest, artifacts []Artifact, opts PushOptions) error {
-	p, err := newPusher(ctx, subject, opts)
+	p, err := newPusher(ctx, subject, opts, event.Discard)
 	if err == nil {
-		err = p.attach(ctx, subject, artifacts)
+		err = p.account.explain(p.attach(ctx, subject, artifacts))
 	}
 	if err != nil {
-		return fmt.Errorf("attaching to %s: %w", subject, explain(subject.RegistryStr(), err))
+		return fmt.Errorf("attaching to %s: %w", subject, err)
 	}
 	return nil
 }

@@ -45,61 +45,21 @@ func Remote(repository string, opts RemoteOptions) (Source, error) {
 		return nil, fmt.Errorf("reading the repository %q: %w", repository, err)
 	}
 	s := &httpSource{label: repo.RegistryStr(), repo: repo.RepositoryStr(), stall: cmp.Or(opts.Stall, stallTimeout)}
-	s.connect = func(ctx context.Context) (http.RoundTripper, string, error) {
+	s.connect = func(ctx context.Context) (endpoint, error) {
 		auth, err := opts.authenticator(ctx, repo)
 		if err != nil {
-			return nil, "", err
+			return endpoint{}, err
 		}
-		base := guard(opts.Base, repo.Registry, opts.Insecure, s.stall)
-		rt, err := login(ctx, repo.Registry, auth, base, []string{repo.Scope(transport.PullScope)})
+		session, err := login(ctx, access{
+			repo: repo, auth: auth, insecure: opts.Insecure, stall: s.stall, base: opts.Base,
+			scopes: []string{repo.Scope(transport.PullScope)},
+		})
 		if err != nil {
-			return nil, "", err
+			return endpoint{}, err
 		}
-		return rt, repo.Registry.Scheme() + "://" + repo.RegistryStr(), nil
+		return endpoint{session, repo.Scheme() + "://" + repo.RegistryStr(), session.account}, nil
 	}
 	return s, nil
-}
-
-// tokenUser is the user's name that says that the password is an identity
-// token, as docker's credential helpers have it.
-const tokenUser = "<token>"
-
-// Credentials finds who asks for a repository, as RemoteOptions takes it.
-// Both are empty where nobody has logged in.
-func Credentials(ctx context.Context, keychain authn.Keychain, repository string) (username, password string, err error) {
-	repo, err := name.NewRepository(repository)
-	if err != nil {
-		return "", "", fmt.Errorf("reading the repository %q: %w", repository, err)
-	}
-	auth, err := authn.Resolve(ctx, keychain, repo)
-	var c *authn.AuthConfig
-	if err == nil {
-		c, err = authn.Authorization(ctx, auth)
-	}
-	switch {
-	case err != nil:
-		return "", "", fmt.Errorf("finding credentials for %s: %w", repo.RegistryStr(), err)
-	case c.IdentityToken != "":
-		return tokenUser, c.IdentityToken, nil
-	}
-	return c.Username, c.Password, nil
-}
-
-func (o RemoteOptions) authenticator(ctx context.Context, repo name.Repository) (authn.Authenticator, error) {
-	if o.Username == tokenUser {
-		return authn.FromConfig(authn.AuthConfig{IdentityToken: o.Password}), nil
-	}
-	if o.Username != "" || o.Password != "" {
-		return authn.FromConfig(authn.AuthConfig{Username: o.Username, Password: o.Password}), nil
-	}
-	if o.Keychain == nil {
-		return authn.Anonymous, nil
-	}
-	auth, err := authn.Resolve(ctx, o.Keychain, repo)
-	if err != nil {
-		return nil, fmt.Errorf("finding credentials for %s: %w", repo.RegistryStr(), err)
-	}
-	return auth, nil
 }
 
 // Peer is a distribution handler that listens on a unix socket.
@@ -120,8 +80,8 @@ func Dial(label, prefix string, dial func(ctx context.Context) (net.Conn, error)
 		ResponseHeaderTimeout: stallTimeout,
 		DisableCompression:    true,
 	}
-	return &httpSource{label: label, repo: "dray", stall: stallTimeout, connect: func(context.Context) (http.RoundTripper, string, error) {
-		return rt, "http://peer" + strings.TrimSuffix(prefix, "/"), nil
+	return &httpSource{label: label, repo: "dray", stall: stallTimeout, connect: func(context.Context) (endpoint, error) {
+		return endpoint{rt, "http://peer" + strings.TrimSuffix(prefix, "/"), account{host: label}}, nil
 	}}
 }
 
@@ -130,37 +90,44 @@ type httpSource struct {
 	label   string
 	repo    string
 	stall   time.Duration
-	connect func(context.Context) (rt http.RoundTripper, base string, err error)
+	connect func(context.Context) (endpoint, error)
 
 	mu     sync.Mutex
 	client *http.Client
-	base   string
+	there  endpoint
 	failed error // why the last connect failed
 	asked  time.Time
+}
+
+// endpoint is a server that may be asked.
+type endpoint struct {
+	rt      http.RoundTripper
+	base    string // URL, up to "/v2/"
+	account account
 }
 
 func (s *httpSource) String() string { return s.label }
 
 // dial connects once. A failure holds for a while: each of many blobs would
 // wait anew for a place that never answers.
-func (s *httpSource) dial(ctx context.Context) (*http.Client, string, error) {
+func (s *httpSource) dial(ctx context.Context) (*http.Client, endpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != nil {
-		return s.client, s.base, nil
+		return s.client, s.there, nil
 	}
 	if s.failed != nil && time.Since(s.asked) < loginTimeout {
-		return nil, "", s.failed
+		return nil, endpoint{}, s.failed
 	}
-	rt, base, err := s.connect(ctx)
+	there, err := s.connect(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.failed, s.asked = err, time.Now()
 		}
-		return nil, "", err
+		return nil, endpoint{}, err
 	}
-	s.client, s.base = &http.Client{Transport: rt}, base
-	return s.client, s.base, nil
+	s.client, s.there = &http.Client{Transport: there.rt, CheckRedirect: publicOnly}, there
+	return s.client, s.there, nil
 }
 
 // Resolve asks for a manifest, then for a blob of that digest.
@@ -168,22 +135,42 @@ func (s *httpSource) Resolve(ctx context.Context, d digest.Digest) (ocispec.Desc
 	if err := d.Validate(); err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("resolving %q: %w: %w", d, err, errdefs.ErrInvalidArgument)
 	}
-	desc, err := s.head(ctx, ocispec.Descriptor{Digest: d, MediaType: ocispec.MediaTypeImageManifest})
+	desc, err := s.manifest(ctx, d)
 	if errdefs.IsNotFound(err) {
 		desc, err = s.head(ctx, ocispec.Descriptor{Digest: d, MediaType: mediaTypeBlob})
+	}
+	if err == nil && desc.Size < 0 {
+		err = fmt.Errorf("resolving %s at %s: the answer has no length", d, s)
 	}
 	return desc, err
 }
 
+// manifest describes a manifest. Where the answer's header does not say what
+// it is, or how long, the content does: some registries, and caches before
+// them, call every manifest JSON or text.
+func (s *httpSource) manifest(ctx context.Context, d digest.Digest) (ocispec.Descriptor, error) {
+	desc, err := s.head(ctx, ocispec.Descriptor{Digest: d, MediaType: ocispec.MediaTypeImageManifest})
+	if err != nil || desc.Size >= 0 && IsManifest(desc.MediaType) {
+		return desc, err
+	}
+	b, err := ReadAll(ctx, s, ocispec.Descriptor{Digest: d, MediaType: ocispec.MediaTypeImageManifest}, MaxManifest)
+	if err != nil {
+		return desc, err
+	}
+	m, err := ParseManifest(b)
+	if err != nil {
+		return desc, fmt.Errorf("resolving %s at %s: %w", shortDigest(d), s, err)
+	}
+	return ocispec.Descriptor{Digest: d, Size: int64(len(b)), MediaType: m.MediaType, ArtifactType: m.ArtifactType}, nil
+}
+
+// head asks for content's header. A size that is not told is -1.
 func (s *httpSource) head(ctx context.Context, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
 	resp, err := s.do(ctx, http.MethodHead, desc, 0)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	resp.Body.Close()
-	if resp.ContentLength < 0 {
-		return ocispec.Descriptor{}, fmt.Errorf("resolving %s at %s: the answer has no length", desc.Digest, s)
-	}
 	out := ocispec.Descriptor{Digest: desc.Digest, Size: resp.ContentLength, MediaType: mediaTypeBlob}
 	if IsManifest(desc.MediaType) {
 		out.MediaType, _, _ = strings.Cut(resp.Header.Get("Content-Type"), ";")
@@ -220,7 +207,7 @@ func (s *httpSource) Fetch(ctx context.Context, desc ocispec.Descriptor, offset 
 }
 
 func (s *httpSource) do(ctx context.Context, method string, desc ocispec.Descriptor, offset int64) (*http.Response, error) {
-	client, base, err := s.dial(ctx)
+	client, there, err := s.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +215,7 @@ func (s *httpSource) do(ctx context.Context, method string, desc ocispec.Descrip
 	if IsManifest(desc.MediaType) {
 		kind = "manifests"
 	}
-	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s/v2/%s/%s/%s", base, s.repo, kind, desc.Digest), nil)
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s/v2/%s/%s/%s", there.base, s.repo, kind, desc.Digest), nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s for %s: %w", s, desc.Digest, err)
 	}
@@ -240,11 +227,11 @@ func (s *httpSource) do(ctx context.Context, method string, desc ocispec.Descrip
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking %s for %s: %w", s, shortDigest(desc.Digest), explain(s.label, brief(err)))
+		return nil, fmt.Errorf("asking %s for %s: %w", s, shortDigest(desc.Digest), there.account.explain(brief(err)))
 	}
 	if err := checkStatus(resp, offset); err != nil {
 		resp.Body.Close()
-		return nil, fmt.Errorf("asking %s for %s: %w", s, shortDigest(desc.Digest), explain(s.label, brief(err)))
+		return nil, fmt.Errorf("asking %s for %s: %w", s, shortDigest(desc.Digest), there.account.explain(brief(err)))
 	}
 	return resp, nil
 }

@@ -16,7 +16,7 @@ import (
 func ResolveReference(ctx context.Context, ref name.Reference, opts RemoteOptions) (digest.Digest, error) {
 	d, err := resolveReference(ctx, ref, opts)
 	if err != nil {
-		return "", fmt.Errorf("looking up %s: %w", ref, explain(ref.Context().RegistryStr(), err))
+		return "", fmt.Errorf("looking up %s: %w", ref, err)
 	}
 	return d, nil
 }
@@ -27,8 +27,14 @@ func resolveReference(ctx context.Context, ref name.Reference, opts RemoteOption
 	if err != nil {
 		return "", err
 	}
-	base := retrying(guard(opts.Base, repo.Registry, opts.Insecure, cmp.Or(opts.Stall, stallTimeout)))
-	rt, err := login(ctx, repo.Registry, auth, base, []string{repo.Scope(transport.PullScope)})
+	session, err := login(ctx, access{
+		repo: repo, auth: auth, insecure: opts.Insecure, stall: cmp.Or(opts.Stall, stallTimeout), base: opts.Base,
+		scopes: []string{repo.Scope(transport.PullScope)},
+	})
+	if err != nil {
+		return "", err
+	}
+	rt, err := session.transport()
 	if err != nil {
 		return "", err
 	}
@@ -40,7 +46,7 @@ func resolveReference(ctx context.Context, ref name.Reference, opts RemoteOption
 	// to HEAD can't say what is wrong.
 	desc, err := remote.Get(ref, options...)
 	if err != nil {
-		return "", err
+		return "", session.account.explain(err)
 	}
 	return digest.Digest(desc.Digest.String()), nil
 }

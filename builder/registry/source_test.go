@@ -106,7 +106,7 @@ func guardedBy(user, password string, next http.Handler) http.Handler {
 // otherMaker is go-containerregistry's own registry.
 func otherMaker(t *testing.T, s *registry.Store, img sourcetest.Image) registry.Source {
 	host := serve(t, ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
-	idx, err := s.Index(t.Context(), img.Index.Digest)
+	idx, err := registry.Index(t.Context(), s.Source(), img.Index.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}

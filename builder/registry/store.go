@@ -27,8 +27,9 @@ import (
 //	blobs/sha256/HEX   content (containerd's content store)
 //	ingest/            content that is being written
 //	names.json         name → root, replaced whole
-//	lock               flock: shared while an image is written, exclusive
-//	                   while names or content are removed
+//	names.lock         flock, exclusive: held while names.json is changed
+//	lock               flock: shared while content is written that no name
+//	                   leads to yet (Hold), exclusive while GC removes content
 //
 // Several processes may use one folder at once.
 type Store struct {

@@ -123,6 +123,9 @@ func (p *pull) layer(ctx context.Context, l Layer) (unpacked, error) {
 	defer unlock()
 	began := time.Now()
 	u, err := p.fetchAndUnpack(ctx, l)
+	if errdefs.IsNotFound(err) && len(l.URLs) > 0 {
+		err = fmt.Errorf("layer %s is a foreign one, which is kept at %s and not with the image; it is not fetched from there: push the image with all of its layers: %w", short(l.Digest), l.URLs[0], err)
+	}
 	if err == nil {
 		p.meter.emit(event.Event{Type: event.StepFinished, Subject: short(l.Digest), Text: "layer " + size(l.Size), Took: time.Since(began).Seconds()})
 	}

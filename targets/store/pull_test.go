@@ -20,6 +20,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -148,6 +149,57 @@ func TestPlatformIsChosen(t *testing.T) {
 	_, err := s.Pull(t.Context(), store.PullRequest{Digest: o.index(theirs).Digest, Sources: sources}, event.Discard)
 	if err == nil || !strings.Contains(err.Error(), "s390x") {
 		t.Errorf("an image for another platform: %v", err)
+	}
+}
+
+func TestIndexEntriesWithoutPlatform(t *testing.T) {
+	o := newOrigin(t)
+	tar := makeTar(t, file("a", "1"))
+	mine := o.image(tar)
+	config := o.config(tar)
+	config.Architecture = "s390x"
+	theirs := o.manifest(ocispec.Manifest{Layers: []ocispec.Descriptor{o.put(ocispec.MediaTypeImageLayer, tar)}}, config)
+	mine.Platform, theirs.Platform = nil, nil
+	if img := pull(t, open(t, store.Options{}), o.index(theirs, mine), peer(o)); img.Manifest != mine.Digest {
+		t.Errorf("chose %s, want %s", img.Manifest, mine.Digest)
+	}
+	_, err := open(t, store.Options{}).Pull(t.Context(), store.PullRequest{Digest: o.index(theirs).Digest, Sources: peer(o)}, event.Discard)
+	if err == nil || !strings.Contains(err.Error(), "s390x") {
+		t.Errorf("an image for another platform: %v", err)
+	}
+}
+
+func TestWhatIsNoImage(t *testing.T) {
+	o := newOrigin(t)
+	versioned := specs.Versioned{SchemaVersion: 2}
+	chart := o.putJSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: versioned, MediaType: ocispec.MediaTypeImageManifest,
+		Config: o.put("application/vnd.cncf.helm.config.v1+json", []byte(`{"name":"shop"}`)),
+		Layers: []ocispec.Descriptor{o.put("application/vnd.cncf.helm.chart.content.v1.tar+gzip", []byte("x"))},
+	})
+	statement := o.putJSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: versioned, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/spdx+json",
+		Config: o.put(ocispec.MediaTypeEmptyJSON, []byte("{}")), Layers: []ocispec.Descriptor{o.put("application/spdx+json", []byte("{} "))},
+	})
+	foreign := o.config(makeTar(t, file("a", "1")))
+	windows := ocispec.Descriptor{
+		MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", Digest: digest.FromString("elsewhere"), Size: 9,
+		URLs: []string{"https://layers.example.com/base"},
+	}
+	for name, x := range map[string]struct {
+		digest digest.Digest
+		says   string
+	}{
+		"a Helm chart":    {chart.Digest, "it is a Helm chart"},
+		"a statement":     {statement.Digest, "something about one (application/spdx+json)"},
+		"a foreign layer": {o.manifest(ocispec.Manifest{Layers: []ocispec.Descriptor{windows}}, foreign).Digest, "https://layers.example.com/base"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := open(t, store.Options{}).Pull(t.Context(), store.PullRequest{Digest: x.digest, Sources: peer(o)}, event.Discard)
+			if err == nil || !strings.Contains(err.Error(), x.says) {
+				t.Errorf("the error is %v, want %q in it", err, x.says)
+			}
+		})
 	}
 }
 

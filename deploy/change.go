@@ -95,7 +95,3 @@ func instanceIndex(name string) int {
 	n, _ := strconv.Atoi(index) // a name without a number sorts first
 	return n
 }
-
-// SameContent tells whether two releases run alike: images, configuration,
-// secrets and placement. Number, time and author don't matter.
-func SameContent(a, b pipeline.Release) bool { return a.Content() == b.Content() }

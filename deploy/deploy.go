@@ -170,7 +170,7 @@ func (d *deployment) unchanged() (n pipeline.ReleaseNumber, same bool) {
 			return n, false
 		}
 	}
-	n, same = running(d.before, d.Release)
+	n, same = d.Release.RunsEverywhere(currents(d.before))
 	if d.Kind == pipeline.KindPromote && n.Number != d.Release.Number {
 		return n, false
 	}

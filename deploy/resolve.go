@@ -56,7 +56,7 @@ func (f *Fleet) resolve(ctx context.Context, seen map[string]*api.Environment, r
 // given elsewhere: that of the same content, if it came before; otherwise one
 // that no host has seen, so that a name never means two things.
 func (f *Fleet) revision(ctx context.Context, seen map[string]*api.Environment, r pipeline.Release) (int, error) {
-	if n, same := running(seen, r); same && n.Number == r.Number {
+	if n, same := r.RunsEverywhere(currents(seen)); same && n.Number == r.Number {
 		return n.Revision, nil
 	}
 	var mu sync.Mutex
@@ -71,7 +71,7 @@ func (f *Fleet) revision(ctx context.Context, seen map[string]*api.Environment, 
 		known = append(known, contents)
 		return err
 	})
-	return revisionOf(r.Content(), known), err
+	return revisionOf(r.ContentHash(), known), err
 }
 
 // revisionOf chooses among what the hosts know: by host, contents by revision.
@@ -95,15 +95,11 @@ func revisionOf(content string, known [][]string) int {
 	return next
 }
 
-// running tells whether every host runs this content, whole and confirmed, and
-// under which one name.
-func running(seen map[string]*api.Environment, r pipeline.Release) (n pipeline.ReleaseNumber, same bool) {
-	for _, env := range seen {
-		current := env.Current.ReleaseNumber()
-		if env.Current == nil || !SameContent(*env.Current, r) || (n.Known() && n != current) {
-			return pipeline.ReleaseNumber{}, false
-		}
-		n = current
+// currents returns what the hosts have confirmed.
+func currents(seen map[string]*api.Environment) []*pipeline.Release {
+	out := make([]*pipeline.Release, 0, len(seen))
+	for _, name := range sortedKeys(seen) {
+		out = append(out, seen[name].Current)
 	}
-	return n, n.Known()
+	return out
 }

@@ -74,7 +74,7 @@ func TestPreview(t *testing.T) {
 	on := func(current pipeline.Release) *api.Environment {
 		return &api.Environment{Current: &current, LastNumber: 45}
 	}
-	came := []string{info.Content(), debug.Content()}
+	came := []string{info.ContentHash(), debug.ContentHash()}
 	for name, c := range map[string]struct {
 		p1, p2 *api.Environment
 		came   []string

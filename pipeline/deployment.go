@@ -46,7 +46,7 @@ type Deployed struct {
 }
 
 // Approval is a person's yes to a release entering an environment under that
-// name, and with that content: a digest, see Release.Approvable.
+// name, and with that content: a digest, see Release.ApprovalHash.
 type Approval struct {
 	ReleaseRef
 	Content string    `json:"content"`

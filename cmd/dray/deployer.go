@@ -167,7 +167,7 @@ func (o *openEnvironment) Releases(ctx context.Context) ([]pipeline.Release, err
 				errs = append(errs, &deploy.HostError{Host: h.Name, Err: err})
 			}
 			for _, r := range kept {
-				key := r.ReleaseNumber().String() + " " + r.Content()
+				key := r.ReleaseNumber().String() + " " + r.ContentHash()
 				count[key]++
 				byContent[key] = r
 			}

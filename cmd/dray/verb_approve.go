@@ -129,7 +129,7 @@ func (p *project) approve(ctx context.Context, envName string, n pipeline.Releas
 	if !ok {
 		return fmt.Errorf("approving for %s: unexpected environment %T", env.Name, desired.Open)
 	}
-	yes := api.Approve{ReleaseRef: api.RefTo(next.ReleaseNumber()), Content: next.Approvable()}
+	yes := api.Approve{ReleaseRef: api.RefTo(next.ReleaseNumber()), Content: next.ApprovalHash()}
 	for _, h := range open.fleet.Hosts() {
 		if _, err := h.Client.Environment(p.project.Name, env.Name).Approve(ctx, yes); err != nil {
 			return &deploy.HostError{Host: h.Name, Err: err}

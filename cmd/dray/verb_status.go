@@ -250,7 +250,7 @@ func (v *environmentView) current() *pipeline.Release {
 func reconfigured(env *pipeline.Environment, current *pipeline.Release) bool {
 	desired := run.Configured(env)
 	desired.Images = current.Images
-	return desired.Approvable() != current.Approvable()
+	return desired.ApprovalHash() != current.ApprovalHash()
 }
 
 // since is how long ago t was, in one unit.

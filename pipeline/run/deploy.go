@@ -172,7 +172,7 @@ func before(ctx context.Context, archive Archive, current *pipeline.Release, kep
 			return n, err
 		}
 		i := slices.IndexFunc(kept, func(r pipeline.Release) bool { return r.ReleaseNumber() == n })
-		if i < 0 || !kept[i].Alike(current) {
+		if i < 0 || !kept[i].SameExceptPlacement(current) {
 			return n, nil
 		}
 	}

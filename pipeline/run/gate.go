@@ -121,7 +121,7 @@ func (g *gate) tooYoung(p *pipeline.Promotion) []string {
 // approval is for one name and one content: what was changed since wants
 // another one.
 func (g *gate) approved(p *pipeline.Promotion, next *pipeline.Release) (*pipeline.Approval, []string, error) {
-	name, content := next.ReleaseNumber(), next.Approvable()
+	name, content := next.ReleaseNumber(), next.ApprovalHash()
 	var other *pipeline.Approval
 	for i := range g.current.Approvals {
 		a := &g.current.Approvals[i]

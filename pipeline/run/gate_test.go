@@ -34,7 +34,7 @@ func TestGate(t *testing.T) {
 			current:  &pipeline.Running{Release: &pipeline.Release{Number: 41}},
 		}
 	}
-	content := (&pipeline.Release{Images: release.Images, Services: []pipeline.Service{*fresh().env.Services["web"]}}).Approvable()
+	content := (&pipeline.Release{Images: release.Images, Services: []pipeline.Service{*fresh().env.Services["web"]}}).ApprovalHash()
 	approved := func(number, revision int, content string) []pipeline.Approval {
 		return []pipeline.Approval{{ReleaseRef: pipeline.ReleaseRef{Release: number, Revision: revision}, Content: content, By: pipeline.Actor{User: "tom"}}}
 	}

@@ -26,6 +26,7 @@ type deployment struct {
 	Started    time.Time         `json:"started"`
 	Ended      time.Time         `json:"ended,omitzero"`
 	Containers map[string]string `json:"containers,omitempty"` // instance → container
+	Labels     map[string]string `json:"labels,omitempty"`     // labels of an older agent's on these containers → fingerprint
 	Done       []string          `json:"done,omitempty"`       // keys of steps
 	StopFirst  []string          `json:"stop_first,omitempty"` // instances whose old container had to stop before the new one started
 	Received   int64             `json:"received,omitempty"`
@@ -120,6 +121,7 @@ type work struct {
 	old     *deployment // the release before; nil for none
 	oldRel  *api.Release
 	oldAt   []placed
+	made    fingerprints // of the environment's containers
 	sink    event.Sink
 }
 
@@ -139,6 +141,13 @@ func (a *Agent) load(e *environment, id string, sink event.Sink) (*work, error) 
 		}
 		if w.release.Project != e.project || w.release.Environment != e.name {
 			return api.Errorf(api.CodeNotFound, "deployment %s is not of %s in %s", id, e.name, e.project)
+		}
+		r, err := t.record(e)
+		if err != nil {
+			return err
+		}
+		if w.made, err = t.fingerprints(&r); err != nil {
+			return err
 		}
 		return w.loadOld(t)
 	})

@@ -61,12 +61,12 @@
 //
 // # Which container runs for an instance
 //
-// A container carries a fingerprint of all that it depends on (fingerprint).
-// Prepare takes the container that runs, if its fingerprint is that of the new
-// release; otherwise one that an earlier release left stopped; otherwise it
-// makes one. That is why a deployment replaces only what has changed, why a
-// rollback needs neither registry nor build, and why a release may share
-// containers with the one before.
+// A container carries a fingerprint of all that it depends on
+// (pipeline.Release.ContainerFingerprint). Prepare takes the container that
+// runs, if its fingerprint is that of the new release; otherwise one that an
+// earlier release left stopped; otherwise it makes one. That is why a deployment
+// replaces only what has changed, why a rollback needs neither registry nor
+// build, and why a release may share containers with the one before.
 //
 // # Decisions
 //

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -62,24 +60,11 @@ func (a *Agent) statement(w *work, record *api.Record, healthy time.Time) *api.E
 	}
 	out.Predicate = api.EvidencePredicate{
 		Project: w.e.project, Environment: w.e.name, ReleaseRef: api.RefTo(w.Release), Deployment: w.ID,
-		HostID: a.id, Host: w.Host, Configuration: configDigest(w.release), Images: w.release.Images,
+		HostID: a.id, Host: w.Host, Configuration: w.release.ContentHash(), Images: w.release.Images,
 		HealthySince: healthy, Confirmed: record.Ended, Verified: record.Verified,
 		Approval: record.Approval, Skipped: record.Skipped,
 	}
 	return out
-}
-
-// configDigest names what a release means, whatever its number and whoever
-// made it.
-func configDigest(r *api.Release) string {
-	alike := *r
-	alike.Number, alike.Revision, alike.Created, alike.By, alike.Source = 0, 0, time.Time{}, api.Actor{}, api.Source{}
-	text, err := json.Marshal(alike)
-	if err != nil {
-		panic(err) // plain values always marshal
-	}
-	sum := sha256.Sum256(text)
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // hostSigner signs with the host's key, as DSSE wants it.

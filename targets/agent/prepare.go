@@ -145,8 +145,10 @@ func (a *Agent) reserve(ctx context.Context, w *work, p *api.Prepare) error {
 	if err != nil {
 		return err
 	}
+	labels := w.made.older(containers, a.containers())
 	return a.amend(w, "prepare.done", "", func(d *deployment) {
 		d.Containers, d.Received, d.State = containers, received, api.StatePrepared
+		d.Labels = labels
 	})
 }
 
@@ -165,7 +167,7 @@ func (a *Agent) failPrepare(ctx context.Context, w *work, fault error) error {
 // already says whether this very release runs here, whole.
 func (a *Agent) already(w *work) bool {
 	return w.old != nil && maps.Equal(w.old.Containers, w.Containers) &&
-		configDigest(w.release) == configDigest(w.oldRel) && a.unfinished(w) == nil
+		w.release.Same(w.oldRel) && a.unfinished(w) == nil
 }
 
 // discard ends a deployment that has changed nothing.

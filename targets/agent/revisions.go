@@ -23,7 +23,7 @@ func (t *transaction) addContent(r *envRecord, release *api.Release) error {
 	for len(contents) <= release.Revision {
 		contents = append(contents, "")
 	}
-	contents[release.Revision] = release.Content()
+	contents[release.Revision] = release.ContentHash()
 	return t.put(bucketContents, key, contents)
 }
 
@@ -57,7 +57,7 @@ func (t *transaction) isSame(r *envRecord, release *api.Release) error {
 		if err != nil {
 			return err
 		}
-		if kept != nil && kept.ReleaseNumber() == release.ReleaseNumber() && kept.Content() != release.Content() {
+		if kept != nil && kept.ReleaseNumber() == release.ReleaseNumber() && kept.ContentHash() != release.ContentHash() {
 			return api.Errorf(api.CodeConflict, "%s of %s is another one on this host: its images, configuration, secrets or places differ; bring this as a new release", releaseWord(kept.ReleaseNumber()), r.Name)
 		}
 	}

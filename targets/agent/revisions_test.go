@@ -59,7 +59,7 @@ func TestRevisionsAreKept(t *testing.T) {
 			if n == numberOne {
 				content = first
 			}
-			if got := w.sworn(r, n); got.ReleaseNumber() != n || got.Configuration != configDigest(&content) {
+			if got := w.sworn(r, n); got.ReleaseNumber() != n || got.Configuration != content.ContentHash() {
 				t.Errorf("the evidence about %s is about %s, configuration %s", n, got.ReleaseNumber(), got.Configuration)
 			}
 		}
@@ -113,7 +113,7 @@ func TestANameMeansOneThing(t *testing.T) {
 				t.Errorf("revision %d: %v", revision, err)
 			}
 		}
-		if got, err := r.Revisions(t.Context(), 1); err != nil || !slices.Equal(got, []string{first.Content()}) {
+		if got, err := r.Revisions(t.Context(), 1); err != nil || !slices.Equal(got, []string{first.ContentHash()}) {
 			t.Errorf("what came under the number: %q (%v)", got, err)
 		}
 	})
@@ -136,7 +136,7 @@ func TestFailedRevisionsAreKnown(t *testing.T) {
 		if _, err := r.Revert(t.Context(), "d2", api.Revert{Fence: s.fence}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.Revisions(t.Context(), 1); err != nil || !slices.Equal(got, []string{first.Content(), "", sick.Content()}) {
+		if got, err := r.Revisions(t.Context(), 1); err != nil || !slices.Equal(got, []string{first.ContentHash(), "", sick.ContentHash()}) {
 			t.Errorf("what came under number 1: %q (%v)", got, err)
 		}
 		if got, err := r.Revisions(t.Context(), 2); err != nil || len(got) != 0 {

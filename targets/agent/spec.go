@@ -1,9 +1,6 @@
 package agent
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,9 +11,6 @@ import (
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
-
-// labelFingerprint holds the fingerprint of what a container was made from.
-const labelFingerprint = "dray.fingerprint"
 
 // defaultGrace is how long a task gets between SIGTERM and SIGKILL.
 const defaultGrace = pipeline.Duration(10e9)
@@ -50,7 +44,7 @@ func placedOn(r *api.Release, host string) ([]placed, error) {
 			return nil, api.Errorf(api.CodeBadRequest, "%s places %s on %s but has no service %q", releaseWord(r.ReleaseNumber()), name, host, service)
 		}
 		p := placed{instance: name, index: index, service: s, image: r.Images[service]}
-		p.fingerprint = fingerprint(s, p.image.Digest, r.Secrets)
+		p.fingerprint = r.ContainerFingerprint(service)
 		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b placed) int { return strings.Compare(a.instance, b.instance) })
@@ -67,31 +61,6 @@ func parseInstance(name string) (service string, index int, err error) {
 	return service, index, nil
 }
 
-// fingerprint names everything that a container of a service depends on. Two
-// containers with one fingerprint run alike, so one need not be replaced by
-// the other. How a rollout goes, how many there are, and what is published
-// where do not belong to it: they change without a new container. It is made
-// of the release's own words, not of the runtime's, so that a newer agent does
-// not restart what has not changed.
-func fingerprint(s *pipeline.Service, digest string, versions map[string]string) string {
-	alike := *s
-	alike.Image, alike.Mode, alike.Count, alike.Update = pipeline.Image{}, "", 0, pipeline.Update{}
-	alike.Ports = slices.Clone(s.Ports)
-	for i := range alike.Ports {
-		alike.Ports[i].Publish = 0
-	}
-	used := map[string]string{}
-	for _, secret := range s.Secrets {
-		used[secret.Name] = versions[secret.Name]
-	}
-	text, err := json.Marshal([]any{alike, digest, used})
-	if err != nil {
-		panic(err) // plain values always marshal
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
-}
-
 // containerSpec returns what the container of an instance is.
 func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string, p placed, volumes map[string]string) runtime.Spec {
 	s := p.service
@@ -102,8 +71,9 @@ func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string,
 		Entrypoint: s.Entrypoint, Command: s.Command, Env: environ(s.Env),
 		Secrets: secretUses(s.Secrets, r.Secrets),
 		User:    s.User, WorkDir: s.WorkDir, ReadOnly: s.ReadOnly, CapAdd: s.CapAdd, CapDrop: s.CapDrop,
-		Mounts: mounts(s.Volumes, volumes), Tmpfs: s.Tmpfs, Resources: s.Resources,
-		Network: e.network(), Restart: s.Restart, Check: check(s),
+		Mounts: mounts(s.Volumes, volumes), Tmpfs: slices.Sorted(slices.Values(s.Tmpfs)), // parents first
+		Resources: s.Resources,
+		Network:   e.network(), Restart: s.Restart, Check: check(s),
 		StopSignal: s.Stop.Signal, StopGrace: s.Stop.Grace,
 	}
 	maps.Copy(spec.Labels, s.Labels)

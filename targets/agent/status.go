@@ -85,7 +85,11 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 		}
 		out.Current, out.Deployed = release, r.Current
 		if r.Open == "" {
-			out.Drift = drift(release, current, r.Ended, containers, mine)
+			made, err := t.fingerprints(r)
+			if err != nil {
+				return err
+			}
+			out.Drift = drift(release, current, made, r.Ended, containers, mine)
 		}
 	}
 	for id, release := range owner {
@@ -157,7 +161,7 @@ func (a *Agent) statusesOf(d *deployment, e *environment) []api.InstanceStatus {
 
 // drift lists what runs otherwise than the current release says. The last
 // deployment ended at ended: what it replaced may drain since then.
-func drift(r *api.Release, d *deployment, ended time.Time, containers map[string]runtime.Container, mine []runtime.Container) []api.Drift {
+func drift(r *api.Release, d *deployment, made fingerprints, ended time.Time, containers map[string]runtime.Container, mine []runtime.Container) []api.Drift {
 	var out []api.Drift
 	add := func(kind, instance, format string, args ...any) {
 		out = append(out, api.Drift{Kind: kind, Instance: instance, Detail: fmt.Sprintf(format, args...)})
@@ -175,7 +179,7 @@ func drift(r *api.Release, d *deployment, ended time.Time, containers map[string
 			add("stopped", p.instance, "container %s was stopped %s", c.Spec.Name, ago(c.Finished))
 		case c.State == runtime.Paused:
 			add("stopped", p.instance, "container %s is paused", c.Spec.Name)
-		case c.Spec.Labels[labelFingerprint] != p.fingerprint:
+		case made.of(c) != p.fingerprint:
 			add("changed", p.instance, "container %s was made from another configuration", c.Spec.Name)
 		}
 	}

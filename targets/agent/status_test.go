@@ -237,7 +237,7 @@ func TestEvidence(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := s.Predicate
-		if s.Type != api.StatementType || len(s.Subject) != 3 || p.Environment != "prod" || p.Release != 1 || p.HostID != h.ID || p.Configuration != configDigest(&first) {
+		if s.Type != api.StatementType || len(s.Subject) != 3 || p.Environment != "prod" || p.Release != 1 || p.HostID != h.ID || p.Configuration != first.ContentHash() {
 			t.Errorf("the statement: %+v", s)
 		}
 		if p.HealthySince.IsZero() || p.HealthySince.After(p.Confirmed) {

@@ -37,7 +37,7 @@ type EvidencePredicate struct {
 	Deployment    string           `json:"deployment"`
 	HostID        string           `json:"host_id"`
 	Host          string           `json:"host"`          // its name in the file
-	Configuration string           `json:"configuration"` // digest of the release without number, time and author
+	Configuration string           `json:"configuration"` // the release's ContentHash
 	Images        map[string]Image `json:"images"`        // by service or "task.NAME"
 	HealthySince  time.Time        `json:"healthy_since"` // of the last instance
 	Confirmed     time.Time        `json:"confirmed"`

@@ -18,7 +18,7 @@ import (
 //	RouteEnvironment     -                     → Environment; one that is not known here is CodeNotFound
 //	RouteHistory         ?limit=N              → []Record, newest first
 //	RouteReleases        -                     → []Release kept on this host, newest first
-//	RouteRevisions       -                     → []string: by revision, from 0, the content (pipeline.Release.Content) that came here under the number; "" where none did
+//	RouteRevisions       -                     → []string: by revision, from 0, the content (pipeline.Release.ContentHash) that came here under the number; "" where none did
 //	RouteEvidence        -                     → a DSSE envelope (an in-toto statement) as JSON; CodeNotFound when the release was never confirmed here
 //	RouteAcquire         AcquireLease          → Lease
 //	RouteRenew           RenewLease            → Lease

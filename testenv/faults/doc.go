@@ -13,8 +13,11 @@
 //	go test ./testenv/faults                      a representative part
 //	go test ./testenv/faults -args -all           every trial
 //	go test ./testenv/faults -run Faults -args -all -match 'deploy/three/.*kill'
+//	make faults SHARDS=3                          every trial, three labs side by side
 //	make chaos SEED=7                             random trials
 //
-// All trials share one lab: hosts s1 (environment stage), o1 (one) and p1, p2,
-// p3 (three). Whatever a trial leaves behind fails that trial.
+// Trials share a lab: hosts s1 (environment stage), o1 (one) and p1, p2, p3
+// (three). Whatever a trial leaves behind fails that trial. Most of a trial is
+// waiting, so labs side by side, each with trials of its own, take little more
+// time than one.
 package faults

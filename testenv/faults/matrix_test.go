@@ -4,13 +4,15 @@ import (
 	"flag"
 	"fmt"
 	"regexp"
+	"sync"
 	"testing"
 	"time"
 )
 
 var (
-	all   = flag.Bool("all", false, "make every trial, not only the representative ones")
-	match = flag.String("match", "", "make only trials whose name matches, as in deploy/three/verify/client_killed")
+	all    = flag.Bool("all", false, "make every trial, not only the representative ones")
+	shards = flag.Int("shards", 1, "labs that work side by side")
+	match  = flag.String("match", "", "make only trials whose name matches, as in deploy/three/verify/client_killed")
 )
 
 // representative are trials that between them have every point and every
@@ -79,33 +81,80 @@ func chosen(t *testing.T) []trial {
 	return out
 }
 
-// TestFaults makes the trials, and prints what each came to.
+// tally counts trials. Labs that work side by side share one.
+type tally struct {
+	mu                     sync.Mutex
+	combined, unfinished   int
+	tried, leftOut, failed int
+}
+
+func (c *tally) add(o outcome, failed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unfinished--
+	switch {
+	case failed:
+		c.failed++
+		c.tried++
+	case o.skipped != "":
+		c.leftOut++
+	default:
+		c.tried++
+	}
+}
+
+func (c *tally) String() string {
+	text := fmt.Sprintf("%d combinations of a verb, a point and a fault: %d tried, %d left out because they can't be, %d failed",
+		c.combined, c.tried, c.leftOut, c.failed)
+	if c.unfinished > 0 {
+		text += fmt.Sprintf(", %d not come to", c.unfinished)
+	}
+	return text
+}
+
+// TestFaults makes the trials, and prints what each came to and how many there
+// were. Labs take them from one list.
 func TestFaults(t *testing.T) {
+	list := chosen(t)
+	waiting := make(chan trial, len(list))
+	for _, tr := range list {
+		waiting <- tr
+	}
+	close(waiting)
+	count := &tally{combined: len(list), unfinished: len(list)}
+	began := time.Now()
+	var labs sync.WaitGroup
+	for n := range *shards {
+		labs.Go(func() {
+			t.Run(fmt.Sprint("lab ", n+1), func(t *testing.T) { work(t, waiting, count) })
+		})
+	}
+	labs.Wait()
+	fmt.Printf("%s; in %s, %d labs\n", count, time.Since(began).Round(time.Second), *shards)
+	if count.unfinished > 0 {
+		t.Errorf("%d combinations were not come to", count.unfinished)
+	}
+}
+
+// work makes a lab and tries there what waits, until nothing does.
+func work(t *testing.T, waiting <-chan trial, count *tally) {
 	f := newField(t)
 	for env := range hostsOf {
 		f.settled(t, env, 1)
 	}
-	made, began := 0, time.Now()
-	var table []string
-	for _, tr := range chosen(t) {
-		ok := t.Run(tr.String(), func(t *testing.T) {
-			o := f.try(t, tr)
-			if o.skipped == "" {
-				made++
-			}
-			line := fmt.Sprintf("%-70s %s", tr, o)
-			if t.Failed() {
-				line += "  FAILED"
-			}
-			t.Log(line)
-			table = append(table, line)
-			fmt.Println(line)
-		})
+	for tr := range waiting {
+		var o outcome
+		ok := t.Run(tr.String(), func(t *testing.T) { o = f.try(t, tr) })
+		count.add(o, !ok)
+		line := fmt.Sprintf("%-70s %s", tr, o)
+		if !ok {
+			line += "  FAILED"
+		}
+		fmt.Println(line)
 		if !ok && !f.repair(t, tr.env) {
 			t.Fatal("the environment can't be brought back")
 		}
 	}
-	t.Logf("%d points tried in %s", made, time.Since(began).Round(time.Second))
 }
 
 // repair brings an environment back after a trial that failed, so that the

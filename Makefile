@@ -11,7 +11,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: acceptance-vm help release build deps demo demo-down test test-unit test-real test-again lint bench chaos clean FORCE
+.PHONY: acceptance-vm deps-vm help release build deps demo demo-down test test-unit test-real test-again lint bench faults chaos clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,7 @@ lint: deps bin/tools/golangci-lint ## formatting, vet, import direction
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	bin/tools/golangci-lint run ./...
 	GOOS=darwin $(GO) vet ./cmd/dray
+	GOOS=windows $(GO) vet ./cmd/dray
 	shellcheck .ci/run .ci/deps .ci/release examples/*.sh examples/*/*.sh
 
 bin/tools/golangci-lint:
@@ -73,14 +74,21 @@ bin/tools/golangci-lint:
 bench: deps build ## the table of figures, measured here; BENCH="-run exec -n 9" chooses
 	$(GO) run ./testenv/cmd/bench $(BENCH)
 
+SHARDS ?= 3
+faults: deps build ## every fault at every step of a deployment, and the count; SHARDS=n labs side by side, MATCH=deploy/one chooses
+	DRAY_TEST_BIN=$(CURDIR)/bin $(GO) test -v -run 'TestFaults$$' -count 1 -timeout 6h ./testenv/faults -args -all -shards $(SHARDS) -match '$(MATCH)'
+
 chaos: deps build ## deployments under random faults; SEED=n repeats one
-	$(GO) test -v -run TestChaos -count 1 -timeout 60m ./testenv/faults -args -chaos -seed "$(SEED)"
+	DRAY_TEST_BIN=$(CURDIR)/bin $(GO) test -v -run TestChaos -count 1 -timeout 60m ./testenv/faults -args -chaos -seed "$(SEED)"
 
 release: deps ## dray for each system, with the host programs inside, in dist/
 	./.ci/release
 
-acceptance-vm: deps build ## a real server with cgroup v2, as a virtual machine (qemu-system-x86)
-	DRAY_TEST_VM=1 $(GO) test ./testenv/acceptance -run TestServer -count 1 -v -timeout 40m
+deps-vm: deps
+	@./.ci/deps vm
+
+acceptance-vm: deps-vm build ## a real server with cgroup v2, as a virtual machine (qemu-system-x86)
+	DRAY_TEST_BIN=$(CURDIR)/bin DRAY_TEST_VM=1 $(GO) test ./testenv/acceptance -run TestServer -count 1 -v -timeout 40m
 
 clean: ## what was built
 	rm -rf bin dist

@@ -7,13 +7,15 @@ cd "$(dirname "$0")/.."
 root=$PWD
 PATH=$root/bin:$PATH
 export DRAY_DATA_DIR="$root/.cache/demo"
+project=$root/.cache/demo-web # a copy: the lock file that dray writes there names this lab's hosts
 lab() { "$root/bin/lab" --name demo "$@"; }
 
 case ${1:-up} in
 down)
   dray builder stop >/dev/null 2>&1 || true
   lab down
-  rm -rf "$DRAY_DATA_DIR"
+  rm -rf "$DRAY_DATA_DIR" "$project" "$root/.cache/demo.env"
+  rmdir "$root/.cache" 2>/dev/null || true # others may keep something there
   echo "The demo is gone."
   exit
   ;;
@@ -28,7 +30,8 @@ if [ "$(id -u)" != 0 ]; then
   echo "The demo makes hosts out of namespaces, which takes root: sudo make demo" >&2
   exit 1
 fi
-mkdir -p "$root/.cache"
+mkdir -p "$project"
+cp -R "$root/examples/web/." "$project"
 lab up --hosts d1,t1,p1,p2
 {
   lab env
@@ -37,7 +40,7 @@ lab up --hosts d1,t1,p1,p2
 # shellcheck disable=SC1091 # made a line ago
 . "$root/.cache/demo.env"
 
-cd "$root/examples/web"
+cd "$project"
 dray ship
 echo
 dray status
@@ -51,7 +54,7 @@ done
 cat <<TEXT
 
 The lab is up. To try it:
-  . $root/.cache/demo.env; cd $root/examples/web
+  . $root/.cache/demo.env; cd $project
 and then:
   dray deploy dev --var version=2.0    a change, in dev only
   dray status                          what runs where, what waits

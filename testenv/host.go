@@ -66,6 +66,9 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := until(ctx, "host "+h.Name+" answers on SSH", h.answers); err != nil {
 		return err
 	}
+	if err := h.awaitServices(ctx); err != nil {
+		return err
+	}
 	h.lab.log.Debug("host is up", "host", h.Name, "took", time.Since(began))
 	return nil
 }
@@ -160,7 +163,7 @@ func (h *Host) configure(groups []inside.Cgroup) ([]byte, error) {
 		return nil, err
 	}
 	c := inside.Config{
-		Name: h.Name, Dir: h.Dir(), DiskImage: h.diskImage(),
+		Name: h.Name, Dir: h.Dir(), DiskImage: h.diskImage(), Layer: h.lab.state.Layer,
 		Address: h.Addr + "/24", Init: string(h.lab.state.Init), Cgroups: groups,
 		Etc: inside.Etc{
 			User: User, AuthorizeKey: string(public), HostKey: string(key),
@@ -169,6 +172,9 @@ func (h *Host) configure(groups []inside.Cgroup) ([]byte, error) {
 	}
 	if gate := h.lab.find(h.lab.state.Bastion); gate != nil && gate != h && h.lab.state.Behind {
 		c.Etc.OnlyFrom = gate.Addr
+	}
+	for _, s := range (&Options{Docker: h.lab.state.Docker, Firewall: h.lab.state.Firewall}).services() {
+		c.Etc.Start = append(c.Etc.Start, s.start)
 	}
 	for _, other := range h.lab.hosts {
 		c.Etc.Hosts[other.Name] = other.Addr

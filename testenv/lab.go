@@ -129,7 +129,7 @@ func create(ctx context.Context, o Options, keep bool) (_ *Lab, err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the lab's folder: %w", err)
 	}
-	s := &state{Name: o.Name, Keep: keep, Subnet: -1, DiskSize: o.DiskSize, Init: o.Init, Bastion: o.Bastion, Behind: o.Behind}
+	s := &state{Name: o.Name, Keep: keep, Subnet: -1, DiskSize: o.DiskSize, Init: o.Init, Bastion: o.Bastion, Behind: o.Behind, Docker: o.Docker, Firewall: o.Firewall}
 	l := newLab(dir, s, o.Logger)
 	if l.lock, err = newLock(dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -139,6 +139,11 @@ func create(ctx context.Context, o Options, keep bool) (_ *Lab, err error) {
 			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
 		}
 	}()
+	if names := o.packages(); len(names) > 0 {
+		if s.Layer, err = Packages(ctx, names...); err != nil {
+			return nil, err
+		}
+	}
 	if err := l.writeKey(); err != nil {
 		return nil, err
 	}

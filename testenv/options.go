@@ -38,6 +38,14 @@ type Options struct {
 	// takes space as it fills) for FillDisk; 0: a folder of the machine's disk.
 	DiskSize int64
 
+	// Packages names packages of Debian's that the hosts have and the machine
+	// need not have. Their services are not started.
+	Packages []string
+
+	// Other people's software that runs on each host from boot on, under
+	// Busybox: Docker's engine as Debian has it, and ufw, which lets in SSH alone.
+	Docker, Firewall bool
+
 	Init   Init         // default Busybox
 	Dir    string       // state folder; default StateDir()
 	Logger *slog.Logger // default: discards
@@ -91,6 +99,9 @@ func (o *Options) complete() error {
 	}
 	if o.Behind && o.Bastion == "" {
 		return errors.New("hosts are to be behind a bastion, and there is none")
+	}
+	if len(o.services()) > 0 && o.Init != Busybox {
+		return errors.New("a host runs Docker or ufw under busybox init alone")
 	}
 	seen := map[string]bool{}
 	for _, name := range append([]string{o.Name}, o.all()...) {

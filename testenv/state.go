@@ -23,6 +23,9 @@ type state struct {
 	Init     Init
 	Bastion  string
 	Behind   bool
+	Layer    string // folder that is copied onto each host's disk; empty: none
+	Docker   bool
+	Firewall bool
 	Hosts    []*hostState
 	Mirror   *MirrorProcess `json:",omitempty"`
 

@@ -33,6 +33,10 @@ type Config struct {
 	// Dir/disk is.
 	DiskImage string
 
+	// Layer is a folder that is copied onto the disk before its first boot, over
+	// the machine's root; empty: none.
+	Layer string
+
 	Address string // of eth0, with prefix length: 10.210.0.11/24
 	Etc     Etc
 	Init    string
@@ -57,4 +61,8 @@ type Etc struct {
 	Hosts        map[string]string // name → address, for /etc/hosts
 	Forwarding   bool              // sshd forwards: a jump host
 	OnlyFrom     string            // the only address that sshd lets in; empty: all
+	Start        []Script          // run at boot, in the order of their names
 }
+
+// Script is a start script: /etc/rc2.d/Name, called with "start".
+type Script struct{ Name, Text string }

@@ -70,7 +70,7 @@ type file struct {
 }
 
 func files(c *Config) []file {
-	return []file{
+	all := []file{
 		{"/etc/hostname", 0o644, c.Name + "\n", 0},
 		{"/etc/machine-id", 0o444, machineID(c.Etc.HostKey), 0},
 		{"/etc/hosts", 0o644, hostsFile(c), 0},
@@ -83,6 +83,10 @@ func files(c *Config) []file {
 		{"/root/.ssh/authorized_keys", 0o600, c.Etc.AuthorizeKey, 0},
 		{"/home/" + c.Etc.User + "/.ssh/authorized_keys", 0o600, c.Etc.AuthorizeKey, userID},
 	}
+	for _, s := range c.Etc.Start {
+		all = append(all, file{"/etc/rc2.d/" + s.Name, 0o755, s.Text, 0})
+	}
+	return all
 }
 
 // machineID gives each host an id of its own (machine-id(5)), the same for good.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 
@@ -42,6 +43,9 @@ func mountRoot(c *Config) error {
 			return err
 		}
 	}
+	if err := copyLayer(c, upper); err != nil {
+		return fmt.Errorf("copying %s onto the disk: %w", c.Layer, err)
+	}
 	if err := hide(upper); err != nil {
 		return fmt.Errorf("hiding the machine's folders: %w", err)
 	}
@@ -53,6 +57,20 @@ func mountRoot(c *Config) error {
 		return err
 	}
 	return unix.Mount("tmpfs", filepath.Join(root(c), "run"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
+}
+
+// copyLayer copies the host's layer onto a new disk. It is not a lower layer of
+// the overlay: the kernel refuses one that lies within another, as every folder
+// here does within the machine's root.
+func copyLayer(c *Config, upper string) error {
+	if _, err := os.Stat(filepath.Join(upper, furnished)); c.Layer == "" || err == nil {
+		return nil
+	}
+	out, err := exec.Command("/bin/cp", "-a", c.Layer+"/.", upper).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
 }
 
 // mountDisk gives the folder that holds the host's disk.

@@ -29,8 +29,8 @@ type Service struct {
 	Image      Image             `json:"image"`
 	Mode       string            `json:"mode"`
 	Count      int               `json:"count"`
-	Entrypoint []string          `json:"entrypoint,omitempty"` // replaces the image's
-	Command    []string          `json:"command,omitempty"`    // replaces the image's
+	Entrypoint []string          `json:"entrypoint,omitzero"` // replaces the image's entrypoint and command; [] is none, nil the image's
+	Command    []string          `json:"command,omitzero"`    // replaces the image's; [] is none
 	WorkDir    string            `json:"workdir,omitempty"`
 	User       string            `json:"user,omitempty"` // name or uid[:gid]; the image's by default
 	Env        map[string]string `json:"env,omitempty"`
@@ -183,8 +183,8 @@ const (
 type Task struct {
 	Name       string            `json:"name"`
 	Image      Image             `json:"image"`
-	Entrypoint []string          `json:"entrypoint,omitempty"`
-	Command    []string          `json:"command,omitempty"`
+	Entrypoint []string          `json:"entrypoint,omitzero"` // as in Service
+	Command    []string          `json:"command,omitzero"`
 	WorkDir    string            `json:"workdir,omitempty"`
 	User       string            `json:"user,omitempty"`
 	Env        map[string]string `json:"env,omitempty"`

@@ -1,6 +1,10 @@
 package pipeline
 
-import "testing"
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
 
 func TestParseBytes(t *testing.T) {
 	for text, want := range map[string]Bytes{
@@ -18,5 +22,26 @@ func TestParseBytes(t *testing.T) {
 		if got, err := ParseBytes(text); err == nil {
 			t.Errorf("%q is taken for %d", text, got)
 		}
+	}
+}
+
+// An empty entrypoint or command replaces the image's by none, on hosts too.
+func TestAnEmptyCommandIsKept(t *testing.T) {
+	for _, v := range []any{
+		Service{Entrypoint: []string{}, Command: []string{}},
+		Task{Entrypoint: []string{}, Command: []string{}},
+	} {
+		text, err := json.Marshal(v)
+		if err != nil || !strings.Contains(string(text), `"entrypoint":[],"command":[]`) {
+			t.Errorf("%s, %v", text, err)
+		}
+	}
+	text, err := json.Marshal(Service{})
+	if err != nil || strings.Contains(string(text), "command") {
+		t.Errorf("%s, %v", text, err)
+	}
+	var back Service
+	if err := json.Unmarshal([]byte(`{"entrypoint":[]}`), &back); err != nil || back.Entrypoint == nil || back.Command != nil {
+		t.Errorf("read back %#v, %v", back, err)
 	}
 }

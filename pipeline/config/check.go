@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path"
 	"slices"
 
 	"dray/pipeline"
@@ -10,26 +11,42 @@ import (
 // check looks for faults that only show when everything is decoded. Each is
 // recorded once, also when several environments share it.
 func (l *loader) check(p *pipeline.Project) {
-	for _, name := range sortedKeys(p.Services) {
-		l.checkService(p.Services[name])
+	for _, name := range sortedKeys(l.services) {
+		l.checkService(l.services[name].resolved())
 	}
-	for _, e := range p.Environments {
-		for _, name := range sortedKeys(e.Services) {
-			l.checkService(e.Services[name])
+	for _, name := range sortedKeys(l.tasks) {
+		l.checkTask(l.tasks[name].resolved())
+	}
+	for _, e := range l.environments {
+		for _, s := range e.services {
+			l.checkService(s)
 		}
-		l.checkPublished(e)
+		for _, t := range e.tasks {
+			l.checkTask(t)
+		}
+		l.checkPublished(e.value)
 		l.checkAddresses(p, e)
 	}
 	l.checkShared(p)
 }
 
-func (l *loader) checkService(s *pipeline.Service) {
+func (l *loader) checkTask(d *taskDeclaration) {
+	t := d.value
+	l.checkWorkload(workload{what: fmt.Sprintf("task %q", t.Name), declaration: d.declaration, at: t.At,
+		entrypoint: t.Entrypoint, command: t.Command, env: t.Env, secrets: t.Secrets, volumes: t.Volumes})
+	if t.Entrypoint == nil && d.set("command") && len(t.Command) == 0 {
+		l.fault(d.rangeOf("command", l.place(t.At)), "Empty command", `Write the program and its arguments: command = ["bin/migrate"].`)
+	}
+}
+
+func (l *loader) checkService(d *serviceDeclaration) {
+	s := d.value
 	l.checkPorts(s)
-	l.checkHealth(s)
-	l.checkEnv(s)
-	l.checkMounts(s)
-	if s.Mode == pipeline.ModeGlobal && l.wasSaid(s, "count") {
-		l.fault(l.whereSaid(s, "count", s.At), "Count of a global service", "A service with mode = \"global\" runs once on each host. Drop count, or mode.")
+	l.checkHealth(d)
+	l.checkWorkload(workload{what: fmt.Sprintf("service %q", s.Name), declaration: d.declaration, at: s.At,
+		entrypoint: s.Entrypoint, command: s.Command, env: s.Env, secrets: s.Secrets, volumes: s.Volumes, tmpfs: s.Tmpfs})
+	if s.Mode == pipeline.ModeGlobal && d.set("count") {
+		l.fault(d.rangeOf("count", l.place(s.At)), "Count of a global service", "A service with mode = \"global\" runs once on each host. Drop count, or mode.")
 	}
 	if s.Mode == pipeline.ModeReplicated && s.Update.Canary > s.Count && s.Count > 0 {
 		l.fault(l.place(s.Update.At), "More canaries than instances", "Service %q has count = %d, so canary can't be %d.", s.Name, s.Count, s.Update.Canary)
@@ -94,8 +111,8 @@ func later(a, b pipeline.Pos) (further, other pipeline.Pos) {
 	return a, b
 }
 
-func (l *loader) checkHealth(s *pipeline.Service) {
-	c := s.Check
+func (l *loader) checkHealth(d *serviceDeclaration) {
+	c := d.value.Check
 	if c == nil || c.Type == "" {
 		return
 	}
@@ -105,25 +122,21 @@ func (l *loader) checkHealth(s *pipeline.Service) {
 			l.fault(l.place(c.At), "Check without a command", `A check of type "exec" needs command = ["…"].`)
 		}
 	default:
-		l.checkHealthPort(s)
+		l.checkHealthPort(d)
 	}
-	if c.Type == pipeline.CheckHTTP && c.Path == "" {
-		c.Path = "/"
-	}
-	if c.Type != pipeline.CheckHTTP && c.Path != "" && l.wasSaid(c, "path") {
-		l.fault(l.whereSaid(c, "path", c.At), "Path of a check that has none", "path belongs to type = \"http\"; this check is of type %q.", c.Type)
+	if c.Type != pipeline.CheckHTTP && c.Path != "" && d.set("check.path") {
+		l.fault(d.rangeOf("check.path", l.place(c.At)), "Path of a check that has none", "path belongs to type = \"http\"; this check is of type %q.", c.Type)
 	}
 }
 
-func (l *loader) checkHealthPort(s *pipeline.Service) {
-	c := s.Check
+func (l *loader) checkHealthPort(d *serviceDeclaration) {
+	s, c := d.value, d.value.Check
+	at := d.rangeOf("check.port", l.place(c.At))
 	var names []string
 	for _, p := range s.Ports {
 		names = append(names, p.Name)
 	}
 	switch {
-	case c.Port == "" && len(names) == 1:
-		c.Port = names[0]
 	case c.Port == "":
 		l.fault(l.place(c.At), "Check without a port", "Write port = \"NAME\": a port block of service %q.", s.Name)
 	case !slices.Contains(names, c.Port):
@@ -131,23 +144,45 @@ func (l *loader) checkHealthPort(s *pipeline.Service) {
 		if len(names) == 0 {
 			detail = fmt.Sprintf("Service %q has no port. Write port %q { to = … }.", s.Name, c.Port)
 		}
-		l.fault(l.whereSaid(c, "port", c.At), "Reference to undeclared port", "%s", detail)
+		l.fault(at, "Reference to undeclared port", "%s", detail)
 	case c.Type == pipeline.CheckHTTP && s.Port(c.Port).Protocol == "udp":
-		l.fault(l.whereSaid(c, "port", c.At), "Check of a UDP port", "HTTP runs over TCP; port %q is protocol = \"udp\".", c.Port)
+		l.fault(at, "Check of a UDP port", "HTTP runs over TCP; port %q is protocol = \"udp\".", c.Port)
 	case c.Type == pipeline.CheckTCP && s.Port(c.Port).Protocol == "udp":
-		l.fault(l.whereSaid(c, "port", c.At), "Check of a UDP port", "A UDP port accepts no connections. Use type = \"exec\".")
+		l.fault(at, "Check of a UDP port", "A UDP port accepts no connections. Use type = \"exec\".")
+	}
+}
+
+// workload is what a service and a task have in common.
+type workload struct {
+	what string // `service "web"`
+	declaration
+	at         pipeline.Pos
+	entrypoint []string
+	command    []string
+	env        map[string]string
+	secrets    []pipeline.Secret
+	volumes    []pipeline.Volume
+	tmpfs      []string
+}
+
+func (l *loader) checkWorkload(w workload) {
+	l.checkEnv(w)
+	l.checkMounts(w)
+	if w.entrypoint != nil && len(w.entrypoint)+len(w.command) == 0 {
+		l.fault(w.rangeOf("entrypoint", l.place(w.at)), "Nothing to run",
+			"entrypoint = [] takes the image's entrypoint and command away, so %s needs command = […].", w.what)
 	}
 }
 
 // checkEnv finds variables that both env and a secret set.
-func (l *loader) checkEnv(s *pipeline.Service) {
+func (l *loader) checkEnv(w workload) {
 	first := map[string]string{}
-	for _, secret := range s.Secrets {
+	for _, secret := range w.secrets {
 		if secret.Env == "" {
 			continue
 		}
-		if _, both := s.Env[secret.Env]; both {
-			l.fault(l.place(secret.At), "Variable set twice", "Both env and secret %q set %s in service %q. Drop it from env.", secret.Name, secret.Env, s.Name)
+		if _, both := w.env[secret.Env]; both {
+			l.fault(l.place(secret.At), "Variable set twice", "Both env and secret %q set %s in %s. Drop it from env.", secret.Name, secret.Env, w.what)
 		}
 		if other, both := first[secret.Env]; both {
 			l.fault(l.place(secret.At), "Variable set twice", "Secrets %q and %q both set %s.", other, secret.Name, secret.Env)
@@ -157,25 +192,33 @@ func (l *loader) checkEnv(s *pipeline.Service) {
 }
 
 // checkMounts finds two things mounted on the same place.
-func (l *loader) checkMounts(s *pipeline.Service) {
+func (l *loader) checkMounts(w workload) {
 	first := map[string]string{}
-	for _, t := range s.Tmpfs {
-		first[t] = "tmpfs"
+	for _, t := range w.tmpfs {
+		first[path.Clean(t)] = "tmpfs"
 	}
-	for _, v := range s.Volumes {
-		if v.Destination == "" {
-			continue
+	mount := func(what, destination string, at pipeline.Pos) {
+		if destination == "" {
+			return // a fault of its own, or a variable
 		}
-		if other, both := first[v.Destination]; both {
-			l.fault(l.place(v.At), "Two mounts in one place", "Volume %q and %s both go to %s in service %q.", v.Name, other, v.Destination, s.Name)
-			continue
+		destination = path.Clean(destination)
+		if other, both := first[destination]; both {
+			l.fault(l.place(at), "Two mounts in one place", "%s and %s both go to %s in %s.", upperFirst(what), other, destination, w.what)
+			return
 		}
-		first[v.Destination] = fmt.Sprintf("volume %q", v.Name)
+		first[destination] = what
+	}
+	for _, v := range w.volumes {
+		mount(fmt.Sprintf("volume %q", v.Name), v.Destination, v.At)
+	}
+	for _, s := range w.secrets {
+		mount(fmt.Sprintf("secret %q", s.Name), s.File, s.At)
 	}
 }
 
 // checkAddresses finds two hosts of an environment that are one machine.
-func (l *loader) checkAddresses(p *pipeline.Project, e *pipeline.Environment) {
+func (l *loader) checkAddresses(p *pipeline.Project, d *environmentDeclaration) {
+	e := d.value
 	first := map[string]string{}
 	for _, name := range e.Hosts {
 		h := p.Hosts[name]
@@ -184,7 +227,7 @@ func (l *loader) checkAddresses(p *pipeline.Project, e *pipeline.Environment) {
 		}
 		key := h.Jump + " " + h.Address
 		if other, both := first[key]; both {
-			l.fault(l.whereSaid(e, "hosts", e.At), "One machine twice", "host.%s and host.%s of environment %q have the same address, %s.", other, name, e.Name, h.Address)
+			l.fault(d.rangeOf("hosts", l.place(e.At)), "One machine twice", "host.%s and host.%s of environment %q have the same address, %s.", other, name, e.Name, h.Address)
 			continue
 		}
 		first[key] = name

@@ -11,49 +11,55 @@ import (
 )
 
 func (l *loader) decodeEnvironments(p *pipeline.Project) {
-	var all []*pipeline.Environment
 	l.eachNamed("environment", func(name string, source *hcl.Block) {
 		e := &pipeline.Environment{
 			Name: name, Retain: defaultRetain, ConfirmWithin: defaultConfirmWithin, At: l.at(source.DefRange),
 			Services: map[string]*pipeline.Service{}, Tasks: map[string]*pipeline.Task{},
 		}
+		d := &environmentDeclaration{declaration: newDeclaration(), value: e}
 		b := l.open(source, kindEnvironment, named(source))
 		b.require("hosts")
-		b.say(e, "hosts")
-		b.environmentArgs(e)
+		b.note(d.declaration, "", "hosts")
+		b.environmentArgs(d)
 		if slices.Contains(e.Hosts, pipeline.LocalHost) {
 			p.Hosts[pipeline.LocalHost] = &pipeline.Host{Name: pipeline.LocalHost, Address: pipeline.LocalHost}
 		}
-		b.environmentServices(e, p)
-		b.environmentTasks(e, p)
-		all = append(all, e)
+		b.environmentServices(d)
+		b.environmentTasks(d)
+		l.environments = append(l.environments, d)
 	})
-	if len(all) == 0 {
+	if len(l.environments) == 0 && (len(p.Targets) == 0 || len(p.Services)+len(p.Tasks) > 0) {
 		l.faultAt(nil, "No environment", "Write environment \"dev\" { hosts = [host.local] } in %s to run the services on this machine.", l.mainName())
 	}
-	for _, name := range sortedKeys(p.Services) {
-		l.settle(p.Services[name])
-	}
-	p.Environments = l.inOrder(all)
+	p.Environments = l.inOrder()
 }
 
-func (b *block) environmentArgs(e *pipeline.Environment) {
+// environmentDeclaration is an environment with what it runs, by name.
+type environmentDeclaration struct {
+	declaration
+	value    *pipeline.Environment
+	services []*serviceDeclaration
+	tasks    []*taskDeclaration
+}
+
+func (b *block) environmentArgs(d *environmentDeclaration) {
+	e := d.value
 	hosts, ok := b.references("hosts", "host")
-	if ok && len(hosts) == 0 && len(b.l.diags) == 0 {
+	if ok && len(hosts) == 0 {
 		b.l.fault(b.rangeOf("hosts"), "No hosts", "Environment %q needs at least one host: hosts = [host.local] is this machine.", e.Name)
 	}
 	e.Hosts = hosts
 	b.integer("retain", &e.Retain, 1, 1000)
 	b.duration("confirm_within", &e.ConfirmWithin, 5*time.Second)
-	b.blocksOf("promotion", func(n *hcl.Block) { e.Promotion = b.l.promotion(n) })
+	b.blocksOf("promotion", func(n *hcl.Block) { e.Promotion = b.l.promotion(n, d.declaration) })
 	b.blocksOf("verify", func(n *hcl.Block) { e.Verify = append(e.Verify, b.l.verify(n)) })
 }
 
-func (l *loader) promotion(source *hcl.Block) *pipeline.Promotion {
+func (l *loader) promotion(source *hcl.Block, d declaration) *pipeline.Promotion {
 	b := l.open(source, kindPromotion, "promotion")
 	b.require("from")
 	p := &pipeline.Promotion{At: l.at(source.DefRange)}
-	b.say(p, "from")
+	b.note(d, "promotion.", "from")
 	if attr := b.content.Attributes["from"]; attr != nil {
 		p.From, _ = l.reference(attr.Expr, "environment")
 	}
@@ -75,61 +81,66 @@ func (l *loader) verify(source *hcl.Block) pipeline.Verify {
 	return v
 }
 
-// environmentServices gives e the project's services, with its own changes
-// merged over them.
-func (b *block) environmentServices(e *pipeline.Environment, p *pipeline.Project) {
-	l := b.l
-	changes := map[string]*hcl.Block{}
-	b.blocksOf("service", func(n *hcl.Block) {
-		name := n.Labels[0]
-		if p.Services[name] == nil {
-			l.fault(n.LabelRanges[0], "Reference to undeclared service", "Environment %q changes service %q, which the project does not have.%s",
-				e.Name, name, didYouMean(name, sortedKeys(p.Services)))
-			return
-		}
-		changes[name] = n
+// environmentServices gives the environment the project's services, with its
+// own changes merged over them.
+func (b *block) environmentServices(d *environmentDeclaration) {
+	changes := b.changes("service", d.value.Name, sortedKeys(b.l.services), func(name string) (declaration, pipeline.Pos) {
+		s := b.l.services[name]
+		return s.declaration, s.value.At
 	})
-	for _, name := range sortedKeys(p.Services) {
-		base := p.Services[name]
-		if only, ok := l.only[base]; ok && !slices.Contains(only, e.Name) {
-			if n := changes[name]; n != nil {
-				l.fault(n.DefRange, "Service does not run here", "Service %q has environments = […] without %q (%s).", name, e.Name, base.At)
-			}
+	for _, name := range sortedKeys(b.l.services) {
+		base := b.l.services[name]
+		if !base.runsIn(d.value.Name) {
 			continue
 		}
-		s := cloneService(base)
-		l.inherit(base, s)
+		s := base.clone()
 		if n := changes[name]; n != nil {
-			l.open(n, overrideOf(kindService), named(n)).service(s)
+			b.l.open(n, overrideOf(kindService), named(n)).service(s)
 		}
-		l.settle(s)
-		e.Services[name] = s
+		s = s.resolved()
+		d.services = append(d.services, s)
+		d.value.Services[name] = s.value
 	}
 }
 
-func (b *block) environmentTasks(e *pipeline.Environment, p *pipeline.Project) {
-	l := b.l
-	changes := map[string]*hcl.Block{}
-	b.blocksOf("task", func(n *hcl.Block) {
-		name := n.Labels[0]
-		if p.Tasks[name] == nil {
-			l.fault(n.LabelRanges[0], "Reference to undeclared task", "Environment %q changes task %q, which the project does not have.%s",
-				e.Name, name, didYouMean(name, sortedKeys(p.Tasks)))
-			return
-		}
-		changes[name] = n
+func (b *block) environmentTasks(d *environmentDeclaration) {
+	changes := b.changes("task", d.value.Name, sortedKeys(b.l.tasks), func(name string) (declaration, pipeline.Pos) {
+		t := b.l.tasks[name]
+		return t.declaration, t.value.At
 	})
-	for _, name := range sortedKeys(p.Tasks) {
-		base := p.Tasks[name]
-		if only, ok := l.only[base]; ok && !slices.Contains(only, e.Name) {
+	for _, name := range sortedKeys(b.l.tasks) {
+		base := b.l.tasks[name]
+		if !base.runsIn(d.value.Name) {
 			continue
 		}
-		t := cloneTask(base)
+		t := base.clone()
 		if n := changes[name]; n != nil {
-			l.open(n, overrideOf(kindTask), named(n)).task(t)
+			b.l.open(n, overrideOf(kindTask), named(n)).task(t)
 		}
-		e.Tasks[name] = t
+		t = t.resolved()
+		d.tasks = append(d.tasks, t)
+		d.value.Tasks[name] = t.value
 	}
+}
+
+// changes returns an environment's blocks of a type by the name of what they
+// change, and records a fault for each that has nothing to change.
+func (b *block) changes(typ, env string, names []string, of func(name string) (declaration, pipeline.Pos)) map[string]*hcl.Block {
+	out := map[string]*hcl.Block{}
+	b.blocksOf(typ, func(n *hcl.Block) {
+		name := n.Labels[0]
+		if !slices.Contains(names, name) {
+			b.l.fault(n.LabelRanges[0], "Reference to undeclared "+typ, "Environment %q changes %s %q, which the project does not have.%s",
+				env, typ, name, didYouMean(name, names))
+			return
+		}
+		if d, at := of(name); !d.runsIn(env) {
+			b.l.fault(n.DefRange, upperFirst(typ)+" does not run here", "%s %q has environments = […] without %q (%s).", upperFirst(typ), name, env, at)
+			return
+		}
+		out[name] = n
+	})
+	return out
 }
 
 // overrideOf returns a kind without what an environment can't change.
@@ -138,45 +149,21 @@ func overrideOf(k kind) kind {
 	return k
 }
 
-// inherit carries what was said of base over to its copy.
-func (l *loader) inherit(base, clone *pipeline.Service) {
-	for key, rng := range l.said {
-		switch key.of {
-		case base:
-			l.said[saidKey{clone, key.argument}] = rng
-		case base.Check:
-			if base.Check != nil {
-				l.said[saidKey{clone.Check, key.argument}] = rng
-			}
-		}
-	}
-}
-
-// settle fills in defaults that depend on other arguments.
-func (l *loader) settle(s *pipeline.Service) {
-	if s.Update.MinHealthyTime != unset {
-		return
-	}
-	s.Update.MinHealthyTime = min(defaultHealthyUnchecked, s.Update.HealthyDeadline/2)
-	if s.Check != nil {
-		s.Update.MinHealthyTime = min(defaultHealthyChecked, s.Update.HealthyDeadline/2)
-	}
-}
-
 // inOrder puts a promotion's source before its destination and otherwise
 // keeps the file's order. Circles are faults.
-func (l *loader) inOrder(all []*pipeline.Environment) []*pipeline.Environment {
-	byName := map[string]*pipeline.Environment{}
-	for _, e := range all {
-		byName[e.Name] = e
+func (l *loader) inOrder() []*pipeline.Environment {
+	byName := map[string]*environmentDeclaration{}
+	for _, d := range l.environments {
+		byName[d.value.Name] = d
 	}
 	var out []*pipeline.Environment
 	var stack []string
 	placed := map[string]bool{}
-	var place func(e *pipeline.Environment)
-	place = func(e *pipeline.Environment) {
+	var place func(d *environmentDeclaration)
+	place = func(d *environmentDeclaration) {
+		e := d.value
 		if i := slices.Index(stack, e.Name); i >= 0 {
-			l.fault(l.whereSaid(e.Promotion, "from", e.Promotion.At), "Promotion cycle",
+			l.fault(d.rangeOf("promotion.from", l.place(e.Promotion.At)), "Promotion cycle",
 				"No environment could be the first: %s.", strings.Join(append(slices.Clone(stack[i:]), e.Name), " → "))
 			return
 		}
@@ -193,8 +180,8 @@ func (l *loader) inOrder(all []*pipeline.Environment) []*pipeline.Environment {
 			out = append(out, e)
 		}
 	}
-	for _, e := range all {
-		place(e)
+	for _, d := range l.environments {
+		place(d)
 	}
 	return out
 }

@@ -51,9 +51,11 @@ type loader struct {
 	scope  *scope
 	blocks map[string][]*hcl.Block // by type, in the order of the files
 	places map[pipeline.Pos]hcl.Range
-	said   map[saidKey]hcl.Range // where arguments that matter later were set
-	noGit  bool                  // expressions find no checkout
-	only   map[any][]string      // environments that a service or task is limited to
+	noGit  bool // expressions find no checkout
+
+	services     map[string]*serviceDeclaration // by name
+	tasks        map[string]*taskDeclaration
+	environments []*environmentDeclaration // in the order of the files
 }
 
 func newLoader(opts Options) *loader {
@@ -62,8 +64,9 @@ func newLoader(opts Options) *loader {
 		files:  map[string]*hcl.File{},
 		blocks: map[string][]*hcl.Block{},
 		places: map[pipeline.Pos]hcl.Range{},
-		said:   map[saidKey]hcl.Range{},
-		only:   map[any][]string{},
+
+		services: map[string]*serviceDeclaration{},
+		tasks:    map[string]*taskDeclaration{},
 	}
 }
 

@@ -104,6 +104,12 @@ func (l *loader) decodeRegistry(p *pipeline.Project) {
 		l.fault(b.rangeOf("address"), "Invalid registry address", "A registry's address has no scheme: write %q%s", rest, hint)
 		return
 	}
+	if host, _, _ := strings.Cut(r.Address, "/"); host != "localhost" && !strings.ContainsAny(host, ".:") {
+		l.fault(b.rangeOf("address"), "Invalid registry address",
+			"%q has no dot and no port, so images would go to Docker Hub. Write the registry's full name, such as %q, or %q for Docker Hub itself.",
+			host, host+".example.com"+strings.TrimPrefix(r.Address, host), "docker.io/"+r.Address)
+		return
+	}
 	if !validRegistry(r.Address) {
 		l.fault(b.rangeOf("address"), "Invalid registry address",
 			"%q is not a registry: write host[:port][/path], such as registry.example.com/shop.", r.Address)
@@ -157,38 +163,63 @@ func (l *loader) referenceValue(v cty.Value, at hcl.Range, kind string) (string,
 }
 
 // references reads a list of references, reporting each element in its place.
-func (b *block) references(name, kind string) ([]string, bool) {
+// ok is false when the block does not set it, or not all of it could be read.
+func (b *block) references(name, kind string) (refs []string, ok bool) {
 	attr := b.content.Attributes[name]
 	if attr == nil {
 		return nil, false
 	}
-	if elements, diags := hcl.ExprList(attr.Expr); !diags.HasErrors() {
-		out, seen := []string{}, map[string]bool{}
-		for _, e := range elements {
-			ref, ok := b.l.reference(e, kind)
-			if ok && seen[ref] {
-				b.l.fault(e.Range(), "Duplicate "+kind, "%s.%s is in this list already.", kind, ref)
-			} else if ok {
-				out = append(out, ref)
-				seen[ref] = true
-			}
-		}
-		return out, true
+	elements, diags := hcl.ExprList(attr.Expr)
+	if diags.HasErrors() {
+		return b.referencesIn(attr, kind)
 	}
+	out, seen, ok := []string{}, map[string]bool{}, true
+	for _, e := range elements {
+		v, read := b.l.scope.eval(e)
+		if read && v.IsKnown() && v.IsNull() {
+			continue // as if it were not there: cond ? host.p1 : null
+		}
+		ref := ""
+		if read {
+			ref, read = b.l.referenceValue(v, e.Range(), kind)
+		}
+		switch {
+		case !read:
+			ok = false
+		case seen[ref]:
+			b.l.fault(e.Range(), "Duplicate "+kind, "%s.%s is in this list already.", kind, ref)
+		default:
+			out, seen[ref] = append(out, ref), true
+		}
+	}
+	return out, ok
+}
+
+// referencesIn reads references of a list that is computed as a whole.
+func (b *block) referencesIn(attr *hcl.Attribute, kind string) (refs []string, ok bool) {
 	v, ok := b.l.scope.eval(attr.Expr)
 	if !ok || !v.IsWhollyKnown() || v.IsNull() {
 		return nil, false
 	}
 	v, _ = v.UnmarkDeep()
 	if !v.CanIterateElements() {
-		b.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", name), "%s is a list: write %s = [%s.NAME].", name, name, kind)
+		b.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", attr.Name), "%s is a list: write %s = [%s.NAME].", attr.Name, attr.Name, kind)
 		return nil, false
 	}
-	var out []string
-	for _, e := range v.AsValueSlice() {
-		if ref, ok := b.l.referenceValue(e, attr.Expr.Range(), kind); ok {
-			out = append(out, ref)
+	refs = []string{}
+	seen := map[string]bool{}
+	for it := v.ElementIterator(); it.Next(); {
+		_, e := it.Element()
+		if e.IsNull() {
+			continue
+		}
+		ref, read := b.l.referenceValue(e, attr.Expr.Range(), kind)
+		if !read {
+			return refs, false
+		}
+		if !seen[ref] {
+			refs, seen[ref] = append(refs, ref), true
 		}
 	}
-	return out, true
+	return refs, true
 }

@@ -121,22 +121,22 @@ var kindTask = kind{
 }
 
 var (
-	kindPort   = kind{name: "a port", args: []string{"to", "publish", "protocol"}}
+	kindPort   = kind{name: "a port", args: []string{"to", "publish", "protocol", "enabled"}}
 	kindVolume = kind{
-		name: "a volume", args: []string{"source", "destination", "read_only", "shared"},
+		name: "a volume", args: []string{"source", "destination", "read_only", "shared", "enabled"},
 		other: map[string]string{
 			"target": `The place in the container is destination = "/…".`,
 			"path":   `The place in the container is destination = "/…".`,
 		},
 	}
 	kindSecret = kind{
-		name: "a secret", args: []string{"env", "file"},
+		name: "a secret", args: []string{"env", "file", "enabled"},
 		other: map[string]string{"value": "A value never stands in the file: put it in the variable of the same name, or in .dray/secrets."},
 	}
 	kindResources = kind{name: "a resources block", args: []string{"cpu", "memory", "pids"}}
 	kindCheck     = kind{
 		name: "a check",
-		args: []string{"type", "port", "path", "command", "interval", "timeout", "start_period", "retries"},
+		args: []string{"type", "port", "path", "command", "interval", "timeout", "start_period", "retries", "enabled"},
 		other: map[string]string{
 			"test": `Write type = "exec" and command = ["…"].`,
 			"url":  `Write type = "http", port = "NAME" and path = "/…".`,

@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -12,42 +13,115 @@ import (
 // unset marks a duration whose default depends on other arguments.
 const unset = pipeline.Duration(-1)
 
-// saidKey names an argument of a value. Where it was set is remembered for
-// faults that only show when the whole is known.
-type saidKey struct {
-	of       any // pointer to the value
-	argument string
+// declaration is what the files say of a service, a task or an environment
+// beyond its value.
+type declaration struct {
+	ranges map[string]hcl.Range // where arguments were set that later checks are about, such as "check.path"
+	only   []string             // the environments that it is limited to; nil is no limit
+	off    map[string]bool      // blocks that are not enabled, such as `port "http"`
 }
 
-func (b *block) say(of any, arguments ...string) {
+func newDeclaration() declaration {
+	return declaration{ranges: map[string]hcl.Range{}, off: map[string]bool{}}
+}
+
+func (d declaration) clone() declaration {
+	return declaration{ranges: maps.Clone(d.ranges), only: d.only, off: maps.Clone(d.off)}
+}
+
+// runsIn reports whether environment env has it.
+func (d declaration) runsIn(env string) bool { return d.only == nil || slices.Contains(d.only, env) }
+
+// rangeOf returns where an argument was set, or otherwise.
+func (d declaration) rangeOf(argument string, otherwise hcl.Range) hcl.Range {
+	if rng, ok := d.ranges[argument]; ok {
+		return rng
+	}
+	return otherwise
+}
+
+func (d declaration) set(argument string) bool {
+	_, ok := d.ranges[argument]
+	return ok
+}
+
+// note keeps where the block sets arguments; prefix is that of nested blocks.
+func (b *block) note(d declaration, prefix string, arguments ...string) {
 	for _, a := range arguments {
 		if b.has(a) {
-			b.l.said[saidKey{of, a}] = b.rangeOf(a)
+			d.ranges[prefix+a] = b.rangeOf(a)
 		}
 	}
 }
 
-// whereSaid returns where an argument was set, or the place of the whole.
-func (l *loader) whereSaid(of any, argument string, whole pipeline.Pos) hcl.Range {
-	if rng, ok := l.said[saidKey{of, argument}]; ok {
-		return rng
-	}
-	return l.place(whole)
+// enabled reads enabled = false, which takes a block away: its own, or one that
+// an environment's change finds there.
+func (b *block) enabled(d declaration) bool {
+	enabled := !d.off[b.what]
+	b.boolean("enabled", &enabled)
+	d.off[b.what] = !enabled
+	return enabled
 }
 
-func (l *loader) wasSaid(of any, argument string) bool {
-	_, ok := l.said[saidKey{of, argument}]
-	return ok
+// serviceDeclaration is a service with all its blocks, those included that are
+// not enabled.
+type serviceDeclaration struct {
+	declaration
+	value *pipeline.Service
+}
+
+func (d *serviceDeclaration) clone() *serviceDeclaration {
+	return &serviceDeclaration{declaration: d.declaration.clone(), value: cloneService(d.value)}
+}
+
+// resolved returns the service as it runs: with what is enabled, and with
+// defaults that depend on other arguments.
+func (d *serviceDeclaration) resolved() *serviceDeclaration {
+	out := d.clone()
+	s := out.value
+	s.Ports = enabledOf(d.declaration, "port", s.Ports, portName)
+	s.Volumes = enabledOf(d.declaration, "volume", s.Volumes, volumeName)
+	s.Secrets = enabledOf(d.declaration, "secret", s.Secrets, secretName)
+	if d.off["check"] {
+		s.Check = nil
+	}
+	if c := s.Check; c != nil {
+		if c.Port == "" && len(s.Ports) == 1 && (c.Type == pipeline.CheckHTTP || c.Type == pipeline.CheckTCP) {
+			c.Port = s.Ports[0].Name
+		}
+		if c.Path == "" && c.Type == pipeline.CheckHTTP {
+			c.Path = "/"
+		}
+	}
+	if s.Update.MinHealthyTime == unset {
+		s.Update.MinHealthyTime = min(defaultHealthyUnchecked, s.Update.HealthyDeadline/2)
+		if s.Check != nil {
+			s.Update.MinHealthyTime = min(defaultHealthyChecked, s.Update.HealthyDeadline/2)
+		}
+	}
+	return out
+}
+
+// enabledOf returns the blocks of a type that are enabled.
+func enabledOf[T any](d declaration, typ string, list []T, name func(T) string) []T {
+	var out []T
+	for _, e := range list {
+		if !d.off[typ+" "+strconv.Quote(name(e))] {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 func (l *loader) decodeServices(p *pipeline.Project) {
 	l.eachNamed("service", func(name string, source *hcl.Block) {
-		s := newService(name)
-		s.At = l.at(source.DefRange)
+		d := &serviceDeclaration{declaration: newDeclaration(), value: newService(name)}
+		d.value.At = l.at(source.DefRange)
 		b := l.open(source, kindService, named(source))
 		b.require("image")
-		b.service(s)
-		p.Services[name] = s
+		b.service(d)
+		l.services[name] = d
+		p.Services[name] = d.resolved().value
 	})
 }
 
@@ -74,9 +148,10 @@ func cloneService(s *pipeline.Service) *pipeline.Service {
 	return &c // other slices are replaced as a whole, never written into
 }
 
-// service reads what a service block says onto s.
-func (b *block) service(s *pipeline.Service) {
-	b.say(s, "count", "mode", "image", "environments")
+// service reads what a service block sets onto d.
+func (b *block) service(d *serviceDeclaration) {
+	s := d.value
+	b.note(d.declaration, "", "count", "entrypoint", "command")
 	b.image(&s.Image)
 	b.oneOf("mode", &s.Mode, pipeline.ModeReplicated, pipeline.ModeGlobal)
 	b.integer("count", &s.Count, 0, maxCount)
@@ -90,17 +165,27 @@ func (b *block) service(s *pipeline.Service) {
 	b.boolean("read_only", &s.ReadOnly)
 	b.capabilities("cap_add", &s.CapAdd)
 	b.capabilities("cap_drop", &s.CapDrop)
-	if only, ok := b.references("environments", "environment"); ok {
-		b.l.only[s] = only
-	}
-	b.blocksOf("port", func(n *hcl.Block) { mergeNamed(&s.Ports, b.l.port(n, s.Ports), portName) })
-	b.blocksOf("volume", func(n *hcl.Block) { mergeNamed(&s.Volumes, b.l.volume(n, s.Volumes), volumeName) })
-	b.blocksOf("secret", func(n *hcl.Block) { mergeNamed(&s.Secrets, b.l.secret(n, s.Secrets), secretName) })
+	b.limits(&d.declaration)
+	b.blocksOf("port", func(n *hcl.Block) { mergeNamed(&s.Ports, b.l.port(n, d), portName) })
+	b.mounted(d.declaration, &s.Volumes, &s.Secrets)
 	b.blocksOf("resources", func(n *hcl.Block) { b.l.resources(n, &s.Resources) })
-	b.blocksOf("check", func(n *hcl.Block) { b.l.healthCheck(n, &s.Check) })
+	b.blocksOf("check", func(n *hcl.Block) { b.l.healthCheck(n, d) })
 	b.blocksOf("update", func(n *hcl.Block) { b.l.update(n, &s.Update) })
 	b.blocksOf("restart", func(n *hcl.Block) { b.l.restart(n, &s.Restart) })
 	b.blocksOf("stop", func(n *hcl.Block) { b.l.stop(n, &s.Stop) })
+}
+
+// limits reads the environments that a service or a task is limited to.
+func (b *block) limits(d *declaration) {
+	if only, ok := b.references("environments", "environment"); ok {
+		d.only = append([]string{}, only...)
+	}
+}
+
+// mounted reads the volumes and secrets of a service or a task.
+func (b *block) mounted(d declaration, volumes *[]pipeline.Volume, secrets *[]pipeline.Secret) {
+	b.blocksOf("volume", func(n *hcl.Block) { mergeNamed(volumes, b.l.volume(n, d, *volumes), volumeName) })
+	b.blocksOf("secret", func(n *hcl.Block) { mergeNamed(secrets, b.l.secret(n, d, *secrets), secretName) })
 }
 
 func portName(p pipeline.Port) string     { return p.Name }
@@ -118,8 +203,8 @@ func mergeNamed[T any](list *[]T, one T, name func(T) string) {
 	*list = append(*list, one)
 }
 
-// before returns the element with a name, or a zero one.
-func before[T any](list []T, name string, nameOf func(T) string) T {
+// declared returns the element with a name, or a zero one.
+func declared[T any](list []T, name string, nameOf func(T) string) T {
 	for _, e := range list {
 		if nameOf(e) == name {
 			return e
@@ -129,31 +214,40 @@ func before[T any](list []T, name string, nameOf func(T) string) T {
 	return zero
 }
 
-func (l *loader) port(source *hcl.Block, list []pipeline.Port) pipeline.Port {
+// fresh checks the head of a block that is met for the first time: it has what
+// such a block needs, or there is nothing to take away.
+func (b *block) fresh(source *hcl.Block, typ string, enabled bool, needs string) {
+	b.l.checkName(typ, source.Labels[0], source.LabelRanges[0])
+	if !enabled && !b.has(needs) {
+		b.l.fault(source.LabelRanges[0], "Reference to undeclared "+typ, "There is no %s %q to take away.", typ, source.Labels[0])
+		return
+	}
+	b.require(needs)
+}
+
+func (l *loader) port(source *hcl.Block, d *serviceDeclaration) pipeline.Port {
 	b := l.open(source, kindPort, named(source))
-	p := before(list, source.Labels[0], portName)
-	fresh := p.Name == ""
-	p.Name, p.At = source.Labels[0], l.at(source.DefRange)
-	if fresh {
-		l.checkName("port", p.Name, source.LabelRanges[0])
-		b.require("to")
+	enabled := b.enabled(d.declaration)
+	p := declared(d.value.Ports, source.Labels[0], portName)
+	if p.Name == "" {
+		b.fresh(source, "port", enabled, "to")
 		p.Protocol = "tcp"
 	}
+	p.Name, p.At = source.Labels[0], l.at(source.DefRange)
 	b.integer("to", &p.To, 1, 65535)
-	b.integer("publish", &p.Publish, 1, 65535)
+	b.integer("publish", &p.Publish, 0, 65535)
 	b.oneOf("protocol", &p.Protocol, "tcp", "udp")
 	return p
 }
 
-func (l *loader) volume(source *hcl.Block, list []pipeline.Volume) pipeline.Volume {
+func (l *loader) volume(source *hcl.Block, d declaration, list []pipeline.Volume) pipeline.Volume {
 	b := l.open(source, kindVolume, named(source))
-	v := before(list, source.Labels[0], volumeName)
-	fresh := v.Name == ""
-	v.Name, v.At = source.Labels[0], l.at(source.DefRange)
-	if fresh {
-		l.checkName("volume", v.Name, source.LabelRanges[0])
-		b.require("destination")
+	enabled := b.enabled(d)
+	v := declared(list, source.Labels[0], volumeName)
+	if v.Name == "" {
+		b.fresh(source, "volume", enabled, "destination")
 	}
+	v.Name, v.At = source.Labels[0], l.at(source.DefRange)
 	b.absolute("source", &v.Source)
 	b.absolute("destination", &v.Destination)
 	b.boolean("read_only", &v.ReadOnly)
@@ -161,9 +255,10 @@ func (l *loader) volume(source *hcl.Block, list []pipeline.Volume) pipeline.Volu
 	return v
 }
 
-func (l *loader) secret(source *hcl.Block, list []pipeline.Secret) pipeline.Secret {
+func (l *loader) secret(source *hcl.Block, d declaration, list []pipeline.Secret) pipeline.Secret {
 	b := l.open(source, kindSecret, named(source))
-	s := before(list, source.Labels[0], secretName)
+	b.enabled(d)
+	s := declared(list, source.Labels[0], secretName)
 	s.Name, s.At = source.Labels[0], l.at(source.DefRange)
 	if !secretPattern.MatchString(s.Name) {
 		l.fault(source.LabelRanges[0], "Invalid secret name", "%q can't be the name of a secret: it has letters, digits, _, - and ., as a variable of the environment that may hold it.", s.Name)

@@ -120,10 +120,10 @@ func (b *block) capabilities(name string, dst *[]string) {
 func (l *loader) resources(source *hcl.Block, r *pipeline.Resources) {
 	b := l.open(source, kindResources, "resources")
 	if v, ok := b.value("cpu", cty.Number); ok {
-		if cpu, _ := v.AsBigFloat().Float64(); cpu >= 0.01 && cpu <= 1024 {
+		if cpu, _ := v.AsBigFloat().Float64(); cpu == 0 || cpu >= 0.01 && cpu <= 1024 {
 			r.CPU = cpu
 		} else {
-			l.fault(b.rangeOf("cpu"), "Number out of range", "cpu is a number of cores from 0.01 to 1024.")
+			l.fault(b.rangeOf("cpu"), "Number out of range", "cpu is a number of cores from 0.01 to 1024, or 0 for no limit.")
 		}
 	}
 	var memory pipeline.Bytes
@@ -139,15 +139,18 @@ func (l *loader) resources(source *hcl.Block, r *pipeline.Resources) {
 	r.Pids = int64(pids)
 }
 
-func (l *loader) healthCheck(source *hcl.Block, dst **pipeline.Check) {
+func (l *loader) healthCheck(source *hcl.Block, d *serviceDeclaration) {
 	b := l.open(source, kindCheck, "check")
-	if *dst == nil {
-		*dst = &pipeline.Check{Interval: defaultInterval, Timeout: defaultTimeout, Retries: defaultRetries}
-		b.require("type")
+	enabled := b.enabled(d.declaration)
+	if d.value.Check == nil {
+		d.value.Check = &pipeline.Check{Interval: defaultInterval, Timeout: defaultTimeout, Retries: defaultRetries}
+		if enabled {
+			b.require("type")
+		}
 	}
-	c := *dst
+	c := d.value.Check
 	c.At = l.at(source.DefRange)
-	b.say(c, "port", "path", "command", "type")
+	b.note(d.declaration, "check.", "port", "path")
 	b.oneOf("type", &c.Type, pipeline.CheckHTTP, pipeline.CheckTCP, pipeline.CheckExec)
 	b.filled("port", &c.Port)
 	if b.filled("path", &c.Path) && !strings.HasPrefix(c.Path, "/") {

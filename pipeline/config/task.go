@@ -17,11 +17,32 @@ import (
 func (l *loader) decodeTasks(p *pipeline.Project) {
 	l.eachNamed("task", func(name string, source *hcl.Block) {
 		t := &pipeline.Task{Name: name, Resources: newResources(), Timeout: defaultTaskTimeout, At: l.at(source.DefRange)}
+		d := &taskDeclaration{declaration: newDeclaration(), value: t}
 		b := l.open(source, kindTask, named(source))
 		b.require("image", "command")
-		b.task(t)
-		p.Tasks[name] = t
+		b.task(d)
+		l.tasks[name] = d
+		p.Tasks[name] = d.resolved().value
 	})
+}
+
+// taskDeclaration is a task with all its blocks, those included that are not
+// enabled.
+type taskDeclaration struct {
+	declaration
+	value *pipeline.Task
+}
+
+func (d *taskDeclaration) clone() *taskDeclaration {
+	return &taskDeclaration{declaration: d.declaration.clone(), value: cloneTask(d.value)}
+}
+
+// resolved returns the task as it runs: with what is enabled.
+func (d *taskDeclaration) resolved() *taskDeclaration {
+	out := d.clone()
+	out.value.Volumes = enabledOf(d.declaration, "volume", out.value.Volumes, volumeName)
+	out.value.Secrets = enabledOf(d.declaration, "secret", out.value.Secrets, secretName)
+	return out
 }
 
 func cloneTask(t *pipeline.Task) *pipeline.Task {
@@ -31,9 +52,10 @@ func cloneTask(t *pipeline.Task) *pipeline.Task {
 	return &c
 }
 
-// task reads what a task block says onto t.
-func (b *block) task(t *pipeline.Task) {
-	b.say(t, "hook", "schedule", "environments")
+// task reads what a task block sets onto d.
+func (b *block) task(d *taskDeclaration) {
+	t := d.value
+	b.note(d.declaration, "", "entrypoint", "command")
 	b.image(&t.Image)
 	b.command("entrypoint", &t.Entrypoint)
 	b.command("command", &t.Command)
@@ -45,11 +67,8 @@ func (b *block) task(t *pipeline.Task) {
 	b.timeZone(&t.TimeZone)
 	b.oneOf("overlap", &t.Overlap, "skip", "replace", "allow")
 	b.duration("timeout", &t.Timeout, time.Second)
-	if only, ok := b.references("environments", "environment"); ok {
-		b.l.only[t] = only
-	}
-	b.blocksOf("volume", func(n *hcl.Block) { mergeNamed(&t.Volumes, b.l.volume(n, t.Volumes), volumeName) })
-	b.blocksOf("secret", func(n *hcl.Block) { mergeNamed(&t.Secrets, b.l.secret(n, t.Secrets), secretName) })
+	b.limits(&d.declaration)
+	b.mounted(d.declaration, &t.Volumes, &t.Secrets)
 	b.blocksOf("resources", func(n *hcl.Block) { b.l.resources(n, &t.Resources) })
 	hook, schedule := t.Hook != "" || b.has("hook"), t.Schedule != "" || b.has("schedule")
 	if hook && schedule {

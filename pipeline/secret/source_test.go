@@ -141,9 +141,9 @@ LAST=end`
 
 func TestParseLinesRefuses(t *testing.T) {
 	for src, want := range map[string]string{
-		"A=1\nno equals sign":  "2: not NAME=VALUE; a value of several lines stands in quotes",
-		"A=\"x\ny\"\n=1":       "3: not NAME=VALUE; a value of several lines stands in quotes",
-		"1A=x":                 "1: not NAME=VALUE; a value of several lines stands in quotes",
+		"A=1\nno equals sign": "2: not NAME=VALUE; a value of several lines stands in quotes",
+		"A=\"x\ny\"\n=1":      "3: not NAME=VALUE; a value of several lines stands in quotes",
+		"1A=x":                "1: not NAME=VALUE; a value of several lines stands in quotes",
 		"A=1\nKEY=-----BEGIN PRIVATE KEY-----\nMIIE==\n-----END PRIVATE KEY-----\n": "2: KEY: a key or certificate of several lines stands in quotes: " +
 			`write KEY="-----BEGIN …, and a " behind its last line`,
 		`A='x' y`:              "1: A: text behind the closing quote",

@@ -1,24 +1,38 @@
 package runtime
 
 import (
-	"errors"
+	"encoding/json"
+	"slices"
 	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-func TestCommandError(t *testing.T) {
-	for message, want := range map[string]*CommandError{
-		`unable to start container process: error during container init: exec: "nosuch": executable file not found in $PATH`: {Command: "nosuch", Reason: "executable file not found in $PATH"},
-		`unable to start container process: error during container init: exec: "/etc/passwd": permission denied`:             {Command: "/etc/passwd", Reason: "permission denied"},
-		`unable to start container process: error during container init: unable to find user nobody`:                         nil,
-		`exec: "newuidmap": executable file not found in $PATH`:                                                              nil,
+// What a Spec says of the command survives its JSON form, in which it is kept.
+func TestCommandOfAStoredSpec(t *testing.T) {
+	image := ocispec.ImageConfig{Entrypoint: []string{"/entry"}, Cmd: []string{"serve"}}
+	for _, test := range []struct {
+		name string
+		spec Spec
+		want []string
+	}{
+		{"the image's", Spec{}, []string{"/entry", "serve"}},
+		{"a command", Spec{Command: []string{"x"}}, []string{"/entry", "x"}},
+		{"no command", Spec{Command: []string{}}, []string{"/entry"}},
+		{"no entrypoint", Spec{Entrypoint: []string{}, Command: []string{"x"}}, []string{"x"}},
+		{"neither", Spec{Entrypoint: []string{}}, nil},
 	} {
-		var got *CommandError
-		err := commandError(errors.New(message))
-		if errors.As(err, &got) != (want != nil) || err.Error() != message {
-			t.Errorf("%s: got %#v", message, err)
+		text, err := json.Marshal(test.spec)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if want != nil && (got.Command != want.Command || got.Reason != want.Reason) {
-			t.Errorf("%s: got %+v", message, got)
+		var back Spec
+		if err := json.Unmarshal(text, &back); err != nil {
+			t.Fatal(err)
+		}
+		got, err := commandOf(back, image)
+		if !slices.Equal(got, test.want) || (err != nil) != (test.want == nil) {
+			t.Errorf("%s: got %v, %v, want %v", test.name, got, err, test.want)
 		}
 	}
 }

@@ -27,9 +27,9 @@ type Spec struct {
 	ImageName  string             `json:"image_name"`
 	Labels     map[string]string  `json:"labels"`
 	Hostname   string             `json:"hostname"`
-	Entrypoint []string           `json:"entrypoint,omitempty"` // nil: the image's
-	Command    []string           `json:"command,omitempty"`    // nil: the image's, unless Entrypoint is set
-	Env        []string           `json:"env,omitempty"`        // "K=V"; wins over the image's
+	Entrypoint []string           `json:"entrypoint,omitzero"` // nil: the image's
+	Command    []string           `json:"command,omitzero"`    // nil: the image's, unless Entrypoint is set
+	Env        []string           `json:"env,omitempty"`       // "K=V"; wins over the image's
 	Secrets    []SecretUse        `json:"secrets,omitempty"`
 	User       string             `json:"user,omitempty"`
 	WorkDir    string             `json:"workdir,omitempty"`

@@ -73,3 +73,18 @@ environment "e" {
   confirm_within = "1s"                    # ERROR: Duration too short
   promotion { from = environment.zz }      # ERROR: Reference to undeclared environment
 }
+environment "f" { hosts = [] }              # ERROR: No hosts
+environment "g" { hosts = [for h in host : h if false] } # ERROR: No hosts
+task "limited" {
+  image        = "busybox"
+  command      = ["x"]
+  environments = [environment.c]
+}
+environment "h" {
+  hosts = [host.t7]
+  task "limited" { timeout = "1m" }          # ERROR: Task does not run here
+  service "web" {
+    port "htpt" { enabled = false }          # ERROR: Reference to undeclared port
+    volume "data" { enabled = false }        # ERROR: Reference to undeclared volume
+  }
+}

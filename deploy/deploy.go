@@ -291,7 +291,8 @@ func taskFailure(t pipeline.Task, run *api.TaskRun) string {
 func (d *deployment) commit(ctx, beside context.Context, changes []change) error {
 	bounded, clock := newProgress(ctx)
 	defer clock.end()
-	for n, batch := range d.batches(changes) {
+	batches := d.batches(changes)
+	for n, batch := range batches {
 		clock.begin(batch.steps, d.update)
 		if err := d.step(bounded, n, batch.steps, clock); err != nil {
 			return d.ask(ctx, clock.verdict(err))
@@ -308,7 +309,23 @@ func (d *deployment) commit(ctx, beside context.Context, changes []change) error
 			}
 		}
 	}
+	if err := d.step(bounded, len(batches), d.withoutSteps(batches), nil); err != nil {
+		return d.ask(ctx, clock.verdict(err))
+	}
 	return nil
+}
+
+// withoutSteps is no step for each host that has none in any batch. Such a host
+// still has to follow what needs no new container, its published ports among
+// it, before the release is verified.
+func (d *deployment) withoutSteps(batches []batch) map[string][]api.Step {
+	none := map[string][]api.Step{}
+	for _, h := range d.hosts {
+		if !slices.ContainsFunc(batches, func(b batch) bool { return len(b.steps[h.Name]) > 0 }) {
+			none[h.Name] = nil
+		}
+	}
+	return none
 }
 
 // step takes the steps of the n-th batch. A clock is nil where nobody waits.

@@ -2,7 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -32,7 +32,7 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.
 	if w.State != api.StatePrepared && w.State != api.StateCommitting && w.State != api.StateCommitted {
 		return nil, api.Errorf(api.CodeConflict, "deployment %s is %s: it can't be confirmed", id, w.State)
 	}
-	if err := errors.Join(a.mend(ctx, w), a.unfinished(w)); err != nil {
+	if err := a.makeWhole(ctx, w, req.Fence); err != nil {
 		if !w.voted() {
 			return nil, err
 		}
@@ -47,10 +47,43 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.
 		return nil, err
 	}
 	a.boundByConfirm(e, 0)
+	a.giveBack(ctx, w)
 	w.sink.Emit(event.Event{Type: event.Notice, Text: releaseWord(w.Release) + " is confirmed"})
 	a.scheduleChanged()
 	a.later(func(ctx context.Context) { a.tidy(ctx, e) })
 	return record, nil
+}
+
+// makeWhole brings the host to the release in all that needs no step, and
+// returns what keeps the release from being whole. A release that changes only
+// such things comes here prepared: from here on it goes back by itself.
+func (a *Agent) makeWhole(ctx context.Context, w *work, fence uint64) error {
+	if w.State == api.StatePrepared {
+		if err := a.commit(w, api.Steps{Fence: fence}); err != nil {
+			return err
+		}
+	}
+	if err := a.mend(ctx, w); err != nil {
+		return err
+	}
+	if err := a.unfinished(w); err != nil {
+		return err
+	}
+	return a.reconcileTraffic(ctx, w.e)
+}
+
+// giveBack lets go, at the confirmation, of the ports and names that the
+// release does not have any more. The confirmation stands: what fails here is
+// said, and tidy tries again.
+func (a *Agent) giveBack(ctx context.Context, w *work) {
+	err := a.releasePorts(ctx, w.e)
+	if err == nil {
+		err = a.verifyTraffic(ctx, w.e)
+	}
+	if err != nil {
+		w.sink.Emit(event.Event{Type: event.Warning, Text: fmt.Sprintf(
+			"%s is confirmed, but ports and names that it no longer has are not given back yet: %v", releaseWord(w.Release), err)})
+	}
 }
 
 // vote journals that the deployment may be confirmed on other hosts from now
@@ -102,6 +135,11 @@ func (a *Agent) mend(ctx context.Context, w *work) error {
 		}
 		if r.Serving[p.instance] != id {
 			silent = append(silent, p.instance)
+		}
+	}
+	for instance, id := range r.Serving {
+		if w.containerOf(instance) == "" && !runs(containers[id]) {
+			silent = append(silent, instance) // the release has none, and what was there has ended
 		}
 	}
 	if len(stopped) > 0 {

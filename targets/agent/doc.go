@@ -28,6 +28,11 @@
 //	confirmed   its release is the current one; what it replaced is kept, stopped
 //	reverting   old containers start, are healthy, serve; then the new ones drain, stop and go
 //
+// A release is confirmed only when the host shows it: the kernel is told the
+// rotation, ports and names once more, and read back (reconcileTraffic). So a
+// release that changes nothing but published ports goes the same way without a
+// step.
+//
 // # What survives a crash
 //
 // The state is one bbolt file; a commit is an fsync. Every state above is on

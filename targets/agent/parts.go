@@ -116,6 +116,11 @@ type Traffic interface {
 	// Switch has new connections go to these backends, all at once. A service
 	// without backends refuses connections; its ports stay held.
 	Switch(ctx context.Context, routes []Route) error
+	// Verify reads back that the host does for a network what it was told: its
+	// addresses, where connections to its services and their ports go, and the
+	// names that its containers know. What differs, and can't be put right, is
+	// a fault.
+	Verify(ctx context.Context, network string) error
 	// Drained waits until no connection to any of the addresses is left.
 	Drained(ctx context.Context, addresses []netip.Addr) error
 	// Release lets go of the ports of a network's services that are not among

@@ -21,6 +21,32 @@ import (
 func (a *Agent) route(ctx context.Context, e *environment) error {
 	e.routing.Lock()
 	defer e.routing.Unlock()
+	return a.routeLocked(ctx, e)
+}
+
+// reconcileTraffic brings the kernel to the rotation, and reads back that it is
+// there. Whatever a release says of a service that needs no new container shows
+// after it: published ports, names, addresses, no instance left.
+func (a *Agent) reconcileTraffic(ctx context.Context, e *environment) error {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	e.routes = nil // told or not, the kernel is told now
+	if err := a.routeLocked(ctx, e); err != nil {
+		return err
+	}
+	return a.verifyTraffic(ctx, e)
+}
+
+// verifyTraffic has the host show what it was told.
+func (a *Agent) verifyTraffic(ctx context.Context, e *environment) error {
+	if err := a.parts.Traffic.Verify(ctx, e.network()); err != nil {
+		e.routes = nil
+		return fmt.Errorf("reading back the network of %s: %w", e.key(), err)
+	}
+	return nil
+}
+
+func (a *Agent) routeLocked(ctx context.Context, e *environment) error {
 	routes, err := a.routes(e)
 	if err != nil {
 		return err
@@ -75,8 +101,12 @@ func (a *Agent) candidates(e *environment) (map[string]*rotating, error) {
 		if err != nil {
 			return err
 		}
-		ports := map[string][]pipeline.Port{} // container → ports; the open deployment's word comes last
-		for _, id := range []string{r.Current, r.Open} {
+		ports := map[string][]pipeline.Port{} // container → ports
+		order, err := t.byPrecedence(r)
+		if err != nil {
+			return err
+		}
+		for _, id := range order {
 			if err := t.portsOf(id, services, ports); err != nil {
 				return err
 			}
@@ -96,7 +126,20 @@ func (a *Agent) candidates(e *environment) (map[string]*rotating, error) {
 	return services, err
 }
 
-// portsOf adds the services of a deployment, and the ports of its containers.
+// byPrecedence returns the deployments whose services are routed; what a later
+// one says of a service or a container replaces what an earlier one says. The
+// open deployment comes last from its first step until it goes back: before and
+// after, the containers that it shares with the current release serve as that
+// one says.
+func (t *transaction) byPrecedence(r envRecord) ([]string, error) {
+	open, err := t.deployment(r.Open)
+	if open != nil && (open.State == api.StateCommitting || open.State == api.StateCommitted) {
+		return []string{r.Current, r.Open}, err
+	}
+	return []string{r.Open, r.Current}, err
+}
+
+// portsOf sets the services of a deployment, and the ports of its containers.
 func (t *transaction) portsOf(id string, services map[string]*rotating, ports map[string][]pipeline.Port) error {
 	d, err := t.deployment(id)
 	if err != nil || d == nil {
@@ -115,7 +158,7 @@ func (t *transaction) portsOf(id string, services map[string]*rotating, ports ma
 			return err
 		}
 		for i := range r.Services {
-			if s := &r.Services[i]; s.Name == service && (d.State != api.StatePrepared || ports[container] == nil) {
+			if s := &r.Services[i]; s.Name == service {
 				ports[container] = s.Ports
 			}
 		}

@@ -31,8 +31,16 @@ func (a *Agent) steps(ctx context.Context, e *environment, id string, req api.St
 	if err != nil {
 		return nil, err
 	}
+	if w.State == api.StateConfirmed && onlyRetire(req.Steps) {
+		return &api.StepsResult{Instances: a.statuses(w)}, nil // what is left is retired by tidy
+	}
 	if err := a.commit(w, req); err != nil {
 		return nil, err
+	}
+	if len(req.Steps) == 0 { // nothing here gets another container
+		if err := a.mend(ctx, w); err != nil {
+			return nil, err
+		}
 	}
 	for _, step := range req.Steps {
 		if slices.Contains(w.Done, step.Key) {
@@ -46,7 +54,7 @@ func (a *Agent) steps(ctx context.Context, e *environment, id string, req api.St
 			return nil, err
 		}
 	}
-	if err := a.committed(w); err != nil {
+	if err := a.committed(ctx, w); err != nil {
 		return nil, err
 	}
 	return &api.StepsResult{Instances: a.statuses(w)}, nil
@@ -64,11 +72,7 @@ func (a *Agent) commit(w *work, req api.Steps) error {
 		return heldFault(w)
 	}
 	switch w.State {
-	case api.StatePrepared:
-		if len(req.Steps) == 0 {
-			return nil
-		}
-	case api.StateCommitting, api.StateCommitted:
+	case api.StatePrepared, api.StateCommitting, api.StateCommitted:
 	default:
 		return api.Errorf(api.CodeConflict, "deployment %s is %s: no step can be taken", w.ID, w.State)
 	}
@@ -79,10 +83,13 @@ func (a *Agent) commit(w *work, req api.Steps) error {
 	return a.amend(w, "commit", "", func(d *deployment) { d.State, d.Fence = api.StateCommitting, req.Fence })
 }
 
-// committed records that nothing is left to do, if so.
-func (a *Agent) committed(w *work) error {
+// committed records that nothing is left to do, if so. The host has to show it.
+func (a *Agent) committed(ctx context.Context, w *work) error {
 	if w.State != api.StateCommitting || a.unfinished(w) != nil {
 		return nil
+	}
+	if err := a.reconcileTraffic(ctx, w.e); err != nil {
+		return err
 	}
 	return a.amend(w, "committed", "", func(d *deployment) { d.State = api.StateCommitted })
 }

@@ -38,7 +38,9 @@ type world struct {
 	containers map[string]*runtime.Container
 	nextID     int
 	routes     map[string]Route
-	reserved   map[string]string // "80/tcp" → service
+	reserved   map[string]string // "80/tcp" → network
+	verified   int               // how often the kernel was read back
+	unverified error             // what that found
 	images     map[string]bool
 	volumes    map[string]bool
 	sick       map[string]bool // image digests whose containers are never healthy
@@ -439,22 +441,27 @@ func (f *fakeTraffic) Ensure(ctx context.Context, _ string, _ []string) error {
 	return (*world)(f).do(ctx, func() error { return nil })
 }
 
-func (f *fakeTraffic) Reserve(ctx context.Context, _, service string, ports []pipeline.Port) error {
+func (f *fakeTraffic) Reserve(ctx context.Context, network, _ string, ports []pipeline.Port) error {
 	w := (*world)(f)
 	return w.do(ctx, func() error {
 		for _, p := range ports {
 			key := fmt.Sprintf("%d/%s", p.Publish, p.Protocol)
-			if owner := w.reserved[key]; owner != "" && owner != service {
+			if owner := w.reserved[key]; owner != "" && owner != network {
 				return &api.Error{Code: api.CodePort, Port: p.Name, Message: "port " + key + " is taken by " + owner}
 			}
 		}
 		for _, p := range ports {
 			if p.Publish != 0 {
-				w.reserved[fmt.Sprintf("%d/%s", p.Publish, p.Protocol)] = service
+				w.reserved[fmt.Sprintf("%d/%s", p.Publish, p.Protocol)] = network
 			}
 		}
 		return nil
 	})
+}
+
+func (f *fakeTraffic) Verify(ctx context.Context, _ string) error {
+	w := (*world)(f)
+	return w.do(ctx, func() error { w.verified++; return w.unverified })
 }
 
 func (f *fakeTraffic) Switch(ctx context.Context, routes []Route) error {
@@ -489,20 +496,26 @@ func (f *fakeTraffic) Drained(ctx context.Context, addresses []netip.Addr) error
 	}
 }
 
-func (f *fakeTraffic) Release(ctx context.Context, _ string, keep []Route) error {
+func (f *fakeTraffic) Release(ctx context.Context, network string, keep []Route) error {
 	w := (*world)(f)
 	return w.do(ctx, func() error {
 		kept := func(service string) bool {
 			return slices.ContainsFunc(keep, func(r Route) bool { return r.Service == service })
 		}
-		maps.DeleteFunc(w.routes, func(service string, _ Route) bool { return !kept(service) })
-		maps.DeleteFunc(w.reserved, func(_, service string) bool { return !kept(service) })
+		maps.DeleteFunc(w.routes, func(service string, r Route) bool { return r.Network == network && !kept(service) })
+		maps.DeleteFunc(w.reserved, func(port, owner string) bool {
+			return owner == network && !slices.ContainsFunc(keep, func(r Route) bool { return publishes(r.Ports, port) })
+		})
 		return nil
 	})
 }
 
-func (f *fakeTraffic) Remove(ctx context.Context, _ string) error {
-	return f.Release(ctx, "", nil)
+func (f *fakeTraffic) Remove(ctx context.Context, network string) error {
+	return f.Release(ctx, network, nil)
+}
+
+func publishes(ports []pipeline.Port, port string) bool {
+	return slices.ContainsFunc(ports, func(p pipeline.Port) bool { return fmt.Sprintf("%d/%s", p.Publish, p.Protocol) == port })
 }
 
 type fakeVolumes world

@@ -102,7 +102,7 @@ func (h *Host) Parts() agent.Parts {
 		Health:     h.Health,
 		Logs:       output{filepath.Join(h.config.State, "containers"), h.Engine},
 		Images:     h.images,
-		Traffic:    traffic{h.Networks},
+		Traffic:    traffic{h.Networks, h.Engine},
 		Volumes:    volumes{h.Volumes, h.Store, h.config.Run, &sync.Mutex{}},
 	}
 }
@@ -162,14 +162,8 @@ func (h *Host) tellNames(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case name := <-h.renamed:
-			entries := hostsOf(h.Networks.Hosts(name))
-			for _, c := range h.Engine.List() {
-				if c.Spec.Network != name {
-					continue
-				}
-				if err := h.Engine.SetHosts(ctx, c.ID, entries); err != nil && ctx.Err() == nil {
-					h.config.Log.Warn("writing /etc/hosts", "container", c.Spec.Name, "error", err)
-				}
+			if err := setHosts(ctx, h.Engine, h.Networks, name); err != nil && ctx.Err() == nil {
+				h.config.Log.Warn("telling containers the names of services", "network", name, "error", err)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -14,7 +15,10 @@ import (
 )
 
 // traffic is the host's networks as the agent needs them.
-type traffic struct{ *network.Networks }
+type traffic struct {
+	*network.Networks
+	engine *runtime.Engine
+}
 
 var _ agent.Traffic = traffic{}
 
@@ -67,6 +71,31 @@ func (t traffic) Switch(ctx context.Context, routes []agent.Route) error {
 		change.Set = append(change.Set, s)
 	}
 	return t.Networks.Switch(ctx, change)
+}
+
+// hostsTime bounds the wait for containers that are busy, to write their names.
+const hostsTime = 10 * time.Second
+
+// Verify implements agent.Traffic.
+func (t traffic) Verify(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, hostsTime, errors.New("a container is busy"))
+	defer cancel()
+	return errors.Join(t.Networks.Verify(name), setHosts(ctx, t.engine, t.Networks, name))
+}
+
+// setHosts has the containers of a network know the names of its services now.
+func setHosts(ctx context.Context, engine *runtime.Engine, networks *network.Networks, name string) error {
+	entries := hostsOf(networks.Hosts(name))
+	var faults []error
+	for _, c := range engine.List() {
+		if c.Spec.Network != name || c.State != runtime.Running {
+			continue // its next start asks for the names
+		}
+		if err := unlessGone(engine.SetHosts(ctx, c.ID, entries)); err != nil {
+			faults = append(faults, fmt.Errorf("writing /etc/hosts of %s: %w", c.Spec.Name, err))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // Drained implements agent.Traffic. UDP flows that do not end by themselves

@@ -24,6 +24,14 @@ func (n ReleaseNumber) String() string {
 	return fmt.Sprintf("%d.%d", n.Number, n.Revision)
 }
 
+// Name returns "release 42", or "nothing" where there is no release.
+func (n ReleaseNumber) Name() string {
+	if !n.Known() {
+		return "nothing"
+	}
+	return "release " + n.String()
+}
+
 // Known says that there is a release.
 func (n ReleaseNumber) Known() bool { return n.Number != 0 }
 

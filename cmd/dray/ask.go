@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/deploy/ssh"
 	"dray/pipeline"
@@ -65,7 +66,7 @@ func (p *project) reach(ctx context.Context, env *pipeline.Environment, name str
 	sink := event.With(p.app.view, func(e *event.Event) { e.Project, e.Environment, e.Host = p.project.Name, env.Name, name })
 	if p.connector.looking {
 		sink = event.Discard
-		slow := time.AfterFunc(patience, func() { p.app.remark(env.Name + " " + name + ": connecting …") })
+		slow := time.AfterFunc(ui.Patience, func() { p.app.remark(env.Name + " " + name + ": connecting …") })
 		defer slow.Stop()
 	}
 	return p.connector.Connect(ctx, *p.project.Hosts[name], sink)

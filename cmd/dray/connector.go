@@ -112,7 +112,7 @@ func (c *connector) transport(ctx context.Context, host pipeline.Host) (ssh.Tran
 	if host.Address == pipeline.LocalHost {
 		return ssh.Local(host.Name), "127.0.0.1", nil
 	}
-	conn, err := ssh.Dial(ctx, c.options(host))
+	conn, err := ssh.Dial(ctx, c.options(ctx, host))
 	if err != nil {
 		return nil, "", err
 	}
@@ -133,10 +133,11 @@ func (c *connector) address(name string) string {
 	return name
 }
 
-func (c *connector) options(host pipeline.Host) ssh.Options {
+func (c *connector) options(ctx context.Context, host pipeline.Host) ssh.Options {
 	return ssh.Options{
 		Name: host.Name, Address: host.Address, Jump: host.Jump,
-		Config: c.project.app.settings.SSHConfig, Trusted: c.project.trustedKeys(host.Name), Passphrase: askPassphrase,
+		Config: c.project.app.settings.SSHConfig, Trusted: c.project.trustedKeys(host.Name),
+		Passphrase: func(keyFile string) ([]byte, error) { return c.project.app.passphrase(ctx, keyFile) },
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 
-	"dray/pipeline"
 	"dray/pipeline/event"
 )
 
@@ -59,18 +58,4 @@ func indentLines(lines []string) string {
 		return ""
 	}
 	return "Its last lines:\n  " + strings.Join(lines, "\n  ")
-}
-
-func releaseName(n pipeline.ReleaseNumber) string {
-	if !n.Known() {
-		return "nothing"
-	}
-	return "release " + n.String()
-}
-
-func orWord(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

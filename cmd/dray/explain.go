@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/pipeline/run"
 	"dray/pipeline/secret"
 	"dray/targets/api"
@@ -61,7 +63,7 @@ func explain(err error) (event.Event, int) {
 	}
 	var partly *partlyShipped
 	if errors.As(err, &partly) {
-		e.Conclusion = join(conclusion(nil, partly.done...).Text, e.Conclusion)
+		e.Conclusion = phrase.Words(conclusion(nil, partly.done...).Text, e.Conclusion)
 	}
 	if e.Next == "" && code == exitFailed {
 		e.Next = askHost(err)
@@ -92,21 +94,21 @@ func explainDeploy(failed *deploy.Error, e *event.Event) int {
 	switch failed.Outcome {
 	case deploy.Refused:
 		e.Conclusion = "Nothing was changed."
-		e.Next = join("wait with --lock-wait 2m, or look: dray status", failed.Environment)
+		e.Next = phrase.Words("wait with --lock-wait 2m, or look: dray status", failed.Environment)
 		return exitRefused
 	case deploy.Reverted:
 		e.Conclusion, e.Next = wentBack(failed), logsOf(failed)
 		return exitReverted
 	case deploy.NotReverted:
-		e.Conclusion = enumerate(failed.Stuck) + " did not go back; the agents do so by themselves when the lease has ended."
-		e.Next = join("dray status", failed.Environment) + ", then " + join("dray recover", failed.Environment)
+		e.Conclusion = phrase.List(failed.Stuck) + " did not go back; the agents do so by themselves when the lease has ended."
+		e.Next = phrase.Words("dray status", failed.Environment) + ", then " + phrase.Words("dray recover", failed.Environment)
 		return exitNotReverted
 	case deploy.Held:
 		explainHeld(failed, e)
 		return exitNotReverted
 	case deploy.InDoubt:
-		e.Conclusion = "All hosts had agreed on the release and run it; whether " + enumerate(failed.Stuck) + " has recorded that is not known."
-		e.Next = join("dray recover", failed.Environment)
+		e.Conclusion = "All hosts had agreed on the release and run it; whether " + phrase.List(failed.Stuck) + " has recorded that is not known."
+		e.Next = phrase.Words("dray recover", failed.Environment)
 		return exitNotReverted
 	}
 	e.Conclusion, e.Next = "Nothing was changed.", logsOf(failed)
@@ -117,7 +119,7 @@ func explainDeploy(failed *deploy.Error, e *event.Event) int {
 }
 
 func untouched(env string, runs pipeline.ReleaseNumber) string {
-	return env + " is untouched and runs " + releaseName(runs) + "."
+	return env + " is untouched and runs " + runs.Name() + "."
 }
 
 // wentBack says what the hosts serve after a release was taken back.
@@ -126,7 +128,7 @@ func wentBack(failed *deploy.Error) string {
 	if len(failed.Hosts) == 1 {
 		verb = " serves "
 	}
-	return fmt.Sprintf("%s%s%s again. Nothing of release %s is left running.", enumerate(failed.Hosts), verb, releaseName(failed.From), failed.Release)
+	return fmt.Sprintf("%s%s%s again. Nothing of release %s is left running.", phrase.List(failed.Hosts), verb, failed.From.Name(), failed.Release)
 }
 
 // logsOf is the command that shows why a release failed: what a service wrote
@@ -196,7 +198,7 @@ func explainKnown(err error, e *event.Event) {
 	var dial *ssh.DialError
 	if errors.As(err, &dial) && e.Next == "" {
 		e.Next = dial.Next
-		e.Conclusion = orWord(e.Conclusion, "Nothing was sent.")
+		e.Conclusion = cmp.Or(e.Conclusion, "Nothing was sent.")
 	}
 	var away *awayError
 	if errors.As(err, &away) {
@@ -212,12 +214,12 @@ func explainKnown(err error, e *event.Event) {
 	}
 	var push *pushError
 	if errors.As(err, &push) {
-		e.Conclusion = orWord(e.Conclusion, "No host was changed.")
+		e.Conclusion = cmp.Or(e.Conclusion, "No host was changed.")
 	}
 	var build *builder.Failure
 	if errors.As(err, &build) {
 		e.Detail, e.Next = build.Detail(), build.Next
-		e.Conclusion = orWord(e.Conclusion, "Nothing was changed.")
+		e.Conclusion = cmp.Or(e.Conclusion, "Nothing was changed.")
 	}
 }
 
@@ -233,17 +235,17 @@ func portPlace(err error, refused *api.Error) string {
 // explainAgent adds what an agent told. port is the place of the port that it
 // is about, or "".
 func explainAgent(refused *api.Error, port string, e *event.Event) {
-	env := orWord(e.Environment, "the environment")
+	env := cmp.Or(e.Environment, "the environment")
 	if l := refused.Lease; l != nil {
 		e.Text = fmt.Sprintf("%s is being changed by %s on %s (%s) since %s; their lease ends in %.0fs unless renewed.",
 			env, l.Holder.User, l.Holder.Machine, l.Holder.Command, l.Since.Local().Format(time.TimeOnly), l.Seconds)
 	}
 	if f := refused.Freeze; f != nil {
 		e.Text = lockedText(env, f)
-		e.Next = join("dray unlock", orWord(e.Environment, "ENV")) + ", once that is settled"
+		e.Next = phrase.Words("dray unlock", cmp.Or(e.Environment, "ENV")) + ", once that is settled"
 	}
 	if refused.Code == api.CodeSpace && e.Next == "" {
-		e.Next = join("make room there; dray prune", orWord(e.Environment, "ENV"), "drops what no release needs")
+		e.Next = phrase.Words("make room there; dray prune", cmp.Or(e.Environment, "ENV"), "drops what no release needs")
 		if strings.Contains(refused.Message, "memory") {
 			e.Next = "lower memory in its resources block, or take another host"
 		}
@@ -252,7 +254,7 @@ func explainAgent(refused *api.Error, port string, e *event.Event) {
 		e.Next = "end what holds it there, or publish another port" + port
 	}
 	if refused.Detail != "" {
-		e.Detail = strings.TrimSpace(upperFirst(refused.Detail) + port + "\n" + e.Detail)
+		e.Detail = strings.TrimSpace(phrase.Capital(refused.Detail) + port + "\n" + e.Detail)
 	}
 }
 
@@ -263,19 +265,12 @@ func explainSecrets(missing *secret.MissingError, e *event.Event) {
 			names[i] += " (" + missing.Declared[name] + ")"
 		}
 	}
-	e.Text = count(len(names), "secret") + " without a value for " + missing.Environment + ": " + strings.Join(names, ", ")
-	e.Conclusion = orWord(e.Conclusion, "Nothing was changed.")
+	e.Text = phrase.Count(len(names), "secret") + " without a value for " + missing.Environment + ": " + strings.Join(names, ", ")
+	e.Conclusion = cmp.Or(e.Conclusion, "Nothing was changed.")
 	e.Next = fmt.Sprintf("write %s=… into %s/secrets.%s, or %[2]s/secrets for all environments, or set a variable of that name", missing.Names[0], secret.Folder, missing.Environment)
 	if missing.Command != "" {
 		e.Detail = fmt.Sprintf("%q did not print it either.", missing.Command)
 		return
 	}
 	e.Next += "; " + secret.CommandVariable + " can name a command that prints it"
-}
-
-func upperFirst(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }

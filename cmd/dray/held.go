@@ -8,6 +8,7 @@ import (
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -22,11 +23,11 @@ func explainHeld(failed *deploy.Error, e *event.Event) {
 		where = " (" + at + ")"
 	}
 	lines := []string{
-		fmt.Sprintf("%s is still in place on %s as far as it came, because auto_revert is false%s.", upperFirst(releaseName(failed.Release)), enumerate(s.Hosts), where),
+		fmt.Sprintf("%s is still in place on %s as far as it came, because auto_revert is false%s.", phrase.Capital(failed.Release.Name()), phrase.List(s.Hosts), where),
 		"Serving now: " + serves(s.Serves) + ".",
 	}
 	if len(failed.Stuck) > 0 {
-		lines = append(lines, enumerate(failed.Stuck)+" could not be told to hold it, and will go back when the lease has ended; the next rollback or deploy makes all hosts equal.")
+		lines = append(lines, phrase.List(failed.Stuck)+" could not be told to hold it, and will go back when the lease has ended; the next rollback or deploy makes all hosts equal.")
 	}
 	e.Conclusion = strings.Join(lines, "\n")
 	e.Next = waysOn(failed.Environment, failed.From)
@@ -34,7 +35,7 @@ func explainHeld(failed *deploy.Error, e *event.Event) {
 
 // waysOn are the commands that lead on from a release that is held.
 func waysOn(env string, from pipeline.ReleaseNumber) string {
-	return fmt.Sprintf("dray rollback %s goes back to %s; or repair it and dray deploy %[1]s, which goes back first", env, releaseName(from))
+	return fmt.Sprintf("dray rollback %s goes back to %s; or repair it and dray deploy %[1]s, which goes back first", env, from.Name())
 }
 
 // serves lists from which releases the services serve: "web 1 of release 41
@@ -49,9 +50,9 @@ func serves(all []deploy.Serving) string {
 				of = append(of, "none")
 				continue
 			}
-			of = append(of, fmt.Sprintf("%d of %s", all[i].Count, releaseName(all[i].Release)))
+			of = append(of, fmt.Sprintf("%d of %s", all[i].Count, all[i].Release.Name()))
 		}
-		parts = append(parts, name+" "+enumerate(of))
+		parts = append(parts, name+" "+phrase.List(of))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -67,14 +68,14 @@ func (f *findings) held(env, host string, s *api.Environment) {
 		case i.Serving:
 			serve = append(serve, i.Instance)
 		default:
-			run = append(run, join(i.Instance, "("+i.Health+")"))
+			run = append(run, phrase.Words(i.Instance, "("+i.Health+")"))
 		}
 	}
 	slices.Sort(serve)
 	if len(serve) > 0 {
-		f.add(host, fmt.Sprintf("from release %s serves %s", d.ReleaseNumber(), enumerate(serve)))
+		f.add(host, fmt.Sprintf("from release %s serves %s", d.ReleaseNumber(), phrase.List(serve)))
 	}
 	if len(run) > 0 {
-		f.add(host, fmt.Sprintf("of release %s runs, and does not serve, %s", d.ReleaseNumber(), enumerate(run)))
+		f.add(host, fmt.Sprintf("of release %s runs, and does not serve, %s", d.ReleaseNumber(), phrase.List(run)))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/pipeline"
 	"dray/targets/api"
 )
@@ -61,18 +62,18 @@ func TestChooseLogs(t *testing.T) {
 func TestLineWriter(t *testing.T) {
 	var mu sync.Mutex
 	var out bytes.Buffer
-	a := prefixed(&mu, &out, "a | ")
-	b := prefixed(&mu, &out, "b | ")
+	a := ui.Prefixed(&mu, &out, "a | ")
+	b := ui.Prefixed(&mu, &out, "b | ")
 	for _, step := range []struct {
-		w    *lineWriter
+		w    *ui.LineWriter
 		text string
 	}{{a, "one\ntw"}, {b, "eins\n"}, {a, "o\n\nthree"}, {b, "zw"}} {
 		if n, err := step.w.Write([]byte(step.text)); n != len(step.text) || err != nil {
 			t.Fatalf("wrote %d of %q: %v", n, step.text, err)
 		}
 	}
-	for _, w := range []*lineWriter{a, b, a} {
-		if err := w.flush(); err != nil {
+	for _, w := range []*ui.LineWriter{a, b, a} {
+		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -327,17 +328,6 @@ func TestWaiting(t *testing.T) {
 				t.Errorf("got %q, want %q", out.String(), test.want)
 			}
 		})
-	}
-}
-
-func TestNearest(t *testing.T) {
-	names := []string{"dev", "test", "prod-eu", "prod-us"}
-	for name, want := range map[string]string{
-		"dve": "dev", "tst": "test", "Test": "test", "prod": "prod-eu", "prod-ue": "prod-eu", "elsewhere": "", "": "", "x": "",
-	} {
-		if got := nearest(name, names); got != want {
-			t.Errorf("nearest(%q) is %q, want %q", name, got, want)
-		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"dray/builder/registry"
 	"dray/pipeline/config"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 )
 
 // keepBases pins the images that a build started from and that the lock file
@@ -41,9 +42,9 @@ func (p *project) keepPins(found map[string]string, sink event.Sink) {
 	names := slices.Sorted(maps.Keys(found))
 	var texts []string
 	for _, name := range names {
-		texts = append(texts, fmt.Sprintf("%s at %s", name, shortDigest(found[name])))
+		texts = append(texts, fmt.Sprintf("%s at %s", name, phrase.Digest(found[name])))
 	}
-	what := enumerate(texts)
+	what := phrase.List(texts)
 	if err := p.writePins(found); err != nil {
 		sink.Emit(event.Event{
 			Type: event.Warning, Text: fmt.Sprintf("%s could not be pinned, so the next run may get other bytes: %v", what, err),
@@ -151,10 +152,10 @@ func (p *project) updatePins(ctx context.Context, names []string) ([]change, err
 func printChanges(w io.Writer, path string, changes []change) error {
 	changed := 0
 	for _, c := range changes {
-		text := shortDigest(c.To) + " as before"
+		text := phrase.Digest(c.To) + " as before"
 		if c.From != c.To {
 			changed++
-			text = strings.TrimPrefix(shortDigest(c.From)+" → "+shortDigest(c.To), " → ")
+			text = strings.TrimPrefix(phrase.Digest(c.From)+" → "+phrase.Digest(c.To), " → ")
 		}
 		if _, err := fmt.Fprintf(w, "%s  %s\n", c.Image, text); err != nil {
 			return err

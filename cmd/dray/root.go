@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
 
+	"dray/cmd/internal/ui"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -25,7 +27,8 @@ import (
 type app struct {
 	viper    *viper.Viper
 	settings *settings
-	view     *liveView
+	view     *ui.Screen
+	asker    *ui.Asker
 	out      io.Writer // results
 	errOut   io.Writer // failures
 
@@ -40,7 +43,8 @@ type app struct {
 func Main() int {
 	_ = log.SetLevel("error")    // containerd's libraries warn of what is no fault here; the level exists
 	stdlog.SetOutput(io.Discard) // only libraries write there, beside the errors that they return
-	a := &app{viper: newViper(), out: os.Stdout, errOut: os.Stderr, view: &liveView{inner: discardView{}}}
+	a := &app{viper: newViper(), out: os.Stdout, errOut: os.Stderr, view: ui.NewScreen()}
+	a.asker = ui.NewAsker(a.view)
 	ctx, stop := a.interruptible()
 	defer stop()
 	root := newRoot(a)
@@ -54,11 +58,15 @@ func Main() int {
 		code = exitInterrupted
 	}
 	if failure.Text != "" && (code == exitFailed || code == exitInterrupted) && a.changes.Load() {
-		failure.Conclusion = orWord(failure.Conclusion, "Nothing was changed.")
+		failure.Conclusion = cmp.Or(failure.Conclusion, "Nothing was changed.")
 	}
 	a.fail(failure, code)
 	return code
 }
+
+// stopWithin is how long a terminal that takes no output may keep the second
+// Ctrl-C from ending the program.
+const stopWithin = time.Second
 
 // interruptible gives a context that the first Ctrl-C cancels: what is under
 // way ends in a safe state. The second ends the program at once.
@@ -70,14 +78,16 @@ func (a *app) interruptible() (context.Context, func()) {
 		if _, ok := <-signals; !ok {
 			return
 		}
+		cancel(errInterrupted) // before anything is told: nothing may keep it from that
 		if a.changes.Load() {
 			a.view.Emit(event.Event{
 				Version: event.Version, Time: time.Now(), Type: event.Notice,
 				Text: "Interrupted: what has begun goes back. Once more stops at once and leaves that to the hosts.",
 			})
 		}
-		cancel(errInterrupted)
 		if _, ok := <-signals; ok {
+			time.AfterFunc(stopWithin, func() { os.Exit(exitInterrupted) })
+			a.asker.Restore()
 			a.view.Close()
 			text := "✗ stopped"
 			if a.changes.Load() {
@@ -165,7 +175,7 @@ func (a *app) start(cmd *cobra.Command) error {
 	}
 	a.settings = s
 	a.verb = cmd.CommandPath()
-	a.view.begin(newView(os.Stdout, os.Stderr, s.JSON, s.Quiet))
+	a.view.Begin(ui.NewView(os.Stdout, os.Stderr, s.JSON, s.Quiet))
 	return nil
 }
 
@@ -179,7 +189,7 @@ func (a *app) fail(failure event.Event, code int) {
 		a.emit(failure)
 		return
 	}
-	color := isTerminal(os.Stderr) && os.Getenv("NO_COLOR") == ""
+	color := ui.InColor(os.Stderr)
 	printFailure(a.errOut, failure, color)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"dray/pipeline/phrase"
 	"errors"
 	"fmt"
 	"net/url"
@@ -135,7 +136,7 @@ func readConfigFile(v *viper.Viper) (string, error) {
 		if !slices.Contains(known, key) {
 			slices.Sort(known)
 			return "", fmt.Errorf("reading settings from %s: there is no setting %q; there are: %s.%s",
-				file.ConfigFileUsed(), key, strings.Join(known, ", "), didYouMean(key, known))
+				file.ConfigFileUsed(), key, strings.Join(known, ", "), phrase.DidYouMean(key, known))
 		}
 	}
 	return file.ConfigFileUsed(), v.MergeConfigMap(file.AllSettings())

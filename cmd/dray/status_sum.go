@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -105,11 +106,11 @@ func (d digests) differ() map[string]string {
 		}
 		var parts []string
 		for _, o := range all {
-			hosts := enumerate(o.hosts)
+			hosts := phrase.List(o.hosts)
 			if len(o.hosts) > 2 {
 				hosts = fmt.Sprintf("%s and %d more", o.hosts[0], len(o.hosts)-1)
 			}
-			parts = append(parts, join(hosts, shortDigest(o.digest)))
+			parts = append(parts, phrase.Words(hosts, phrase.Digest(o.digest)))
 		}
 		out[service] = strings.Join(parts, ", ")
 	}
@@ -142,7 +143,7 @@ func (v *environmentView) agree(releases map[pipeline.ReleaseNumber][]string) {
 		return
 	}
 	for _, n := range numbers {
-		v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", strings.Join(releases[n], ", "), releaseName(n)))
+		v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", strings.Join(releases[n], ", "), n.Name()))
 	}
 	if len(numbers) > 1 {
 		v.Notes = append(v.Notes, fmt.Sprintf("hosts run different releases: dray recover %s says which is right; dray deploy or dray rollback makes them alike", v.Environment))
@@ -194,7 +195,7 @@ func (f *findings) of(env string, h hostView) {
 		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, untilWord(z), z.Reason))
 	}
 	for _, d := range s.Drift {
-		f.add(h.Host, "drift: "+because(join(d.Instance, d.Kind), d.Detail))
+		f.add(h.Host, "drift: "+phrase.Because(phrase.Words(d.Instance, d.Kind), d.Detail))
 	}
 }
 

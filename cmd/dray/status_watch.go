@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/term"
 
+	"dray/cmd/internal/ui"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -64,7 +65,7 @@ func (p *project) watch(ctx context.Context, envs []*pipeline.Environment) error
 		w.sum(i)
 	}
 	p.app.view.Close()
-	if !p.app.settings.JSON && isTerminal(os.Stdout) && os.Getenv("TERM") != "dumb" {
+	if !p.app.settings.JSON && ui.IsTerminal(os.Stdout) && os.Getenv("TERM") != "dumb" {
 		return w.draw(ctx, looks)
 	}
 	return w.tell(ctx, looks)
@@ -197,7 +198,7 @@ func fit(text string, width, height int) []string {
 		lines = append(lines[:most-1], fmt.Sprintf("… and %d lines more", len(lines)-most+1))
 	}
 	for i := range lines {
-		lines[i] = clip(lines[i], width-1)
+		lines[i] = ui.Clip(lines[i], width-1)
 	}
 	return lines
 }
@@ -220,7 +221,7 @@ func redraw(out io.Writer, drawn int, lines []string) error {
 func (v *environmentView) line() string {
 	words := []string{v.Environment}
 	if v.Release > 0 {
-		words = append(words, releaseName(v.releaseNumber()))
+		words = append(words, v.releaseNumber().Name())
 	}
 	for _, name := range sortedNames(v.Services) {
 		words = append(words, name+" "+v.Services[name])

@@ -9,6 +9,7 @@ import (
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -49,10 +50,10 @@ func (s stray) note() string {
 	}
 	what := "keeps"
 	if len(running) > 0 {
-		what = "still runs " + enumerate(running) + " of"
+		what = "still runs " + phrase.List(running) + " of"
 	}
 	return fmt.Sprintf("%s is no host of %s any more, by the file, and %s %s: dray down %[2]s --host %[1]s removes it, volumes apart",
-		s.host, s.state.Name, what, releaseName(s.state.Current.ReleaseNumber()))
+		s.host, s.state.Name, what, s.state.Current.ReleaseNumber().Name())
 }
 
 // addStrays puts what hosts run that is not theirs into the picture. Of hosts

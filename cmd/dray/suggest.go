@@ -1,11 +1,9 @@
 package main
 
 import (
+	"dray/pipeline/phrase"
 	"fmt"
-	"slices"
 	"strings"
-
-	"github.com/agext/levenshtein"
 )
 
 // unknownError is a name that nothing in the file has.
@@ -20,14 +18,14 @@ func (e *unknownError) Error() string { return e.text }
 // unknown says that there is no such thing, what there is, and what was
 // probably meant.
 func unknown(kind, name, where string, names []string) error {
-	e := &unknownError{text: join("no", kind, fmt.Sprintf("%q", name), where), name: name, near: nearest(name, names)}
+	e := &unknownError{text: phrase.Words("no", kind, fmt.Sprintf("%q", name), where), name: name, near: phrase.Nearest(name, names)}
 	if len(names) == 0 {
 		e.text += ": none is declared"
 		return e
 	}
 	e.text += "; declared: " + strings.Join(names, ", ")
 	if e.near != "" {
-		e.text += ". Did you mean " + e.near + "?"
+		e.text += "." + phrase.DidYouMean(name, names)
 	}
 	return e
 }
@@ -67,36 +65,4 @@ func retyped(line []string, change func(word string) string) []string {
 		words = append(words, changed)
 	}
 	return words
-}
-
-// didYouMean is " Did you mean NAME?", or "" when nothing is near.
-func didYouMean(name string, names []string) string {
-	if near := nearest(name, names); near != "" {
-		return " Did you mean " + near + "?"
-	}
-	return ""
-}
-
-// nearest returns the name that was probably meant, or "".
-func nearest(name string, names []string) string {
-	best, least := "", min(2, len(name)/2)+1
-	for _, candidate := range names {
-		if strings.HasPrefix(candidate, name) && name != "" {
-			return candidate
-		}
-		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < least {
-			best, least = candidate, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to change; the right letters in a wrong order
-// count as one.
-func distance(a, b string) int {
-	d := levenshtein.Distance(a, b, nil)
-	if d > 1 && slices.Equal(slices.Sorted(slices.Values([]rune(a))), slices.Sorted(slices.Values([]rune(b)))) {
-		return 1
-	}
-	return d
 }

@@ -8,26 +8,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/targets/api"
 )
-
-func TestTable(t *testing.T) {
-	list := table{header: []string{"NAME", "SIZE", "BY", "NOTE"}, spare: []string{"BY", "SIZE"}, note: "NOTE"}
-	list.add("größe", "1", "mira", strings.Repeat("n", 30))
-	list.add("b", "", "tom")
-	for width, want := range map[int]string{
-		0:  "NAME    SIZE   BY     NOTE\ngröße   1      mira   nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\nb       -      tom    -\n",
-		47: "NAME   SIZE  BY    NOTE\ngröße  1     mira  nnnnnnnnnnnnnnnnnnnnnnnnnnn…\nb      -     tom   -\n",
-		38: "NAME   SIZE  NOTE\ngröße  1     nnnnnnnnnnnnnnnnnnnnnnnn…\nb      -     -\n",
-		30: "NAME   NOTE\ngröße  nnnnnnnnnnnnnnnnnnnnnn…\nb      -\n",
-	} {
-		if got := list.text(width); got != want {
-			t.Errorf("in %d columns:\n%s\nwant\n%s", width, got, want)
-		}
-	}
-}
 
 // TestListsFit draws what verbs list on a terminal of the usual width, and
 // completely on a pipe.
@@ -43,18 +28,18 @@ func TestListsFit(t *testing.T) {
 	tasks := taskTable(mergeTasks([]answer[[]api.TaskStatus]{
 		{&deploy.Host{Name: "prod-eu-1"}, []api.TaskStatus{{Name: "never-run"}, task}},
 	}), false)
-	for name, list := range map[string]*table{
+	for name, list := range map[string]*ui.Table{
 		"ps": psTable([]hostView{view}, false), "history": historyTable([]historyLine{{Record: record, Hosts: []string{"prod-eu-1", "prod-eu-2"}}}),
 		"host check": hostTable([]hostReport{{Name: "prod-eu-1", Host: &host}}), "task list": tasks,
 	} {
 		t.Run(name, func(t *testing.T) {
-			for line := range strings.Lines(list.text(80)) {
+			for line := range strings.Lines(list.Text(80)) {
 				if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
 					t.Errorf("a line of %d columns: %s", n, line)
 				}
 			}
-			whole := list.text(0)
-			for _, row := range append([][]string{list.header}, list.rows...) {
+			whole := list.Text(0)
+			for _, row := range append([][]string{list.Header}, list.Rows...) {
 				for _, cell := range row {
 					if !strings.Contains(whole, cell) {
 						t.Errorf("a pipe does not get %q:\n%s", cell, whole)
@@ -63,9 +48,16 @@ func TestListsFit(t *testing.T) {
 			}
 		})
 	}
-	if text := tasks.text(0); !aligned(text) {
+	if text := tasks.Text(0); !aligned(text) {
 		t.Errorf("columns shift:\n%s", text)
 	}
+}
+
+func inUTC(t *testing.T) {
+	t.Helper()
+	local := time.Local
+	time.Local = time.UTC
+	t.Cleanup(func() { time.Local = local })
 }
 
 // aligned says that each column begins at one place.
@@ -125,7 +117,7 @@ func TestMergeTasks(t *testing.T) {
 	if second := lines[0].Runs[1]; second.Host != "p2" || !second.Started.Equal(at(8)) {
 		t.Errorf("the second newest run: %+v", second)
 	}
-	if text := taskTable([]taskLine{{Name: "report"}}, true).text(0); !strings.Contains(text, "not known") {
+	if text := taskTable([]taskLine{{Name: "report"}}, true).Text(0); !strings.Contains(text, "not known") {
 		t.Errorf("with a silent host:\n%s", text)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -22,7 +24,7 @@ type foundRun struct {
 }
 
 // number is a run's id as people write it: 12.
-func number(id string) string { return orWord(strings.TrimLeft(id, "0"), "0") }
+func number(id string) string { return cmp.Or(strings.TrimLeft(id, "0"), "0") }
 
 // taskLogs shows what one run of a task wrote: the newest, the newest of a
 // release, or the one that is named.
@@ -143,7 +145,7 @@ func (r *foundRun) text(env string) string {
 	case r.TimedOut, r.Reason != "":
 		return head + ": " + r.Reason
 	}
-	return fmt.Sprintf("%s, ended after %s with exit code %d", head, seconds(r.Ended.Sub(r.Started).Seconds()), r.ExitCode)
+	return fmt.Sprintf("%s, ended after %s with exit code %d", head, phrase.Seconds(r.Ended.Sub(r.Started).Seconds()), r.ExitCode)
 }
 
 // lastWords shows what is left of a run whose output is not kept any more.

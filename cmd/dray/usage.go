@@ -1,6 +1,7 @@
 package main
 
 import (
+	"dray/pipeline/phrase"
 	"fmt"
 	"strconv"
 	"strings"
@@ -59,7 +60,7 @@ func unknownVerb(c *cobra.Command, verb string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	kind, hint := "verb", didYouMean(verb, names)
+	kind, hint := "verb", phrase.DidYouMean(verb, names)
 	if c.Name() == "completion" {
 		kind = "shell"
 	}
@@ -100,7 +101,7 @@ func wrongArgs(c *cobra.Command, args []string) string {
 	if len(args) > len(wanted) {
 		return fmt.Sprintf("%q is one argument too many", args[len(wanted)])
 	}
-	return count(len(args), "argument") + isAre(len(args)) + "too few"
+	return phrase.Count(len(args), "argument") + phrase.IsAre(len(args)) + "too few"
 }
 
 // positional lists the arguments of a usage line, in the order in which they

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
@@ -18,9 +19,9 @@ import (
 )
 
 // unconfirmed is the failure of what is done to an environment only with a yes.
-func unconfirmed(env, what, command string, said reply) event.Event {
+func unconfirmed(env, what, command string, said ui.Reply) event.Event {
 	why := " only with a yes: the environment's name, typed at a terminal, or --yes"
-	if said == saidNo {
+	if said == ui.No {
 		why = " only with a yes, and " + noAtTerminal
 	}
 	f := failure(what+why, command)
@@ -28,20 +29,31 @@ func unconfirmed(env, what, command string, said reply) event.Event {
 	return f
 }
 
+// noAtTerminal says of something that it is not done because of a no.
+const noAtTerminal = "you said no at the terminal"
+
+// canAsk tells whether somebody can answer a question.
+func (a *app) canAsk() bool { return !a.settings.JSON && a.asker.CanAsk() }
+
+// agreed shows what would be done to an environment, and asks for its name.
+func (a *app) agreed(ctx context.Context, what, env string) (ui.Reply, error) {
+	if !a.canAsk() {
+		return ui.Unanswered, nil
+	}
+	return a.asker.Confirm(ctx, what+"\nType "+env+" to go on: ", env)
+}
+
 // approver says yes by flag, or asks at the terminal; nil when neither can be.
-func (a *app) approver(flag bool) func(string, pipeline.Release) (bool, error) {
+func (a *app) approver(flag bool) func(context.Context, string, pipeline.Release) (bool, error) {
 	switch {
 	case flag:
-		return func(string, pipeline.Release) (bool, error) { return true, nil }
+		return func(context.Context, string, pipeline.Release) (bool, error) { return true, nil }
 	case !a.canAsk():
 		return nil
 	}
-	return func(env string, r pipeline.Release) (bool, error) {
-		var said reply
-		a.view.Aside(func() {
-			said = confirm(fmt.Sprintf("Release %s waits to enter %s. Type the environment's name to approve it: ", r.ReleaseNumber(), env), env)
-		})
-		return said == saidYes, nil
+	return func(ctx context.Context, env string, r pipeline.Release) (bool, error) {
+		said, err := a.asker.Confirm(ctx, fmt.Sprintf("Release %s waits to enter %s. Type the environment's name to approve it: ", r.ReleaseNumber(), env), env)
+		return said == ui.Yes, err
 	}
 }
 
@@ -54,11 +66,11 @@ func (a *app) continuer(flag bool) func(context.Context, string) error {
 	case !a.canAsk():
 		return nil
 	}
-	return func(_ context.Context, reason string) error {
-		var said reply
-		a.view.Aside(func() {
-			said = confirm(reason+". Type \"go\" to bring the rest, \"no\" to go back: ", "go", "y", "yes")
-		})
+	return func(ctx context.Context, reason string) error {
+		said, err := a.asker.Confirm(ctx, reason+". Type \"go\" to bring the rest, \"no\" to go back: ", "go", "y", "yes")
+		if err != nil {
+			return err
+		}
 		return wentOn(reason, said)
 	}
 }
@@ -67,11 +79,11 @@ func (a *app) continuer(flag bool) func(context.Context, string) error {
 func goOn(context.Context, string) error { return nil }
 
 // wentOn is the error of a canary that nobody let go on.
-func wentOn(reason string, said reply) error {
+func wentOn(reason string, said ui.Reply) error {
 	switch said {
-	case saidYes:
+	case ui.Yes:
 		return nil
-	case saidNo:
+	case ui.No:
 		return fmt.Errorf("%s, but %s", reason, noAtTerminal)
 	}
 	return fmt.Errorf("%s, but nobody said to go on: answer at the terminal, give --continue, or set auto_promote in its update block", reason)

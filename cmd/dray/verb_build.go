@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 	"dray/pipeline/run"
 )
 
@@ -132,7 +133,7 @@ func (a *app) printBuilt(built run.Built, began time.Time) error {
 	}
 	return results(a, lines, func(w io.Writer) error {
 		for _, name := range names {
-			if _, err := fmt.Fprintf(w, "%s %s  %s  %.1fs\n", built[name].Name, built[name].Digest, byteCount(built[name].Size), time.Since(began).Seconds()); err != nil {
+			if _, err := fmt.Fprintf(w, "%s %s  %s  %.1fs\n", built[name].Name, built[name].Digest, phrase.Size(built[name].Size), time.Since(began).Seconds()); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"dray/builder/buildkit"
 	"dray/builder/registry"
+	"dray/pipeline/phrase"
 )
 
 func builderCommand(a *app) *cobra.Command {
@@ -41,7 +42,7 @@ func builderCommand(a *app) *cobra.Command {
 			}
 			return a.result(s, func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "The builder runs as process %d since %s for %s.\nIts log: %s\nIts address: BUILDKIT_HOST=unix://%s\n",
-					s.PID, s.Started.Local().Format(time.DateTime), count(s.Clients, "client"), s.Log, s.Socket)
+					s.PID, s.Started.Local().Format(time.DateTime), phrase.Count(s.Clients, "client"), s.Log, s.Socket)
 				return err
 			})
 		},

@@ -9,6 +9,7 @@ import (
 
 	"dray/deploy"
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -64,9 +65,9 @@ func (p prunedHost) String() string {
 	case p.Bytes == 0:
 		return p.Host + ": nothing to drop"
 	case p.DryRun:
-		return p.Host + ": " + byteCount(p.Bytes) + " would go"
+		return p.Host + ": " + phrase.Size(p.Bytes) + " would go"
 	}
-	return p.Host + ": " + byteCount(p.Bytes) + " dropped"
+	return p.Host + ": " + phrase.Size(p.Bytes) + " dropped"
 }
 
 func pruneCommand(a *app) *cobra.Command {

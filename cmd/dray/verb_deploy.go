@@ -12,6 +12,7 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/pipeline/run"
 )
 
@@ -57,9 +58,9 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 	}
 	end.Took = time.Since(began).Seconds()
 	if len(r.skip) > 0 {
-		end.Text += " Left out: " + enumerate(r.skip) + "."
+		end.Text += " Left out: " + phrase.List(r.skip) + "."
 	}
-	end.Text += fmt.Sprintf(" %s.", seconds(end.Took))
+	end.Text += fmt.Sprintf(" %s.", phrase.Seconds(end.Took))
 	r.tellLeft(cmd.Context(), p, envs, &end)
 	a.finish(end)
 	return nil
@@ -90,7 +91,7 @@ func (r *rollout) skippable(p *project, envs []string) error {
 	for _, name := range changed {
 		env := p.project.Environment(name)
 		if !slices.ContainsFunc(env.Hosts, func(h string) bool { return !slices.Contains(r.skip, h) }) {
-			f := failure("--skip-host leaves out all hosts of "+name+": "+enumerate(env.Hosts), "leave out fewer")
+			f := failure("--skip-host leaves out all hosts of "+name+": "+phrase.List(env.Hosts), "leave out fewer")
 			f.Environment = name
 			return &exitError{code: exitFailed, failure: f}
 		}
@@ -238,13 +239,13 @@ func conclusion(err error, done ...*pipeline.Deployed) event.Event {
 
 func sentence(envs []string, d *pipeline.Deployed) string {
 	if d.Release.Number == 0 {
-		return enumerate(envs) + fmt.Sprintf(" runs nothing again; release %s is gone.", d.From)
+		return phrase.List(envs) + fmt.Sprintf(" runs nothing again; release %s is gone.", d.From)
 	}
 	verb := " runs "
 	if len(envs) > 1 {
 		verb = " run "
 	}
-	return enumerate(envs) + verb + imagesText(d) + fmt.Sprintf(" (release %s).", d.Release.ReleaseNumber())
+	return phrase.List(envs) + verb + imagesText(d) + fmt.Sprintf(" (release %s).", d.Release.ReleaseNumber())
 }
 
 // imagesText names each service with its image, shortened.
@@ -252,7 +253,7 @@ func imagesText(d *pipeline.Deployed) string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(d.Release.Images)) {
 		if !strings.HasPrefix(key, "task.") {
-			parts = append(parts, key+" "+shortDigest(d.Release.Images[key].Digest))
+			parts = append(parts, key+" "+phrase.Digest(d.Release.Images[key].Digest))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -263,14 +264,6 @@ func firstDigest(d *pipeline.Deployed) string {
 		return d.Release.Images[key].Digest
 	}
 	return ""
-}
-
-// enumerate joins names as a sentence does: "dev, test and prod".
-func enumerate(names []string) string {
-	if len(names) < 2 {
-		return strings.Join(names, "")
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
 // failure is a failure in words, with the next step.

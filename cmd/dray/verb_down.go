@@ -9,9 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -52,7 +54,7 @@ func (a *app) down(ctx context.Context, name string, on []string, volumes, yes b
 		return err
 	}
 	if !yes && !a.canAsk() {
-		return notConfirmed(name, on, volumes, unanswered)
+		return notConfirmed(name, on, volumes, ui.Unanswered)
 	}
 	fleet, err := p.fleet(ctx, env, a.view)
 	if err != nil {
@@ -64,7 +66,11 @@ func (a *app) down(ctx context.Context, name string, on []string, volumes, yes b
 		if err != nil {
 			return err
 		}
-		if said := a.agreed(whatGoes(name, seen, volumes), name); said != saidYes {
+		said, err := a.agreed(ctx, whatGoes(name, seen, volumes), name)
+		if err != nil {
+			return err
+		}
+		if said != ui.Yes {
 			return notConfirmed(name, on, volumes, said)
 		}
 	}
@@ -96,7 +102,7 @@ func (p *project) taken(name string, on []string) (*pipeline.Environment, error)
 	return &pipeline.Environment{Name: name, Hosts: on}, nil
 }
 
-func notConfirmed(name string, on []string, volumes bool, said reply) error {
+func notConfirmed(name string, on []string, volumes bool, said ui.Reply) error {
 	command := "dray down " + name
 	for _, host := range on {
 		command += " --host " + host
@@ -135,16 +141,16 @@ func whatGoes(name string, seen map[string]*api.Environment, volumes bool) strin
 		what = nil
 	}
 	for _, service := range sortedNames(instances) {
-		what = append(what, fmt.Sprintf("%s (%s)", service, count(instances[service], "instance")))
+		what = append(what, fmt.Sprintf("%s (%s)", service, phrase.Count(instances[service], "instance")))
 	}
 	if len(releases) > 0 {
 		var numbers []string
 		for _, n := range slices.SortedFunc(maps.Keys(releases), func(a, b api.ReleaseNumber) int { return b.Compare(a) }) {
 			numbers = append(numbers, n.String())
 		}
-		what = append(what, "what is kept of release "+enumerate(numbers))
+		what = append(what, "what is kept of release "+phrase.List(numbers))
 	}
-	text := fmt.Sprintf("This removes %s from %s: %s.", name, enumerate(sortedNames(seen)), strings.Join(what, ", "))
+	text := fmt.Sprintf("This removes %s from %s: %s.", name, phrase.List(sortedNames(seen)), strings.Join(what, ", "))
 	switch {
 	case len(data) > 0 && volumes:
 		text += "\nIt deletes the data of these volumes, for good: " + strings.Join(data, ", ") + "."
@@ -167,7 +173,7 @@ func whatWent(env *pipeline.Environment, fleet *deploy.Fleet, results map[string
 			deleted = append(deleted, host+":"+v)
 		}
 	}
-	text := fmt.Sprintf("%s is gone from %s: %s removed.", env.Name, enumerate(fleet.Names()), count(containers, "container"))
+	text := fmt.Sprintf("%s is gone from %s: %s removed.", env.Name, phrase.List(fleet.Names()), phrase.Count(containers, "container"))
 	if len(kept) > 0 {
 		text += " Kept volumes: " + strings.Join(kept, ", ") + "."
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
@@ -83,7 +84,7 @@ func (a *app) showEvent(e event.Event) {
 		a.emit(e)
 		return
 	}
-	if line := plainLine(e); line != "" {
+	if line := ui.Line(e); line != "" {
 		fmt.Fprintln(a.out, e.Time.Local().Format(time.DateTime)+" "+line)
 	}
 }

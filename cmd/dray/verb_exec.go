@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"dray/cmd/internal/ui"
 	"fmt"
 	"io"
 	"net"
@@ -60,7 +61,7 @@ func (a *app) exec(ctx context.Context, env, service string, options container.E
 	if err := c.engine.post(ctx, "/containers/"+c.ID+"/exec", options, &created); err != nil {
 		return err
 	}
-	if err := c.engine.execStream(ctx, created.ID, options); err != nil {
+	if err := a.execStream(ctx, c.engine, created.ID, options); err != nil {
 		return err
 	}
 	var state struct {
@@ -92,32 +93,34 @@ func withoutSteps(command, fault string) string {
 	return strings.TrimPrefix(fault, fmt.Sprintf("exec: %q: ", command))
 }
 
-// execStream joins the command's streams with this process's, until the
-// command ends.
-func (e *engine) execStream(ctx context.Context, id string, options container.ExecCreateRequest) error {
+// execStream joins the command's streams with this process's, until the command
+// ends, or ctx does: then the agent ends the command.
+func (a *app) execStream(ctx context.Context, e *engine, id string, options container.ExecCreateRequest) error {
 	conn, r, err := e.takeOver(ctx, "/exec/"+id+"/start?fault=inspect", container.ExecStartRequest{Tty: options.Tty})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	return e.join(ctx, conn, r, streams{tty: options.Tty, stdin: options.AttachStdin, path: "/exec/" + id})
+	return a.join(ctx, conn, r, streams{engine: e, tty: options.Tty, stdin: options.AttachStdin, path: "/exec/" + id})
 }
 
 // streams says which streams of a program are joined with this process's.
 type streams struct {
+	engine     *engine
 	tty, stdin bool
 	path       string // of the program, whose terminal may be resized
 }
 
-// join copies a program's streams until it ends.
-func (e *engine) join(ctx context.Context, conn net.Conn, r io.Reader, s streams) error {
-	if s.tty && term.IsTerminal(int(os.Stdin.Fd())) {
-		old, err := term.MakeRaw(int(os.Stdin.Fd()))
+// join copies a program's streams until it ends, or ctx does.
+func (a *app) join(ctx context.Context, conn net.Conn, r io.Reader, s streams) error {
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // nobody reads what a connection that ends so says
+	if s.tty && ui.IsTerminal(os.Stdin) {
+		restore, err := a.asker.Raw(os.Stdin)
 		if err != nil {
-			return fmt.Errorf("setting up the terminal: %w", err)
+			return err
 		}
-		defer func() { _ = term.Restore(int(os.Stdin.Fd()), old) }() // best effort at the end
-		e.followSize(ctx, s.path)
+		defer restore()
+		s.engine.followSize(ctx, s.path)
 	}
 	if s.stdin {
 		go func() {
@@ -132,6 +135,9 @@ func (e *engine) join(ctx context.Context, conn net.Conn, r io.Reader, s streams
 		_, err = io.Copy(os.Stdout, r)
 	} else {
 		_, err = stdcopy.StdCopy(os.Stdout, os.Stderr, r)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	return err
 }
@@ -148,7 +154,7 @@ func (e *engine) followSize(ctx context.Context, path string) {
 	}
 	go func() {
 		send()
-		for range sizeChanges(ctx) {
+		for range ui.SizeChanges(ctx) {
 			send()
 		}
 	}()

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/pipeline/config"
+	"dray/pipeline/phrase"
 	"dray/pipeline/secret"
 )
 
@@ -125,8 +126,8 @@ func validateCommand(a *app) *cobra.Command {
 				"hosts": len(p.Hosts), "environments": len(p.Environments),
 			}
 			return a.result(summary, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "%s is valid: %s, %s, %s, %s.\n", loaded.Files[0], count(len(p.Targets), "target"),
-					count(len(p.Services), "service"), count(len(p.Hosts), "host"), count(len(p.Environments), "environment"))
+				_, err := fmt.Fprintf(w, "%s is valid: %s, %s, %s, %s.\n", loaded.Files[0], phrase.Count(len(p.Targets), "target"),
+					phrase.Count(len(p.Services), "service"), phrase.Count(len(p.Hosts), "host"), phrase.Count(len(p.Environments), "environment"))
 				return err
 			})
 		},
@@ -186,7 +187,7 @@ func fmtCommand(a *app) *cobra.Command {
 				return nil
 			})
 			if err == nil && check && len(changed) > 0 {
-				return &exitError{code: exitFailed, failure: failure(count(len(changed), "file")+isAre(len(changed))+"not in the usual form", "dray fmt")}
+				return &exitError{code: exitFailed, failure: failure(phrase.Count(len(changed), "file")+phrase.IsAre(len(changed))+"not in the usual form", "dray fmt")}
 			}
 			return err
 		},

@@ -9,8 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -64,13 +66,13 @@ func mergeHistory(lines []historyLine, host string, records []api.Record) []hist
 	return lines
 }
 
-func printHistory(w io.Writer, lines []historyLine) error { return historyTable(lines).print(w) }
+func printHistory(w io.Writer, lines []historyLine) error { return historyTable(lines).Print(w) }
 
-func historyTable(lines []historyLine) *table {
-	t := &table{
-		header: []string{"WHEN", "RELEASE", "WHAT", "RESULT", "TOOK", "WHO", "HOSTS", "SOURCE", "NOTE"},
-		spare:  []string{"SOURCE", "TOOK", "HOSTS", "WHO"},
-		note:   "NOTE",
+func historyTable(lines []historyLine) *ui.Table {
+	t := &ui.Table{
+		Header: []string{"WHEN", "RELEASE", "WHAT", "RESULT", "TOOK", "WHO", "HOSTS", "SOURCE", "NOTE"},
+		Spare:  []string{"SOURCE", "TOOK", "HOSTS", "WHO"},
+		Note:   "NOTE",
 	}
 	for _, l := range lines {
 		release, from := l.ReleaseNumber().String(), l.FromNumber()
@@ -80,7 +82,7 @@ func historyTable(lines []historyLine) *table {
 		if from.Known() && from != l.ReleaseNumber() {
 			release = from.String() + " → " + release
 		}
-		t.add(l.Started.Local().Format(time.DateTime), release, l.Kind, l.Result, seconds(l.Ended.Sub(l.Started).Seconds()),
+		t.Add(l.Started.Local().Format(time.DateTime), release, l.Kind, l.Result, phrase.Seconds(l.Ended.Sub(l.Started).Seconds()),
 			l.Actor.User+"@"+l.Actor.Machine, strings.Join(l.Hosts, ","), sourceNote(l.Source), historyNote(l.Record))
 	}
 	return t
@@ -97,10 +99,10 @@ func sourceNote(s pipeline.Source) string {
 func historyNote(r api.Record) string {
 	note := r.Reason
 	if r.Approval != nil {
-		note = join(note, "approved by "+r.Approval.By.User)
+		note = phrase.Words(note, "approved by "+r.Approval.By.User)
 	}
 	if len(r.Skipped) > 0 {
-		note = join(note, "without "+strings.Join(r.Skipped, ", "))
+		note = phrase.Words(note, "without "+strings.Join(r.Skipped, ", "))
 	}
 	return note
 }

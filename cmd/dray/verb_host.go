@@ -15,10 +15,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/config"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -61,7 +63,7 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 	if err != nil {
 		return err
 	}
-	keys, err := ssh.ScanHostKeys(ctx, p.connector.options(*host))
+	keys, err := ssh.ScanHostKeys(ctx, p.connector.options(ctx, *host))
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,13 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 			"compare it with the host's console, then: dray host trust --replace "+name)}
 	}
 	if !yes {
-		if said := confirm("Is that the host's key? Type yes to trust it: ", "yes", "y", name); said != saidYes {
+		said := ui.Unanswered
+		if p.app.asker.CanAsk() {
+			if said, err = p.app.asker.Confirm(ctx, "Is that the host's key? Type yes to trust it: ", "yes", "y", name); err != nil {
+				return err
+			}
+		}
+		if said != ui.Yes {
 			return distrusted(name, said)
 		}
 	}
@@ -90,9 +98,9 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 }
 
 // distrusted is the failure of a key that nobody confirmed.
-func distrusted(name string, said reply) error {
+func distrusted(name string, said ui.Reply) error {
 	what := "the key of " + name + " was not confirmed"
-	if said == saidNo {
+	if said == ui.No {
 		what += ": " + noAtTerminal
 	}
 	return &exitError{code: exitRefused, failure: failure(what,
@@ -221,14 +229,14 @@ func (p *project) record(host string, facts *api.Host) error {
 	return nil
 }
 
-func hostTable(reports []hostReport) *table {
-	t := &table{
-		header: []string{"HOST", "SYSTEM", "KERNEL", "ARCH", "CPUS", "MEMORY FREE", "DISK FREE", "CGROUPS", "STARTS AT BOOT", "DRAYD"},
-		spare:  []string{"KERNEL", "ARCH", "SYSTEM", "DRAYD", "STARTS AT BOOT"},
+func hostTable(reports []hostReport) *ui.Table {
+	t := &ui.Table{
+		Header: []string{"HOST", "SYSTEM", "KERNEL", "ARCH", "CPUS", "MEMORY FREE", "DISK FREE", "CGROUPS", "STARTS AT BOOT", "DRAYD"},
+		Spare:  []string{"KERNEL", "ARCH", "SYSTEM", "DRAYD", "STARTS AT BOOT"},
 	}
 	for _, r := range reports {
 		if h := r.Host; h != nil {
-			t.add(r.Name, h.OS, h.Kernel, h.Arch, strconv.Itoa(h.CPUs), byteCount(h.MemoryFree), byteCount(h.DiskFree),
+			t.Add(r.Name, h.OS, h.Kernel, h.Arch, strconv.Itoa(h.CPUs), phrase.Size(h.MemoryFree), phrase.Size(h.DiskFree),
 				fmt.Sprintf("v%d %s", h.CgroupVersion, strings.Join(h.Limits, ",")), strconv.FormatBool(h.StartsAtBoot), h.Version)
 		}
 	}
@@ -236,8 +244,8 @@ func hostTable(reports []hostReport) *table {
 }
 
 func printHosts(w io.Writer, reports []hostReport) error {
-	if t := hostTable(reports); len(t.rows) > 0 {
-		if err := t.print(w); err != nil {
+	if t := hostTable(reports); len(t.Rows) > 0 {
+		if err := t.Print(w); err != nil {
 			return err
 		}
 	}
@@ -249,14 +257,12 @@ func printHosts(w io.Writer, reports []hostReport) error {
 	return nil
 }
 
-// askPassphrase asks for the passphrase of a key at the terminal.
-func askPassphrase(keyFile string) ([]byte, error) {
-	if !isTerminal(os.Stdin) || !isTerminal(os.Stderr) {
+// passphrase asks for the passphrase of a key at the terminal.
+func (a *app) passphrase(ctx context.Context, keyFile string) ([]byte, error) {
+	if !a.asker.CanAsk() {
 		return nil, errors.New("it has a passphrase and there is no terminal to ask for it; add it to the agent: ssh-add " + keyFile)
 	}
-	fmt.Fprintf(os.Stderr, "Passphrase of %s: ", keyFile)
-	defer fmt.Fprintln(os.Stderr)
-	return term.ReadPassword(int(os.Stdin.Fd()))
+	return a.asker.Hidden(ctx, "Passphrase of "+keyFile+": ")
 }
 
 // showDiagnostics prints what is wrong with the file.
@@ -269,5 +275,5 @@ func (a *app) showDiagnostics(diags config.Diagnostics) {
 	if err != nil {
 		width = 100
 	}
-	_ = diags.Render(a.errOut, width, isTerminal(os.Stderr) && os.Getenv("NO_COLOR") == "") // as above
+	_ = diags.Render(a.errOut, width, ui.InColor(os.Stderr)) // as above
 }

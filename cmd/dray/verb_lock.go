@@ -12,6 +12,7 @@ import (
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -180,7 +181,7 @@ func (p *project) tellAll(ctx context.Context, env *pipeline.Environment, n noti
 		p.app.finish(event.Event{Text: n.done, Environment: env.Name})
 		return nil
 	}
-	told, others := enumerate(namesOf(answers)), enumerate(missed.names())
+	told, others := phrase.List(namesOf(answers)), phrase.List(missed.names())
 	f := failure(fmt.Sprintf("%s is %s on %s only: %s could not be told", env.Name, n.state, told, others), n.command+", once "+others+" can be reached")
 	f.Environment, f.Detail, f.Conclusion = env.Name, strings.Join(missed.notes(), "\n"), n.partly(told, others)
 	return &exitError{code: exitFailed, failure: f}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -175,7 +178,7 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 		out, errOut := p.writers(env, &c, &mu, len(containers) > 1)
 		group.Go(func() error {
 			err := c.engine.logs(ctx, c.ID, query, false, out, errOut)
-			return errors.Join(err, out.flush(), errOut.flush())
+			return errors.Join(err, out.Flush(), errOut.Flush())
 		})
 	}
 	return group.Wait()
@@ -183,12 +186,12 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 
 // writers take the lines of a container's two streams: as they are, behind the
 // container's name where there are several, or as events.
-func (p *project) writers(env *pipeline.Environment, c *listed, mu *sync.Mutex, several bool) (out, errOut *lineWriter) {
+func (p *project) writers(env *pipeline.Environment, c *listed, mu *sync.Mutex, several bool) (out, errOut *ui.LineWriter) {
 	if p.app.settings.JSON {
-		stamped := func(stream string) *lineWriter {
+		stamped := func(stream string) *ui.LineWriter {
 			e := event.Event{Type: event.Output, Project: p.project.Name, Environment: env.Name, Host: c.engine.host,
 				Service: c.Labels["dray.service"], Instance: c.instance(), Stream: stream}
-			return &lineWriter{each: func(line []byte) error {
+			return &ui.LineWriter{Each: func(line []byte) error {
 				e.Time, e.Text = stamp(string(line))
 				p.app.emit(e)
 				return nil
@@ -200,7 +203,7 @@ func (p *project) writers(env *pipeline.Environment, c *listed, mu *sync.Mutex, 
 	if several {
 		prefix = fmt.Sprintf("%s %s | ", c.engine.host, c.instance())
 	}
-	return prefixed(mu, os.Stdout, prefix), prefixed(mu, os.Stderr, prefix)
+	return ui.Prefixed(mu, os.Stdout, prefix), ui.Prefixed(mu, os.Stderr, prefix)
 }
 
 // keptLogs shows what the containers of a failed release wrote, which are gone.
@@ -233,7 +236,7 @@ func (p *project) keptLogs(ctx context.Context, env *pipeline.Environment, servi
 		return err
 	}
 	if !slices.ContainsFunc(answers, func(a answer[int]) bool { return a.value > 0 }) {
-		return p.nothing(missed, env.Name, join(orWord(service, p.project.Name), fmt.Sprintf("of release %s", o.release)))
+		return p.nothing(missed, env.Name, phrase.Words(cmp.Or(service, p.project.Name), fmt.Sprintf("of release %s", o.release)))
 	}
 	missed.tell(p.app, env)
 	return nil
@@ -304,4 +307,14 @@ func chooseLogs(containers []listed, release pipeline.ReleaseNumber, inUse map[s
 		}
 	}
 	return out
+}
+
+// stamp parts a line from the time in front of it.
+func stamp(line string) (time.Time, string) {
+	at, text, _ := strings.Cut(line, " ")
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return time.Time{}, line
+	}
+	return t, text
 }

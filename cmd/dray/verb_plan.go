@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy/strategy"
 	"dray/pipeline"
 	"dray/pipeline/plan"
@@ -36,7 +37,7 @@ something to do; 1: it could not be found out.`,
 			if gate != nil {
 				result.Warnings = append(result.Warnings, "the gate says no for now: "+strings.Join(gate.Reasons, "; "))
 			}
-			if err := a.result(result, func(w io.Writer) error { return result.Render(w, a.planStyle()) }); err != nil {
+			if err := a.result(result, func(w io.Writer) error { return result.Render(w, ui.PlanStyle(os.Stdout)) }); err != nil {
 				return err
 			}
 			if result.Pending || result.Held.Known() {
@@ -100,15 +101,4 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 		result.Warnings = append(result.Warnings, s.note())
 	}
 	return result, desired.Gate, nil
-}
-
-// planStyle colours a plan on a terminal.
-func (a *app) planStyle() plan.Style {
-	if !isTerminal(os.Stdout) || os.Getenv("NO_COLOR") != "" {
-		return plan.Plain
-	}
-	codes := map[plan.Look]string{
-		plan.LookAdded: green, plan.LookChanged: yellow, plan.LookRemoved: red, plan.LookDrift: yellow, plan.LookFaint: dim,
-	}
-	return func(look plan.Look, text string) string { return "\x1b[" + codes[look] + "m" + text + "\x1b[0m" }
 }

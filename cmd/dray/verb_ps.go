@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,8 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -44,7 +47,7 @@ func psCommand(a *app) *cobra.Command {
 }
 
 func printPs(w io.Writer, hosts []hostView, all bool) error {
-	if err := psTable(hosts, all).print(w); err != nil {
+	if err := psTable(hosts, all).Print(w); err != nil {
 		return err
 	}
 	for _, h := range hosts {
@@ -55,10 +58,10 @@ func printPs(w io.Writer, hosts []hostView, all bool) error {
 	return nil
 }
 
-func psTable(hosts []hostView, all bool) *table {
-	t := &table{
-		header: []string{"ENV", "HOST", "INSTANCE", "RELEASE", "STATE", "HEALTH", "SERVING", "RESTARTS", "ADDRESS", "IMAGE"},
-		spare:  []string{"ADDRESS", "IMAGE", "RESTARTS", "SERVING", "ENV"},
+func psTable(hosts []hostView, all bool) *ui.Table {
+	t := &ui.Table{
+		Header: []string{"ENV", "HOST", "INSTANCE", "RELEASE", "STATE", "HEALTH", "SERVING", "RESTARTS", "ADDRESS", "IMAGE"},
+		Spare:  []string{"ADDRESS", "IMAGE", "RESTARTS", "SERVING", "ENV"},
 	}
 	for _, h := range hosts {
 		if h.Error != "" {
@@ -68,16 +71,16 @@ func psTable(hosts []hostView, all bool) *table {
 			if !all && i.State != "running" && i.ReleaseNumber() != h.State.Current.ReleaseNumber() {
 				continue
 			}
-			t.instance(h, i)
+			addInstance(t, h, i)
 		}
 		for _, i := range h.State.Runs {
-			t.instance(h, i)
+			addInstance(t, h, i)
 		}
 	}
 	return t
 }
 
-func (t *table) instance(h hostView, i api.InstanceStatus) {
+func addInstance(t *ui.Table, h hostView, i api.InstanceStatus) {
 	serving := "-"
 	if i.Serving {
 		serving = "yes"
@@ -86,7 +89,7 @@ func (t *table) instance(h hostView, i api.InstanceStatus) {
 	if i.State == "running" {
 		state += " " + since(i.Started)
 	}
-	t.add(h.Environment, h.Host, i.Instance, i.ReleaseNumber().String(), state, i.Health, serving, strconv.Itoa(i.Restarts), i.Address, shortDigest(i.Image))
+	t.Add(h.Environment, h.Host, i.Instance, i.ReleaseNumber().String(), state, i.Health, serving, strconv.Itoa(i.Restarts), i.Address, phrase.Digest(i.Image))
 }
 
 // find lists the containers of an environment, of one service ("web") or of
@@ -166,5 +169,5 @@ func (p *project) nothing(missed silent, env, what string) error {
 		return missed.err()
 	}
 	return &exitError{code: exitFailed, failure: failure(
-		join("nothing of", orWord(what, p.project.Name), "runs in", env), "dray status "+env)}
+		phrase.Words("nothing of", cmp.Or(what, p.project.Name), "runs in", env), "dray status "+env)}
 }

@@ -8,9 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -42,7 +44,11 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, fleet 
 	held := heldOn(seen)
 	if held != nil && !yes {
 		what := whatGoesBack(held, seen)
-		if said := p.app.agreed(what, env.Name); said != saidYes {
+		said, err := p.app.agreed(ctx, what, env.Name)
+		if err != nil {
+			return err
+		}
+		if said != ui.Yes {
 			if p.app.canAsk() {
 				what = "" // it has just been shown
 			}
@@ -58,9 +64,9 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, fleet 
 	if len(r.Behind) > 0 {
 		return p.catchUp(ctx, env, fleet, r)
 	}
-	text := fmt.Sprintf("Nothing is in doubt: %s runs %s on all hosts.", env.Name, releaseName(r.Release))
+	text := fmt.Sprintf("Nothing is in doubt: %s runs %s on all hosts.", env.Name, r.Release.Name())
 	if r.Finished > 0 {
-		text = fmt.Sprintf("Finished on %s: %s runs %s on all hosts.", count(r.Finished, "host"), env.Name, releaseName(r.Release))
+		text = fmt.Sprintf("Finished on %s: %s runs %s on all hosts.", phrase.Count(r.Finished, "host"), env.Name, r.Release.Name())
 	}
 	p.app.finish(event.Event{Text: text, Environment: env.Name, Release: r.Release.Number, Revision: r.Release.Revision})
 	return nil
@@ -92,7 +98,7 @@ func whatGoesBack(held *api.Deployment, seen map[string]*api.Environment) string
 	}
 	slices.Sort(serving)
 	text := fmt.Sprintf("This goes back from release %s, which failed and is held on %s, to %s: its containers are removed.",
-		held.ReleaseNumber(), enumerate(hosts), releaseName(held.FromNumber()))
+		held.ReleaseNumber(), phrase.List(hosts), held.FromNumber().Name())
 	if len(serving) > 0 {
 		text += "\nNow serves from it: " + strings.Join(serving, ", ") + "."
 	}
@@ -100,7 +106,7 @@ func whatGoesBack(held *api.Deployment, seen map[string]*api.Environment) string
 }
 
 // notTakenBack refuses to take a held release back without a yes.
-func notTakenBack(env string, held *api.Deployment, what string, said reply) error {
+func notTakenBack(env string, held *api.Deployment, what string, said ui.Reply) error {
 	f := unconfirmed(env, "release "+held.ReleaseNumber().String()+" of "+env+" is taken back", "dray recover "+env+" --yes", said)
 	f.Release, f.Revision = held.Release, held.Revision
 	f.Detail = what
@@ -122,7 +128,7 @@ func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet 
 	if err != nil {
 		return err
 	}
-	p.app.finish(event.Event{Text: fmt.Sprintf("Brought release %s to %s: %s runs it on all hosts.", done.Release.ReleaseNumber(), enumerate(r.Behind), env.Name),
+	p.app.finish(event.Event{Text: fmt.Sprintf("Brought release %s to %s: %s runs it on all hosts.", done.Release.ReleaseNumber(), phrase.List(r.Behind), env.Name),
 		Environment: env.Name, Release: done.Release.Number, Revision: done.Release.Revision})
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"dray/cmd/internal/ui"
 	"dray/targets/api"
 )
 
@@ -21,7 +22,7 @@ func TestRecoverOfWhatIsHeld(t *testing.T) {
 	if heldOn(seen) != held {
 		t.Fatal("it is not found")
 	}
-	e, code := explain(notTakenBack("prod", held, whatGoesBack(held, seen), unanswered))
+	e, code := explain(notTakenBack("prod", held, whatGoesBack(held, seen), ui.Unanswered))
 	var out bytes.Buffer
 	printFailure(&out, e, false)
 	want := "✗ release 42.1 of prod is taken back only with a yes: the environment's name, typed at a terminal, or --yes\n" +

@@ -133,7 +133,7 @@ func (p *project) runOn(ctx context.Context, host *deploy.Host, env, service str
 		cancel()
 		return e.run, e.err
 	case id := <-staged:
-		err := p.connector.engineOf(ctx, host).startJoined(ctx, "/containers/"+id, r)
+		err := p.app.startJoined(ctx, p.connector.engineOf(ctx, host), "/containers/"+id, r)
 		if err != nil {
 			cancel()
 		}
@@ -148,7 +148,7 @@ func (p *project) runOn(ctx context.Context, host *deploy.Host, env, service str
 
 // startJoined starts a container with its streams joined to this process's,
 // until it ends.
-func (e *engine) startJoined(ctx context.Context, path string, run api.RunService) error {
+func (a *app) startJoined(ctx context.Context, e *engine, path string, run api.RunService) error {
 	query := "/attach?stream=1&stdout=1&stderr=1"
 	if run.Stdin {
 		query += "&stdin=1"
@@ -158,13 +158,8 @@ func (e *engine) startJoined(ctx context.Context, path string, run api.RunServic
 		return err
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if err := e.post(ctx, path+"/start", nil, nil); err != nil {
 		return err
 	}
-	err = e.join(ctx, conn, r, streams{tty: run.TTY, stdin: run.Stdin, path: path})
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
+	return a.join(ctx, conn, r, streams{engine: e, tty: run.TTY, stdin: run.Stdin, path: path})
 }

@@ -13,6 +13,7 @@ import (
 
 	"dray/deploy"
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // usage is what one container uses.
@@ -90,10 +91,10 @@ func printStats(w io.Writer, usages []usage) error {
 	for _, u := range usages {
 		limit := "-"
 		if u.Limit > 0 && u.Limit < 1<<50 {
-			limit = byteCount(int64(u.Limit))
+			limit = phrase.Size(int64(u.Limit))
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%.1f%%\t%s\t%s\t%d\t%s\t%s\n", u.Host, u.Instance, u.CPU,
-			byteCount(int64(u.Memory)), limit, u.Pids, byteCount(int64(u.Received)), byteCount(int64(u.Sent)))
+			phrase.Size(int64(u.Memory)), limit, u.Pids, phrase.Size(int64(u.Received)), phrase.Size(int64(u.Sent)))
 	}
 	return tw.Flush()
 }

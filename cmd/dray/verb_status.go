@@ -15,6 +15,7 @@ import (
 
 	"dray/deploy/ssh"
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 	"dray/pipeline/run"
 	"dray/targets/api"
 )
@@ -147,11 +148,11 @@ func (p *project) printStatus(w io.Writer, views []environmentView) error {
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s", v.Environment, number, age)
 		for _, s := range services {
-			digest := shortDigest(v.Images[s])
+			digest := phrase.Digest(v.Images[s])
 			if v.differ[s] != "" {
 				digest = "digests differ" // a note says which
 			}
-			fmt.Fprintf(tw, "\t%s", join(v.Services[s], digest))
+			fmt.Fprintf(tw, "\t%s", phrase.Words(v.Services[s], digest))
 		}
 		fmt.Fprintln(tw)
 	}

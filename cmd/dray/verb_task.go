@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,9 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -50,7 +53,7 @@ func taskRunCommand(a *app) *cobra.Command {
 					return notRun(env, h.Name, args[1], tasks, err)
 				}
 				if run.TimedOut || run.ExitCode != 0 {
-					failed := failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, orWord(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), fmt.Sprintf("dray logs %s %s --run %s shows its output again", env.Name, args[1], number(run.ID)))
+					failed := failure(fmt.Sprintf("task %s on %s: %s", args[1], h.Name, cmp.Or(run.Reason, fmt.Sprintf("exit code %d", run.ExitCode))), fmt.Sprintf("dray logs %s %s --run %s shows its output again", env.Name, args[1], number(run.ID)))
 					failed.Conclusion = "The releases are untouched; what the task had done by then stays."
 					return &exitError{code: max(run.ExitCode, 1), failure: failed}
 				}
@@ -145,31 +148,31 @@ func printTasks(w io.Writer, env string, tasks []taskLine, partly bool) error {
 		_, err := fmt.Fprintf(w, "%s has no tasks.\n", env)
 		return err
 	}
-	return taskTable(tasks, partly).print(w)
+	return taskTable(tasks, partly).Print(w)
 }
 
 // taskTable lists tasks. Where hosts could not be asked, one without runs may have
 // some.
-func taskTable(tasks []taskLine, partly bool) *table {
+func taskTable(tasks []taskLine, partly bool) *ui.Table {
 	none := "never"
 	if partly {
 		none = "not known"
 	}
-	list := &table{header: []string{"TASK", "NEXT", "RUN", "LAST RUN", "RELEASE", "BY", "RESULT", "TOOK", "HOST"}, spare: []string{"HOST", "BY", "TOOK", "NEXT"}}
+	list := &ui.Table{Header: []string{"TASK", "NEXT", "RUN", "LAST RUN", "RELEASE", "BY", "RESULT", "TOOK", "HOST"}, Spare: []string{"HOST", "BY", "TOOK", "NEXT"}}
 	for _, t := range tasks {
-		list.task(t, none)
+		addTask(list, t, none)
 	}
 	return list
 }
 
-// task adds a task: a row for each of its last runs, or one that says none.
-func (list *table) task(t taskLine, none string) {
+// addTask adds a task: a row for each of its last runs, or one that says none.
+func addTask(list *ui.Table, t taskLine, none string) {
 	next := "-"
 	if !t.Next.IsZero() {
 		next = t.Next.Local().Format(time.DateTime)
 	}
 	if len(t.Runs) == 0 {
-		list.add(t.Name, next, "", none)
+		list.Add(t.Name, next, "", none)
 	}
 	for _, r := range t.Runs {
 		result := "ok"
@@ -185,8 +188,8 @@ func (list *table) task(t taskLine, none string) {
 		}
 		took := "-"
 		if !r.Ended.IsZero() {
-			took = seconds(r.Ended.Sub(r.Started).Seconds())
+			took = phrase.Seconds(r.Ended.Sub(r.Started).Seconds())
 		}
-		list.add(t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber().String(), r.Trigger, result, took, r.Host)
+		list.Add(t.Name, next, number(r.ID), r.Started.Local().Format(time.DateTime), r.ReleaseNumber().String(), r.Trigger, result, took, r.Host)
 	}
 }

@@ -20,7 +20,7 @@ func TestTaskNotRun(t *testing.T) {
 		want       string
 		next       string
 	}{
-		{"misspelt", "migrat", absent, `no task "migrat" in what dev runs; declared: migrate. Did you mean migrate?`, "take one that is declared, or declare it in the file"},
+		{"misspelt", "migrat", absent, `no task "migrat" in what dev runs; declared: migrate. Did you mean "migrate"?`, "take one that is declared, or declare it in the file"},
 		{"not brought yet", "report", absent, "release 1 of dev has no such task", "dray deploy dev brings it there"},
 		{"another failure", "migrate", errors.New("no answer"), "d1: no answer", "dray host check d1 shows how it is"},
 	} {

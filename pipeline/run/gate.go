@@ -63,7 +63,7 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *pi
 			}
 			// Nobody is asked for what may not enter anyway, but told at once.
 			g.silent = g.silent || len(refusal.Reasons) > 0
-			found, reasons, err := g.approved(p, &next)
+			found, reasons, err := g.approved(ctx, p, &next)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -120,7 +120,7 @@ func (g *gate) tooYoung(p *pipeline.Promotion) []string {
 // approved finds the approval of what would enter env, or asks for one. An
 // approval is for one name and one content: what was changed since wants
 // another one.
-func (g *gate) approved(p *pipeline.Promotion, next *pipeline.Release) (*pipeline.Approval, []string, error) {
+func (g *gate) approved(ctx context.Context, p *pipeline.Promotion, next *pipeline.Release) (*pipeline.Approval, []string, error) {
 	name, content := next.ReleaseNumber(), next.ApprovalHash()
 	var other *pipeline.Approval
 	for i := range g.current.Approvals {
@@ -133,7 +133,7 @@ func (g *gate) approved(p *pipeline.Promotion, next *pipeline.Release) (*pipelin
 		}
 	}
 	if g.runner.Approve != nil && !g.silent {
-		yes, err := g.runner.Approve(g.env.Name, *next)
+		yes, err := g.runner.Approve(ctx, g.env.Name, *next)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -73,7 +73,7 @@ func TestGate(t *testing.T) {
 		}, []string{"what tom approved as release 42 was another configuration", "dray approve prod 42"}},
 		{"approved at the terminal", func(g *gate) {
 			g.env.Promotion.Approve = true
-			g.runner.Approve = func(_ string, r pipeline.Release) (bool, error) {
+			g.runner.Approve = func(_ context.Context, _ string, r pipeline.Release) (bool, error) {
 				return r.ReleaseNumber() == pipeline.ReleaseNumber{Number: 42, Revision: 1}, nil
 			}
 			g.open = &previewing{revision: 1}
@@ -98,7 +98,7 @@ func TestGate(t *testing.T) {
 			g.env.Promotion.MinAge = pipeline.Duration(time.Hour)
 			g.expected = web("sha256:bbbb")
 			g.env.Promotion.Approve = true
-			g.runner.Approve = func(string, pipeline.Release) (bool, error) {
+			g.runner.Approve = func(context.Context, string, pipeline.Release) (bool, error) {
 				t.Error("somebody is asked to approve what may not enter")
 				return true, nil
 			}

@@ -93,7 +93,7 @@ type Runner struct {
 	Now      func() time.Time // the clock of gates
 	// Approve asks the person at the terminal about what would enter env; nil
 	// where there is none.
-	Approve func(env string, r pipeline.Release) (bool, error)
+	Approve func(ctx context.Context, env string, r pipeline.Release) (bool, error)
 	// Continue asks whether a healthy canary may go on; an error is a no. Nil
 	// where there is nobody to ask.
 	Continue func(ctx context.Context, reason string) error

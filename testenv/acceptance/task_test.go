@@ -77,7 +77,7 @@ func TestTaskLogs(t *testing.T) {
 		t.Errorf("run %s: %s", first, r)
 	}
 	says(t, w.Dray(t, 1, "logs", "dev", "migrate", "--run", "999"), "no run 999", "dray task list dev")
-	says(t, w.Dray(t, 1, "task", "run", "dev", "migrat"), `no task "migrat" in what dev runs`, "Did you mean migrate?", "Next: dray task run dev migrate")
+	says(t, w.Dray(t, 1, "task", "run", "dev", "migrat"), `no task "migrat" in what dev runs`, `Did you mean "migrate"?`, "Next: dray task run dev migrate")
 
 	t.Run("of a release that failed", func(t *testing.T) {
 		r := w.Dray(t, 1, "deploy", "dev", "--var", "version=3", "--var", "code=7")

@@ -1,4 +1,4 @@
-package main
+package ui
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 )
 
 // row is one stage on the terminal: a build, a push, or a rollout with a line
@@ -147,21 +148,21 @@ func (r *row) text(v *terminalView, now time.Time) string {
 	line := fmt.Sprintf("%-6s %-8s ", v.paint(bold, fmt.Sprintf("%-6s", r.name)), r.subject)
 	switch {
 	case r.ended != nil && r.ended.Error != "":
-		return line + v.paint(red, "✗ "+ending(*r.ended)) + "  " + seconds(clock) + "\n"
+		return line + v.paint(red, "✗ "+ending(*r.ended)) + "  " + phrase.Seconds(clock) + "\n"
 	case r.ended != nil:
-		return line + v.paint(green, "✓ ") + join(r.summary(), shortDigest(r.ended.Digest)) + "  " + seconds(clock) + "\n"
+		return line + v.paint(green, "✓ ") + phrase.Words(r.summary(), phrase.Digest(r.ended.Digest)) + "  " + phrase.Seconds(clock) + "\n"
 	}
 	moved := ""
 	if r.progress.total > r.progress.done {
-		moved = join(r.what, r.progress.amount())
+		moved = phrase.Words(r.what, r.progress.amount())
 	}
-	return line + spaced(join(r.walked.bar(), r.walked.amount()), moved, seconds(clock), v.paint(dim, r.doing())) + "\n"
+	return line + spaced(phrase.Words(r.walked.bar(), r.walked.amount()), moved, phrase.Seconds(clock), v.paint(dim, r.doing())) + "\n"
 }
 
 // doing is the step that runs, and what it said last.
 func (r *row) doing() string {
 	if r.said == "" || r.now == "" {
-		return join(r.now, r.said)
+		return phrase.Words(r.now, r.said)
 	}
 	name := []rune(r.now)
 	if len(name) > 32 {
@@ -174,7 +175,7 @@ func (r *row) summary() string {
 	if r.steps == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s, %d cached", count(r.steps, "step"), r.cached)
+	return fmt.Sprintf("%s, %d cached", phrase.Count(r.steps, "step"), r.cached)
 }
 
 // rollout draws a line for each host.
@@ -184,7 +185,7 @@ func (r *row) rollout(v *terminalView, clock float64) string {
 	for i, h := range r.hosts {
 		end := ""
 		if i == len(r.hosts)-1 {
-			end = seconds(clock)
+			end = phrase.Seconds(clock)
 		}
 		fmt.Fprintf(&b, "%s %-8s %s\n", v.paint(bold, fmt.Sprintf("%-6s", name)), h.name, spaced(h.text(v), end))
 		name = ""
@@ -196,14 +197,14 @@ func (r *row) rollout(v *terminalView, clock float64) string {
 }
 
 func partText(v *terminalView, e event.Event) string {
-	what := join(e.Stage, stageSubject(e))
+	what := phrase.Words(e.Stage, stageSubject(e))
 	switch {
 	case e.Type == event.StageStarted:
-		return what + " ▸ " + seconds(time.Since(e.Time).Seconds())
+		return what + " ▸ " + phrase.Seconds(time.Since(e.Time).Seconds())
 	case e.Error != "":
-		return what + " " + v.paint(red, "✗ "+ending(e)) + " " + seconds(e.Took)
+		return what + " " + v.paint(red, "✗ "+ending(e)) + " " + phrase.Seconds(e.Took)
 	}
-	return what + " " + v.paint(green, "✓") + " " + seconds(e.Took)
+	return what + " " + v.paint(green, "✓") + " " + phrase.Seconds(e.Took)
 }
 
 func (h *hostRow) text(v *terminalView) string {
@@ -211,7 +212,7 @@ func (h *hostRow) text(v *terminalView) string {
 	if len(h.instances) == 0 || h.progress.total > 0 {
 		parts = append(parts, v.paint(dim, h.state), h.progress.bar(), h.progress.amount())
 	}
-	parts = []string{join(parts...)}
+	parts = []string{phrase.Words(parts...)}
 	if len(h.instances) > mostInstances {
 		parts = append(parts, h.summary(v)...)
 	} else {
@@ -220,7 +221,7 @@ func (h *hostRow) text(v *terminalView) string {
 		}
 	}
 	if h.received > 0 {
-		parts = append(parts, v.paint(dim, byteCount(h.received)+" sent"))
+		parts = append(parts, v.paint(dim, phrase.Size(h.received)+" sent"))
 	}
 	return spaced(parts...)
 }
@@ -256,11 +257,11 @@ func (v *terminalView) instance(i instanceState) string {
 	case event.Healthy, event.Switched, event.Staged, event.Stopped, event.Draining:
 		return v.paint(green, "✓ "+i.state)
 	case event.Unhealthy, event.Failed:
-		return v.paint(red, "✗ "+because(i.state, i.note))
+		return v.paint(red, "✗ "+phrase.Because(i.state, i.note))
 	case event.Reverted:
 		return v.paint(yellow, "↩ "+i.state)
 	}
-	return "▸ " + join(i.state, i.note)
+	return "▸ " + phrase.Words(i.state, i.note)
 }
 
 // meter measures something that moves.
@@ -296,10 +297,10 @@ func (m *meter) amount() string {
 	if m.unit != "bytes" {
 		return fmt.Sprintf("%d/%d", m.done, m.total)
 	}
-	text := byteCount(m.done) + " of " + byteCount(m.total)
+	text := phrase.Size(m.done) + " of " + phrase.Size(m.total)
 	passed := time.Since(m.began).Seconds()
 	if rate := float64(m.done-m.from) / max(passed, 0.001); passed > 0.3 && rate > 1 {
-		text += fmt.Sprintf(", %s/s, %s left", byteCount(int64(rate)), seconds(float64(m.total-m.done)/rate))
+		text += fmt.Sprintf(", %s/s, %s left", phrase.Size(int64(rate)), phrase.Seconds(float64(m.total-m.done)/rate))
 	}
 	return text
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package ui
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// sizeChanges tells when the terminal's size changes, until ctx ends.
-func sizeChanges(ctx context.Context) <-chan os.Signal {
+// SizeChanges tells when the terminal's size changes, until ctx ends.
+func SizeChanges(ctx context.Context) <-chan os.Signal {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGWINCH)
 	go func() {

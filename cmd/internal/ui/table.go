@@ -1,4 +1,4 @@
-package main
+package ui
 
 import (
 	"fmt"
@@ -11,40 +11,40 @@ import (
 	"golang.org/x/term"
 )
 
-// table is what a verb lists. On a pipe it is complete; on a terminal it is as
+// Table is what a verb lists. On a pipe it is complete; on a terminal it is as
 // wide as that: columns come closer, the note is cut, and what can be spared is
 // left out.
-type table struct {
-	header []string
-	rows   [][]string
-	spare  []string // columns that a narrow terminal does without, the first one first
-	note   string   // the column that may be cut; the last one
+type Table struct {
+	Header []string
+	Rows   [][]string
+	Spare  []string // columns that a narrow terminal does without, the first one first
+	Note   string   // the column that may be cut; the last one
 }
 
 // leastNote is what is left of a note at least, as long as a column can be
 // spared.
 const leastNote = 20
 
-// add adds a row. A cell that is empty or missing is "-".
-func (t *table) add(cells ...string) {
-	row := make([]string, len(t.header))
+// Add adds a row. A cell that is empty or missing is "-".
+func (t *Table) Add(cells ...string) {
+	row := make([]string, len(t.Header))
 	for i := range row {
 		if row[i] = "-"; i < len(cells) && cells[i] != "" {
 			row[i] = cells[i]
 		}
 	}
-	t.rows = append(t.rows, row)
+	t.Rows = append(t.Rows, row)
 }
 
-// print writes the table, for the width of the terminal that w is.
-func (t *table) print(w io.Writer) error {
-	_, err := io.WriteString(w, t.text(widthOf(w)))
+// Print writes the table, for the width of the terminal that w is.
+func (t *Table) Print(w io.Writer) error {
+	_, err := io.WriteString(w, t.Text(widthOf(w)))
 	return err
 }
 
-// text draws the table in that many columns; 0: in as many as it takes.
-func (t *table) text(width int) string {
-	columns := make([]int, len(t.header)) // those that are shown
+// Text draws the table in that many columns; 0: in as many as it takes.
+func (t *Table) Text(width int) string {
+	columns := make([]int, len(t.Header)) // those that are shown
 	for i := range columns {
 		columns[i] = i
 	}
@@ -56,7 +56,7 @@ func (t *table) text(width int) string {
 	}
 	var b strings.Builder
 	widths := t.widths(columns)
-	for _, row := range append([][]string{t.header}, t.rows...) {
+	for _, row := range append([][]string{t.Header}, t.Rows...) {
 		line := ""
 		for n, c := range columns {
 			if line += row[c]; n < len(columns)-1 {
@@ -69,9 +69,9 @@ func (t *table) text(width int) string {
 }
 
 // drop leaves out the next column that can be spared, if there is one.
-func (t *table) drop(columns *[]int) bool {
-	for _, name := range t.spare {
-		if i := slices.IndexFunc(*columns, func(c int) bool { return t.header[c] == name }); i >= 0 {
+func (t *Table) drop(columns *[]int) bool {
+	for _, name := range t.Spare {
+		if i := slices.IndexFunc(*columns, func(c int) bool { return t.Header[c] == name }); i >= 0 {
 			*columns = slices.Delete(*columns, i, i+1)
 			return true
 		}
@@ -80,10 +80,10 @@ func (t *table) drop(columns *[]int) bool {
 }
 
 // need is how wide the table is at least.
-func (t *table) need(columns []int, gap int) int {
+func (t *Table) need(columns []int, gap int) int {
 	total := gap * (len(columns) - 1)
 	for n, width := range t.widths(columns) {
-		if t.header[columns[n]] == t.note && gap < 3 {
+		if t.Header[columns[n]] == t.Note && gap < 3 {
 			width = min(width, leastNote)
 		}
 		total += width
@@ -91,11 +91,11 @@ func (t *table) need(columns []int, gap int) int {
 	return total
 }
 
-func (t *table) widths(columns []int) []int {
+func (t *Table) widths(columns []int) []int {
 	widths := make([]int, len(columns))
 	for n, c := range columns {
-		widths[n] = utf8.RuneCountInString(t.header[c])
-		for _, row := range t.rows {
+		widths[n] = utf8.RuneCountInString(t.Header[c])
+		for _, row := range t.Rows {
 			widths[n] = max(widths[n], utf8.RuneCountInString(row[c]))
 		}
 	}
@@ -113,7 +113,7 @@ func shorten(line string, width int) string {
 // widthOf is how many columns a terminal has; what is none has any number: 0.
 func widthOf(w io.Writer) int {
 	f, ok := w.(*os.File)
-	if !ok || !isTerminal(f) {
+	if !ok || !IsTerminal(f) {
 		return 0
 	}
 	width, _, err := term.GetSize(int(f.Fd()))

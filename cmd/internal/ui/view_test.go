@@ -1,4 +1,4 @@
-package main
+package ui
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // rollout on two hosts, one of them unhealthy.
 func sequence(t *testing.T) []event.Event {
 	t.Helper()
-	src, err := os.ReadFile(filepath.Join("testdata", "view", "events.jsonl"))
+	src, err := os.ReadFile(filepath.Join("testdata", "events.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func sequence(t *testing.T) []event.Event {
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", "view", name)
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -142,7 +142,7 @@ func TestCancelledIsNotFailed(t *testing.T) {
 	v := &terminalView{}
 	for state, want := range map[string]string{"": "failed", event.Cancelled: "cancelled"} {
 		e.State = state
-		if got := plainLine(e); got != "build web "+want+" after 2.0s" {
+		if got := Line(e); got != "build web "+want+" after 2.0s" {
 			t.Errorf("plain: %s", got)
 		}
 		r := newRow("", e)
@@ -166,13 +166,13 @@ func TestConnectingIsQuiet(t *testing.T) {
 		say("p1", event.Connecting)
 		say("p2", event.Connecting)
 		say("p3", event.Connecting)
-		time.Sleep(patience / 2)
+		time.Sleep(Patience / 2)
 		say("p1", event.Connected)
-		time.Sleep(patience)
+		time.Sleep(Patience)
 		synctest.Wait()
 		say("p2", event.Connected)
 		v.Close()
-		time.Sleep(patience)
+		time.Sleep(Patience)
 		synctest.Wait()
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		want := []string{"prod p2: connecting", "prod p3: connecting", "prod p2: connected"}
@@ -187,8 +187,6 @@ func TestConnectingIsQuiet(t *testing.T) {
 	})
 }
 
-// TestLiveViewEndsOnce: what comes after the end is dropped, and a second end
-// is none.
 // TestConnectingVanishes: what a verb answers stands alone on a terminal; a
 // rollout that has begun stays.
 func TestConnectingVanishes(t *testing.T) {
@@ -214,15 +212,15 @@ func TestConnectingVanishes(t *testing.T) {
 			for _, e := range test.events {
 				v.Emit(e)
 			}
-			v.Aside(func() {
-				asked, err := os.ReadFile(screen.Name())
-				if err != nil {
-					t.Fatal(err)
-				}
-				if last := asked[bytes.LastIndex(asked, []byte("\x1b[J"))+3:]; strings.Contains(string(last), "d1") != test.stays {
-					t.Errorf("above a question: %q", last)
-				}
-			})
+			v.Leave()
+			asked, err := os.ReadFile(screen.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last := asked[bytes.LastIndex(asked, []byte("\x1b[J"))+3:]; strings.Contains(string(last), "d1") != test.stays {
+				t.Errorf("above a question: %q", last)
+			}
+			v.Return()
 			v.Close()
 			drawn, err := os.ReadFile(screen.Name())
 			if err != nil {
@@ -235,24 +233,6 @@ func TestConnectingVanishes(t *testing.T) {
 		})
 	}
 }
-
-func TestLiveViewEndsOnce(t *testing.T) {
-	inner := &countingView{}
-	v := &liveView{inner: inner}
-	v.Emit(event.Event{})
-	v.Close()
-	v.Emit(event.Event{})
-	v.Close()
-	if inner.events != 1 || inner.closed != 1 {
-		t.Errorf("%d events and %d ends, want 1 and 1", inner.events, inner.closed)
-	}
-}
-
-type countingView struct{ events, closed int }
-
-func (v *countingView) Emit(event.Event) { v.events++ }
-func (v *countingView) Close()           { v.closed++ }
-func (v *countingView) Aside(do func())  { do() }
 
 func TestClip(t *testing.T) {
 	tests := []struct {
@@ -269,8 +249,8 @@ func TestClip(t *testing.T) {
 		{"", 4, ""},
 	}
 	for _, test := range tests {
-		if got := clip(test.line, test.width); got != test.want {
-			t.Errorf("clip(%q, %d) is %q, want %q", test.line, test.width, got, test.want)
+		if got := Clip(test.line, test.width); got != test.want {
+			t.Errorf("Clip(%q, %d) is %q, want %q", test.line, test.width, got, test.want)
 		}
 	}
 }
@@ -281,26 +261,5 @@ func TestPaint(t *testing.T) {
 	}
 	if got := (&terminalView{}).paint(red, "no"); got != "no" {
 		t.Errorf("without: %q", got)
-	}
-}
-
-func TestFigures(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1 kB", 182_400: "182 kB", 1_500_000: "1.5 MB", 2_340_000_000: "2.34 GB"} {
-		if got := byteCount(n); got != want {
-			t.Errorf("byteCount(%d) is %q, want %q", n, got, want)
-		}
-	}
-	for s, want := range map[float64]string{0: "0.0s", 1.26: "1.3s", 89.9: "89.9s", 90: "1m30s", 3700: "61m40s"} {
-		if got := seconds(s); got != want {
-			t.Errorf("seconds(%v) is %q, want %q", s, got, want)
-		}
-	}
-	for d, want := range map[string]string{"": "", "sha256:7d1c0f6e2b9a4c": "7d1c0f6e2b9a", "sha256:7d": "7d"} {
-		if got := shortDigest(d); got != want {
-			t.Errorf("shortDigest(%q) is %q, want %q", d, got, want)
-		}
-	}
-	if got := count(1, "host") + ", " + count(0, "host"); got != "1 host, 0 hosts" {
-		t.Error(got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package ui
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 )
 
 // terminalView draws live progress. What has ended is printed once and scrolls
@@ -23,12 +24,13 @@ type terminalView struct {
 	mu    sync.Mutex
 	rows  []*row // what goes on, in the order of its start
 	drawn int    // lines of the live part on the screen
+	left  bool   // the screen is somebody else's until Return
 	stop  chan struct{}
 	done  chan struct{}
 }
 
 func newTerminalView(out *os.File) *terminalView {
-	v := &terminalView{out: out, color: os.Getenv("NO_COLOR") == "", stop: make(chan struct{}), done: make(chan struct{})}
+	v := &terminalView{out: out, color: InColor(out), stop: make(chan struct{}), done: make(chan struct{})}
 	go v.tick()
 	return v
 }
@@ -44,7 +46,7 @@ func (v *terminalView) tick() {
 			return
 		case <-t.C:
 			v.mu.Lock()
-			if len(v.rows) > 0 {
+			if len(v.rows) > 0 && !v.left {
 				v.draw("")
 			}
 			v.mu.Unlock()
@@ -67,15 +69,21 @@ func (v *terminalView) Close() {
 	v.draw(last.String())
 }
 
-// Aside leaves the live part as it is above, without mere connections, and
-// begins a new one below what do has written.
-func (v *terminalView) Aside(do func()) {
+// Leave leaves the live part as it is above, without mere connections, and
+// begins a new one below what is written next.
+func (v *terminalView) Leave() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.rows = slices.DeleteFunc(v.rows, (*row).onlyConnects)
 	v.draw("")
-	v.drawn = 0
-	do()
+	v.drawn, v.left = 0, true
+}
+
+// Return draws again, below what was written meanwhile.
+func (v *terminalView) Return() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.left = false
 }
 
 // Emit takes an event into the picture.
@@ -96,9 +104,9 @@ func (v *terminalView) Emit(e event.Event) {
 	case event.StageFinished:
 		v.finish(e)
 	case event.Notice:
-		v.draw(join(place(e), e.Text) + "\n")
+		v.draw(phrase.Words(place(e), e.Text) + "\n")
 	case event.Warning:
-		v.draw(v.paint(yellow, "! ") + join(place(e), e.Text, next(e.Next)) + "\n")
+		v.draw(v.paint(yellow, "! ") + phrase.Words(place(e), e.Text, next(e.Next)) + "\n")
 	default:
 		v.row(e).take(e)
 	}
@@ -169,29 +177,21 @@ func (v *terminalView) draw(permanent string) {
 	b.WriteString("\r\x1b[J")
 	b.WriteString(permanent)
 	for _, line := range live {
-		b.WriteString(clip(line, width-1) + "\n")
+		b.WriteString(Clip(line, width-1) + "\n")
 	}
 	v.drawn = len(live)
 	_, _ = io.WriteString(v.out, b.String()) // a terminal that went away is not this run's fault
 }
 
-const (
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-	dim    = "2"
-	bold   = "1"
-)
-
 func (v *terminalView) paint(code, s string) string {
-	if !v.color || s == "" {
+	if !v.color {
 		return s
 	}
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
+	return paint(code, s)
 }
 
 // clip cuts a line to width columns, not counting colours.
-func clip(line string, width int) string {
+func Clip(line string, width int) string {
 	columns, escape := 0, false
 	for i, c := range line {
 		switch {

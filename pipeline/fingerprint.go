@@ -65,7 +65,7 @@ func (r *Release) RunsEverywhere(current []*Release) (n ReleaseNumber, same bool
 //
 // A service that the release does not have has no fingerprint: "".
 func (r *Release) ContainerFingerprint(service string) string {
-	return r.containerFingerprint(service, Service.canonical)
+	return r.containerFingerprint(service, Service.Canonical)
 }
 
 // OrderedContainerFingerprint is what older agents labelled containers with: the
@@ -106,10 +106,10 @@ func contentHash(r *Release, secrets map[string]string, placement map[string][]s
 	}
 	services, tasks := []Service{}, []Task{}
 	for _, s := range r.Services {
-		services = append(services, s.canonical())
+		services = append(services, s.Canonical())
 	}
 	for _, t := range r.Tasks {
-		tasks = append(tasks, t.canonical())
+		tasks = append(tasks, t.Canonical())
 	}
 	services = sortedBy(services, func(s Service) string { return s.Name })
 	tasks = sortedBy(tasks, func(t Task) string { return t.Name })
@@ -126,9 +126,9 @@ func hash(values ...any) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// canonical returns the service with everything sorted whose order says nothing.
+// Canonical returns the service with everything sorted whose order says nothing.
 // The order of a command's words stays.
-func (s Service) canonical() Service {
+func (s Service) Canonical() Service {
 	s.Ports = sortedBy(s.Ports, func(p Port) string { return p.Name })
 	s.Volumes = sortedBy(s.Volumes, func(v Volume) string { return v.Name })
 	s.Secrets = sortedBy(s.Secrets, func(v Secret) string { return v.Name })
@@ -138,7 +138,8 @@ func (s Service) canonical() Service {
 	return s
 }
 
-func (t Task) canonical() Task {
+// Canonical returns the task with everything sorted whose order says nothing.
+func (t Task) Canonical() Task {
 	t.Volumes = sortedBy(t.Volumes, func(v Volume) string { return v.Name })
 	t.Secrets = sortedBy(t.Secrets, func(v Secret) string { return v.Name })
 	return t

@@ -18,7 +18,9 @@ type Observed struct {
 	Held       ReleaseNumber    // a release that failed and is held there
 	Drift      []Drift          // sorted as the host tells it
 	MemoryFree Bytes            // 0 when it is not known
+	Idle       []string         // instances of Current that serve nothing now
 	Send       map[string]Bytes // by image digest: bytes that the host lacks; nil when not known
+	SendAll    Bytes            // of all images together: what they share travels once
 }
 
 // Drift is a difference between a host's current release and what runs there.

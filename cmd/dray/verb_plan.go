@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
+	"dray/deploy"
 	"dray/deploy/strategy"
 	"dray/pipeline"
 	"dray/pipeline/plan"
@@ -67,23 +68,13 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 		return nil, nil, err
 	}
 	release := desired.Release
-	in := plan.Input{Strategies: map[string]plan.Strategy{}}
+	in := plan.Input{Promotes: open.env.Promotion != nil, Foresee: foresee}
 	for _, h := range open.fleet.Hosts() {
-		state := seen[h.Name]
-		observed := plan.Observed{Name: h.Name, Current: state.Current, Drift: state.Drift}
-		if d := state.Deployment; d != nil && d.Held != nil {
-			observed.Held = d.ReleaseNumber()
-		}
+		observed := deploy.Observed(h.Name, seen[h.Name])
 		if facts, err := h.Client.Host(ctx); err == nil { // without it the plan says less
 			observed.MemoryFree = pipeline.Bytes(facts.MemoryFree)
 		}
 		in.Hosts = append(in.Hosts, observed)
-	}
-	for i := range release.Services {
-		s := &release.Services[i]
-		if name, reason := strategy.Effective(s); reason != "" {
-			in.Strategies[s.Name] = plan.Strategy{Name: name, Reason: reason}
-		}
 	}
 	for _, v := range open.env.Verify {
 		in.Verify = append(in.Verify, v.Name)
@@ -101,4 +92,13 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 		result.Warnings = append(result.Warnings, s.note())
 	}
 	return result, desired.Gate, nil
+}
+
+// foresee lets the one place that knows batches say what they mean.
+func foresee(s *pipeline.Service, changed []plan.Placed, count int) plan.Outlook {
+	instances := make([]strategy.Instance, 0, len(changed))
+	for _, p := range changed {
+		instances = append(instances, strategy.Instance(p))
+	}
+	return plan.Outlook(strategy.Foresee(s, instances, count))
 }

@@ -4,5 +4,6 @@
 // pure and deterministic.
 //
 // It knows nothing of hosts' agents: callers put what they observed into
-// Observed values. The order of the steps is deploy/strategy's.
+// Observed values. Batches, and what they mean to people, are deploy/strategy's:
+// callers hand its answer in (Foresee).
 package plan

@@ -1,30 +1,40 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"dray/pipeline"
 )
 
 // Input is what a plan is made of.
 type Input struct {
-	Desired pipeline.Release // with its placement; its name is what it will have, Number 0 when that is not known
-	Hosts   []Observed       // the hosts of the environment
-
-	// Strategies says how services are updated where that is not what the
-	// file says, and why.
-	Strategies map[string]Strategy
-	Verify     []string // names of the verify commands
+	Desired  pipeline.Release // with its placement; its name is what it will have, Number 0 when that is not known
+	Promotes bool             // it comes from another environment and keeps its number: where another number runs, it is brought though its content is the same
+	Hosts    []Observed       // the hosts of the environment
+	Verify   []string         // names of the verify commands
+	Foresee  Foresee          // deploy/strategy's answer
 }
 
-// Strategy is how a service is updated.
-type Strategy struct {
-	Name   string // pipeline.StrategyRolling and the like
-	Reason string // why it is not the one in the file
+// Foresee says how the instances of a service are replaced, of which these
+// change and count are in the new release.
+type Foresee func(s *pipeline.Service, changed []Placed, count int) Outlook
+
+// Placed is an instance and where it runs.
+type Placed struct {
+	Host string
+	Name string // "web/2"
+}
+
+// Outlook is what a plan says of a rollout. deploy/strategy reads it off the
+// batches that a deployment walks: batches are no business of a plan.
+type Outlook struct {
+	Pace       string // "one at a time"; "" where fewer than two instances change
+	Downtime   string // "no downtime", or why there is some
+	Batches    int    // that start containers, one after the other
+	StopsFirst bool   // the old container stops before its successor starts
+	Asks       bool   // somebody must say yes after the canary
 }
 
 // Observed is what one host runs.
@@ -36,7 +46,7 @@ type Drift struct {
 	pipeline.Drift
 }
 
-// Action says what happens to a service or a task.
+// Action says what happens to a service, a task or a setting of the environment.
 type Action string
 
 // Actions.
@@ -47,6 +57,13 @@ const (
 	Keep   Action = "keep"
 )
 
+// Kinds of what changes.
+const (
+	KindEnvironment = "environment"
+	KindService     = "service"
+	KindTask        = "task"
+)
+
 // Plan is what a deployment would do.
 type Plan struct {
 	Project     string                            `json:"project"`
@@ -55,18 +72,20 @@ type Plan struct {
 	To          int                               `json:"to"`   // 0 when it is not known
 	ToRevision  int                               `json:"to_revision,omitempty"`
 	Hosts       []string                          `json:"hosts"`
-	Changes     []Change                          `json:"changes"`       // services, then tasks, by name; also those that stay
-	Held        pipeline.ReleaseNumber            `json:"held,omitzero"` // a release that failed and is held: deploying goes back from it first
+	Changes     []Change                          `json:"changes"`        // the environment, services, then tasks, by name; also those that stay
+	Held        pipeline.ReleaseNumber            `json:"held,omitzero"`  // a release that failed and is held: deploying goes back from it first
+	Send        map[string]pipeline.Bytes         `json:"send,omitempty"` // by host: bytes that it lacks; none where that is not known
 	Drift       []Drift                           `json:"drift,omitempty"`
 	Warnings    []string                          `json:"warnings,omitempty"`
 	Seconds     float64                           `json:"seconds"` // see estimate
 	Besides     []string                          `json:"besides"` // what takes time beyond Seconds: tasks, verify commands, people
-	Pending     bool                              `json:"pending"` // something is to do, beside going back from Held
+	Pending     bool                              `json:"pending"` // a deployment would change something, beside going back from Held
 }
 
-// Change is what happens to one service or task.
+// Change is what happens to one service or task, or to what the environment
+// keeps.
 type Change struct {
-	Kind      string  `json:"kind"` // service or task
+	Kind      string  `json:"kind"`
 	Name      string  `json:"name"`
 	Action    Action  `json:"action"`
 	Summary   string  `json:"summary,omitempty"` // "4 replicas, one at a time, no downtime"
@@ -76,6 +95,23 @@ type Change struct {
 	Added     int     `json:"added,omitempty"`     // begin on a host
 	Removed   int     `json:"removed,omitempty"`   // end on a host
 	Moves     []Move  `json:"moves,omitempty"`
+	Steps     []Step  `json:"steps,omitempty"` // every instance that a deployment touches; also what drifted of a service that stays
+}
+
+// What happens to an instance on a host.
+const (
+	StepReplace  = "replace"  // a new container takes over from the old one
+	StepRecreate = "recreate" // the old container stops before the new one starts
+	StepStart    = "start"    // its container stands still, and starts again
+	StepAdd      = "add"      // it begins on this host
+	StepRemove   = "remove"   // it ends on this host
+)
+
+// Step is what happens to one instance.
+type Step struct {
+	Instance string `json:"instance"`
+	Host     string `json:"host"`
+	Action   string `json:"action"`
 }
 
 // Field is one difference. Old or New is empty where there is none.
@@ -99,7 +135,7 @@ func New(in Input) *Plan {
 		Project: in.Desired.Project, Environment: in.Desired.Environment, To: in.Desired.Number,
 		ToRevision: in.Desired.Revision, From: map[string]pipeline.ReleaseNumber{}, Changes: []Change{}, Besides: []string{},
 	}
-	c := &comparison{in: in, plan: p, base: newest(in.Hosts)}
+	c := &comparison{in: in, plan: p, base: newest(in.Hosts), outlooks: map[string]Outlook{}}
 	for _, h := range in.Hosts {
 		p.Hosts = append(p.Hosts, h.Name)
 		p.From[h.Name] = h.Current.ReleaseNumber()
@@ -109,20 +145,45 @@ func New(in Input) *Plan {
 		for _, d := range h.Drift {
 			p.Drift = append(p.Drift, Drift{Host: h.Name, Drift: d})
 		}
+		if h.Send != nil {
+			if p.Send == nil {
+				p.Send = map[string]pipeline.Bytes{}
+			}
+			p.Send[h.Name] = h.SendAll
+		}
 	}
+	p.Pending = c.pending()
+	c.environment()
 	c.services()
 	c.tasks()
 	c.warn()
-	p.Seconds = c.estimate()
-	p.Pending = len(p.Drift) > 0 || slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Action != Keep }) || c.behind()
+	if p.Pending {
+		c.besides()
+		p.Seconds = c.estimate()
+	}
 	return p
 }
 
 // comparison is a Plan under construction.
 type comparison struct {
-	in   Input
-	plan *Plan
-	base *pipeline.Release // what the environment runs: the newest that a host has
+	in       Input
+	plan     *Plan
+	base     *pipeline.Release  // what the environment runs: the newest that a host has
+	outlooks map[string]Outlook // by service, where instances change
+}
+
+// pending reports whether a deployment would change anything. It asks what a
+// deployment asks before it does nothing.
+func (c *comparison) pending() bool {
+	current := make([]*pipeline.Release, 0, len(c.in.Hosts))
+	for _, h := range c.in.Hosts {
+		if len(h.Drift) > 0 {
+			return true
+		}
+		current = append(current, h.Current)
+	}
+	n, same := c.in.Desired.RunsEverywhere(current)
+	return !same || (c.in.Promotes && n.Number != c.in.Desired.Number)
 }
 
 func newest(hosts []Observed) *pipeline.Release {
@@ -135,11 +196,14 @@ func newest(hosts []Observed) *pipeline.Release {
 	return out
 }
 
-// behind reports whether a host that should run something does not run the
-// newest release.
-func (c *comparison) behind() bool {
-	return slices.ContainsFunc(c.in.Hosts, func(h Observed) bool {
-		return c.base != nil && h.Current.ReleaseNumber() != c.base.ReleaseNumber() && len(c.in.Desired.Placement[h.Name]) > 0
+// environment compares what hosts keep to beside services and tasks.
+func (c *comparison) environment() {
+	if c.base == nil || c.base.Retain == c.in.Desired.Retain {
+		return
+	}
+	c.plan.Changes = append(c.plan.Changes, Change{
+		Kind: KindEnvironment, Name: c.in.Desired.Environment, Action: Update, Summary: "nothing restarts",
+		Fields: []Field{{Name: "retain", Old: fmt.Sprint(c.base.Retain), New: fmt.Sprint(c.in.Desired.Retain)}},
 	})
 }
 
@@ -152,8 +216,8 @@ func (c *comparison) services() {
 }
 
 func (c *comparison) service(name string, have, want *pipeline.Service) Change {
-	out := Change{Kind: "service", Name: name}
-	c.count(&out)
+	out := Change{Kind: KindService, Name: name}
+	c.instances(&out, want)
 	switch {
 	case have == nil:
 		out.Action = Create
@@ -172,67 +236,20 @@ func (c *comparison) service(name string, have, want *pipeline.Service) Change {
 	return out
 }
 
-// settings are the fields of a new service that say most.
-func (c *comparison) settings(name string, s *pipeline.Service) []Field {
-	out := []Field{{Name: "image", New: c.imageText(c.in.Desired.Images[name], s.Image), Note: c.sendNote(c.in.Desired.Images[name].Digest)}}
-	for _, p := range s.Ports {
-		if p.Publish != 0 {
-			out = append(out, Field{Name: "port." + p.Name, New: fmt.Sprintf("%d/%s", p.Publish, p.Protocol)})
-		}
-	}
-	return out
-}
-
-// differences compares a service with itself in the release before.
-func (c *comparison) differences(name string, have, want *pipeline.Service) []Field {
-	fields := c.imageDifference(name, have.Image, want.Image)
-	fields = append(fields, compareFields(have, want)...)
-	for _, s := range want.Secrets {
-		if field, ok := c.secretDifference(s.Name); ok {
-			fields = append(fields, field)
-		}
-	}
-	for i := range fields {
-		if fields[i].Name == "memory" {
-			fields[i].Note = c.memoryNote()
-		}
-	}
-	return fields
-}
-
-func (c *comparison) imageDifference(key string, have, want pipeline.Image) []Field {
-	before, after := c.base.Images[key], c.in.Desired.Images[key]
-	if before.Digest == after.Digest && (after.Digest != "" || have == want) {
-		return nil
-	}
-	return []Field{{Name: "image", Old: c.imageText(before, have), New: c.imageText(after, want), Note: c.sendNote(after.Digest)}}
-}
-
-// secretDifference says that a value is another, not which.
-func (c *comparison) secretDifference(name string) (Field, bool) {
-	before, after := c.base.Secrets[name], c.in.Desired.Secrets[name]
-	if before == after || before == "" || after == "" { // a new secret is a new field already
-		return Field{}, false
-	}
-	return Field{Name: "secret." + name, Old: "old value", New: "new value"}, true
-}
-
 func (c *comparison) tasks() {
 	want, have := tasksOf(&c.in.Desired), tasksOf(c.base)
 	for _, name := range union(want, have) {
-		out := Change{Kind: "task", Name: name, Action: Keep}
+		out := Change{Kind: KindTask, Name: name, Action: Keep}
 		switch {
 		case have[name] == nil:
 			out.Action, out.Summary = Create, occasion(want[name])
+			if image := c.in.Desired.Images["task."+name]; c.lacked(image.Digest) {
+				out.Fields = []Field{{Name: "image", New: c.imageText(image, want[name].Image), Note: c.sendNote(image.Digest)}}
+			}
 		case want[name] == nil:
 			out.Action = Remove
 		default:
-			out.Fields = append(c.imageDifference("task."+name, have[name].Image, want[name].Image), compareFields(have[name], want[name])...)
-			for _, s := range want[name].Secrets {
-				if field, ok := c.secretDifference(s.Name); ok {
-					out.Fields = append(out.Fields, field)
-				}
-			}
+			out.Fields = c.taskDifferences(name, have[name], want[name])
 			if len(out.Fields) > 0 {
 				out.Action, out.Summary = Update, occasion(want[name])
 			}
@@ -241,23 +258,12 @@ func (c *comparison) tasks() {
 	}
 }
 
-// occasion says when a task runs.
-func occasion(t *pipeline.Task) string {
-	switch {
-	case t.Hook != "":
-		return t.Hook
-	case t.Schedule != "":
-		return strings.TrimSpace(t.Schedule + " " + cmp.Or(t.TimeZone, "UTC"))
-	}
-	return "by hand"
-}
-
 // warn says what a deployment can't take along.
 func (c *comparison) warn() {
 	services := servicesOf(c.base)
 	for _, change := range c.plan.Changes {
 		s := services[change.Name]
-		if change.Kind != "service" || s == nil || !keepsData(s) {
+		if change.Kind != KindService || s == nil || !keepsData(s) {
 			continue
 		}
 		for _, m := range change.Moves {

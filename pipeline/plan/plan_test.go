@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dray/deploy/strategy"
 	"dray/pipeline"
 )
 
@@ -82,7 +83,7 @@ func plans() map[string]Input {
 			Hosts: func() []Observed {
 				hosts := running(shop())
 				for i := range hosts {
-					hosts[i].Send = map[string]pipeline.Bytes{digestB: 182_000}
+					hosts[i].Send, hosts[i].SendAll = map[string]pipeline.Bytes{digestB: 182_000}, 182_000
 					hosts[i].MemoryFree = pipeline.Bytes(3-i) << 30
 				}
 				hosts[0].Drift = []pipeline.Drift{{Kind: "stopped", Instance: "web/3", Detail: "container shop-prod-web-3 was stopped by hand 2h ago"}}
@@ -113,7 +114,6 @@ func plans() map[string]Input {
 				r.Number = 41
 				web.Volumes = volume
 			})),
-			Strategies: map[string]Strategy{"web": {Name: pipeline.StrategyRecreate, Reason: "volume data has one writer at a time"}},
 		},
 		"removed": {
 			Desired: edited(func(r *pipeline.Release, web *pipeline.Service) {
@@ -130,7 +130,20 @@ func plans() map[string]Input {
 			}),
 			Hosts: running(edited(func(r *pipeline.Release, _ *pipeline.Service) { r.Number, r.Revision = 41, 1 })),
 		},
-		"held": {Desired: shop(), Hosts: holding(running(shop()))},
+		"little things": {
+			Desired: edited(func(r *pipeline.Release, web *pipeline.Service) {
+				r.Retain = 9
+				web.Image = pipeline.Image{Ref: "shop/web:2"}
+				web.Resources.Memory = 1536 << 20
+				web.Tmpfs = []string{"/run "}
+				web.Env = map[string]string{"LOG_LEVEL": "in\nfo", "PORT": ""}
+			}),
+			Hosts: running(edited(func(r *pipeline.Release, web *pipeline.Service) {
+				r.Number, r.Retain, web.Resources.Memory = 41, 5, 1500<<20
+			})),
+		},
+		"promoted anew": {Desired: edited(func(*pipeline.Release, *pipeline.Service) {}), Promotes: true, Hosts: running(shop())},
+		"held":          {Desired: shop(), Hosts: holding(running(shop()))},
 		"held and repaired": {
 			Desired: edited(func(r *pipeline.Release, _ *pipeline.Service) {
 				r.Number, r.Images["web"] = 43, pipeline.ReleaseImage{Digest: digestB}
@@ -153,11 +166,23 @@ func plans() map[string]Input {
 	}
 }
 
+// planned is New with deploy/strategy's answers.
+func planned(in Input) *Plan {
+	in.Foresee = func(s *pipeline.Service, changed []Placed, count int) Outlook {
+		var instances []strategy.Instance
+		for _, p := range changed {
+			instances = append(instances, strategy.Instance(p))
+		}
+		return Outlook(strategy.Foresee(s, instances, count))
+	}
+	return New(in)
+}
+
 func TestRender(t *testing.T) {
 	for name, in := range plans() {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
-			if err := New(in).Render(&b, nil); err != nil {
+			if err := planned(in).Render(&b, nil); err != nil {
 				t.Fatal(err)
 			}
 			path := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".txt")
@@ -184,7 +209,7 @@ func TestRenderUsesTheStyle(t *testing.T) {
 		return "<" + text + ">"
 	}
 	var styled, plain strings.Builder
-	p := New(plans()["change"])
+	p := planned(plans()["change"])
 	if err := p.Render(&styled, style); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +228,7 @@ func TestRenderUsesTheStyle(t *testing.T) {
 
 // TestPlanReadsBack holds the JSON form that scripts rely on.
 func TestPlanReadsBack(t *testing.T) {
-	p := New(plans()["change"])
+	p := planned(plans()["change"])
 	b, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
@@ -226,6 +251,10 @@ func TestPending(t *testing.T) {
 	old := edited(func(r *pipeline.Release, _ *pipeline.Service) { r.Number = 40 })
 	behind := running(shop())
 	behind[1].Current = &old
+	a, b := pipeline.Port{Name: "a", To: 1, Publish: 11}, pipeline.Port{Name: "b", To: 2}
+	ported := func(ports ...pipeline.Port) pipeline.Release {
+		return edited(func(_ *pipeline.Release, web *pipeline.Service) { web.Ports = ports })
+	}
 	published := edited(func(_ *pipeline.Release, web *pipeline.Service) { web.Ports = nil })
 	for name, test := range map[string]struct {
 		in   Input
@@ -236,10 +265,13 @@ func TestPending(t *testing.T) {
 		"a host is behind":  {Input{Desired: shop(), Hosts: behind}, true},
 		"first":             {Input{Desired: shop(), Hosts: []Observed{{Name: "p1"}}}, true},
 		"a port less":       {Input{Desired: published, Hosts: running(shop())}, true},
-		"nothing to run":    {Input{Desired: pipeline.Release{}, Hosts: []Observed{{Name: "p1"}}}, false},
+		"nothing to run":    {Input{Desired: pipeline.Release{}, Hosts: []Observed{{Name: "p1"}}}, true}, // that is a release, too
+		"promoted again":    {Input{Desired: shop(), Promotes: true, Hosts: running(shop())}, false},
+		"promoted anew":     {Input{Desired: edited(func(*pipeline.Release, *pipeline.Service) {}), Promotes: true, Hosts: running(shop())}, true},
+		"ports exchanged":   {Input{Desired: ported(a, b), Hosts: running(ported(b, a))}, false},
 		"only a new number": {Input{Desired: edited(func(*pipeline.Release, *pipeline.Service) {}), Hosts: running(shop())}, false},
 	} {
-		if got := New(test.in).Pending; got != test.want {
+		if got := planned(test.in).Pending; got != test.want {
 			t.Errorf("%s: pending is %t", name, got)
 		}
 	}
@@ -302,10 +334,10 @@ func TestDriftTakesADeployment(t *testing.T) {
 	in := Input{Desired: desired, Hosts: running(desired), Verify: []string{"smoke"}}
 	in.Hosts[0].Drift = []pipeline.Drift{{Kind: "missing", Instance: "web/1", Detail: "its container is gone"}}
 	var out strings.Builder
-	if err := New(in).Render(&out, nil); err != nil {
+	if err := planned(in).Render(&out, nil); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "There is to be, too: task migrate, verify smoke.") {
+	if !strings.Contains(out.String(), "and what these need: task migrate, verify smoke.") {
 		t.Errorf("it does not say what else runs:\n%s", out.String())
 	}
 }

@@ -212,17 +212,16 @@ func (r *renderer) lastLine() {
 	if !strings.HasSuffix(r.out.String(), "\n\n") {
 		r.out.WriteString("\n")
 	}
-	fmt.Fprintf(&r.out, "%d to change, %d to add, %d to remove.", count(Update), count(Create), count(Remove))
-	if p.Seconds > 0 {
-		fmt.Fprintf(&r.out, " Takes about %s", about(p.Seconds))
-		if len(p.Besides) > 0 {
-			r.out.WriteString(", and what these need: " + strings.Join(p.Besides, ", "))
-		}
-		r.out.WriteString(".")
-	} else if len(p.Besides) > 0 {
-		r.out.WriteString(" There is to be, too: " + strings.Join(p.Besides, ", ") + ".")
+	if changed := count(Update) + count(Create) + count(Remove); changed == 0 && len(p.Drift) == 0 {
+		r.out.WriteString("The same comes under another release; nothing restarts.")
+	} else {
+		fmt.Fprintf(&r.out, "%d to change, %d to add, %d to remove.", count(Update), count(Create), count(Remove))
 	}
-	r.out.WriteString("\n")
+	fmt.Fprintf(&r.out, " Takes about %s", about(p.Seconds))
+	if len(p.Besides) > 0 {
+		r.out.WriteString(", and what these need: " + strings.Join(p.Besides, ", "))
+	}
+	r.out.WriteString(".\n")
 }
 
 // about rounds seconds as a person would.

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -54,6 +55,7 @@ type Agent struct {
 
 	mu           sync.Mutex
 	environments map[string]*environment
+	names        map[string]string        // environment's key → name that it keeps from an older agent; set once
 	tasks        map[string]chan struct{} // runs with a key under way
 }
 
@@ -76,6 +78,9 @@ func New(c Config) (*Agent, error) {
 	}
 	if a.key, err = signingKey(filepath.Join(c.State, "host.key")); err == nil {
 		a.id, err = a.hostID()
+	}
+	if err == nil {
+		err = errors.Join(a.keepNames(), a.loadNames())
 	}
 	if err != nil {
 		_ = db.close() // the first fault is the one to tell

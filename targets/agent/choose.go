@@ -124,8 +124,15 @@ func (a *Agent) create(ctx context.Context, e *environment, r *api.Release, depl
 		return runtime.Container{}, err
 	}
 	spec := a.containerSpec(e, r, deployment, p, volumes)
-	spec.Name = a.freeName(spec.Name)
-	return a.parts.Containers.Create(ctx, spec)
+	name := spec.Name
+	for {
+		spec.Name = a.freeName(name)
+		c, err := a.parts.Containers.Create(ctx, spec)
+		if !errors.Is(err, runtime.ErrExists) || ctx.Err() != nil {
+			return c, err
+		}
+		// Another environment's container was quicker to take that name.
+	}
 }
 
 // volumes has the named ones exist, filled from the image at first use, and

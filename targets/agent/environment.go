@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -30,6 +31,7 @@ type envRecord struct {
 	Approvals  []api.Approval    `json:"approvals,omitempty"`
 	Serving    map[string]string `json:"serving,omitempty"` // instance → container that connections should reach
 	Network    bool              `json:"network,omitempty"` // its network may exist on this host
+	KeptAs     string            `json:"kept_as,omitempty"` // name that it keeps from an older agent; "" is ownName's
 	Down       *downRecord       `json:"down,omitempty"`    // it is being removed from this host
 }
 
@@ -37,6 +39,7 @@ type envRecord struct {
 // that may change it at a time.
 type environment struct {
 	project, name string
+	keptAs        string        // name of all that is kept of it on the host
 	turn          chan struct{} // holds a token while an operation runs
 
 	mu     sync.Mutex
@@ -56,8 +59,9 @@ func (e *environment) key() string { return envKey(e.project, e.name) }
 
 func envKey(project, name string) string { return project + "/" + name }
 
-// network is the name of the environment's network.
-func (e *environment) network() string { return e.project + "-" + e.name }
+// network is the name of the environment's network, and of all else that is
+// kept of it on the host.
+func (e *environment) network() string { return e.keptAs }
 
 // environment returns the one object for an environment, made at first use.
 func (a *Agent) environment(project, name string) (*environment, error) {
@@ -75,7 +79,7 @@ func (a *Agent) environmentOf(project, name string) *environment {
 	key := envKey(project, name)
 	e := a.environments[key]
 	if e == nil {
-		e = &environment{project: project, name: name, turn: make(chan struct{}, 1)}
+		e = &environment{project: project, name: name, keptAs: cmp.Or(a.names[key], ownName(project, name)), turn: make(chan struct{}, 1)}
 		a.environments[key] = e
 	}
 	return e

@@ -17,7 +17,7 @@ import (
 )
 
 // mostFailedLogs is how many failed releases of an environment keep their
-// containers' logs: STATE/logs/PROJECT-ENV/RELEASE/SERVICE-INDEX/.
+// containers' logs: STATE/logs/NETWORK/RELEASE/SERVICE-INDEX/.
 const mostFailedLogs = 20
 
 func (a *Agent) failedLogs(e *environment) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"dray/pipeline/event"
@@ -90,7 +89,7 @@ func (t *transaction) openDeployment(r *envRecord, p *api.Prepare) error {
 		known.Fence = p.Fence
 		return t.put(bucketDeployments, known.ID, known)
 	}
-	if err := errors.Join(t.nameIsFree(r), t.isSame(r, &p.Release)); err != nil {
+	if err := t.isSame(r, &p.Release); err != nil {
 		return err
 	}
 	d := &deployment{
@@ -107,18 +106,6 @@ func (t *transaction) openDeployment(r *envRecord, p *api.Prepare) error {
 		return err
 	}
 	return t.journal(d, "prepare.begin", releaseWord(d.Release)+" from "+releaseWord(d.FromNumber))
-}
-
-// nameIsFree refuses a second environment whose network would have the same
-// name: "a-b" of c, and b of "c-a".
-func (t *transaction) nameIsFree(r *envRecord) error {
-	mine := r.Project + "-" + r.Name
-	return t.each(bucketEnvironments, "", func(key string, _ []byte) error {
-		if key != envKey(r.Project, r.Name) && strings.Replace(key, "/", "-", 1) == mine {
-			return api.Errorf(api.CodeConflict, "environment %s of %s would share the name %s with %s; rename one of them", r.Name, r.Project, mine, key)
-		}
-		return nil
-	})
 }
 
 // reserve gets hold of everything that could fail later.

@@ -74,7 +74,7 @@ func (a *Agent) createRun(ctx context.Context, w *work, p placed, req api.RunSer
 	}
 	service := p.service.Name
 	spec := a.containerSpec(w.e, w.release, w.ID, p, volumes)
-	spec.Name = fmt.Sprintf("%s-%s-run.r%s.%s", w.e.network(), service, w.Release, strings.ToLower(rand.Text()[:8]))
+	spec.Name = fmt.Sprintf("%s-%s-run.r%s.%s", joinedName(w.e.project, w.e.name), service, w.Release, strings.ToLower(rand.Text()[:8]))
 	spec.Hostname = service + "-run"
 	maps.DeleteFunc(spec.Labels, func(k, _ string) bool {
 		return k == runtime.LabelService || k == runtime.LabelInstance || k == runtime.LabelDeployment || k == labelFingerprint

@@ -65,7 +65,7 @@ func parseInstance(name string) (service string, index int, err error) {
 func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string, p placed, volumes map[string]string) runtime.Spec {
 	s := p.service
 	spec := runtime.Spec{
-		Name:  fmt.Sprintf("%s-%s-%d.r%s", e.network(), s.Name, p.index, r.ReleaseNumber()),
+		Name:  fmt.Sprintf("%s-%s-%d.r%s", joinedName(e.project, e.name), s.Name, p.index, r.ReleaseNumber()),
 		Image: p.image.Digest, ImageName: p.image.Name,
 		Labels: map[string]string{}, Hostname: fmt.Sprintf("%s-%d", s.Name, p.index),
 		Entrypoint: s.Entrypoint, Command: s.Command, Env: environ(s.Env),

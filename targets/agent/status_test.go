@@ -106,7 +106,7 @@ func TestDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := deployed(t)
 		w.mustServe = nil
-		w.volumes["data"] = true
+		w.volumes["shop-prod/data"] = true
 		r := w.boot(0)
 		defer r.stop()
 		for _, volumes := range []bool{false, true} {

@@ -211,7 +211,7 @@ func (a *Agent) createTask(ctx context.Context, w *work, t *pipeline.Task, id st
 		return runtime.Container{}, err
 	}
 	spec := a.containerSpec(w.e, w.release, w.ID, p, volumes)
-	spec.Name = fmt.Sprintf("%s-task-%s.r%s.%s", w.e.network(), t.Name, w.Release, id)
+	spec.Name = fmt.Sprintf("%s-task-%s.r%s.%s", joinedName(w.e.project, w.e.name), t.Name, w.Release, id)
 	spec.Hostname = t.Name
 	maps.DeleteFunc(spec.Labels, func(k, _ string) bool {
 		return k == runtime.LabelService || k == runtime.LabelInstance || k == labelFingerprint

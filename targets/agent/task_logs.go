@@ -23,7 +23,7 @@ import (
 const mostTaskOutput = 32 << 20
 
 // taskLogs is where the output of an environment's tasks is kept:
-// STATE/tasks/PROJECT-ENV/TASK/RUN/.
+// STATE/tasks/NETWORK/TASK/RUN/.
 func (a *Agent) taskLogs(e *environment) string {
 	return filepath.Join(a.state, "tasks", e.network())
 }

@@ -37,7 +37,7 @@ type world struct {
 	dead       bool // the agent has crashed: nothing more has an effect
 	containers map[string]*runtime.Container
 	nextID     int
-	routes     map[string]Route
+	routes     map[string]Route  // by routeKey
 	reserved   map[string]string // "80/tcp" → network
 	verified   int               // how often the kernel was read back
 	unverified error             // what that found
@@ -176,7 +176,7 @@ func (f *fakeContainers) Create(ctx context.Context, spec runtime.Spec) (out run
 	err = w.do(ctx, func() error {
 		for _, c := range w.containers {
 			if c.Spec.Name == spec.Name {
-				return fmt.Errorf("the name %s is in use", spec.Name)
+				return fmt.Errorf("%w: %s", runtime.ErrExists, spec.Name)
 			}
 		}
 		if !w.images[spec.Image] {
@@ -468,7 +468,7 @@ func (f *fakeTraffic) Switch(ctx context.Context, routes []Route) error {
 	w := (*world)(f)
 	return w.do(ctx, func() error {
 		for _, r := range routes {
-			w.routes[r.Service] = r
+			w.routes[routeKey(r)] = r
 		}
 		return nil
 	})
@@ -502,7 +502,7 @@ func (f *fakeTraffic) Release(ctx context.Context, network string, keep []Route)
 		kept := func(service string) bool {
 			return slices.ContainsFunc(keep, func(r Route) bool { return r.Service == service })
 		}
-		maps.DeleteFunc(w.routes, func(service string, r Route) bool { return r.Network == network && !kept(service) })
+		maps.DeleteFunc(w.routes, func(_ string, r Route) bool { return r.Network == network && !kept(r.Service) })
 		maps.DeleteFunc(w.reserved, func(port, owner string) bool {
 			return owner == network && !slices.ContainsFunc(keep, func(r Route) bool { return publishes(r.Ports, port) })
 		})
@@ -514,23 +514,32 @@ func (f *fakeTraffic) Remove(ctx context.Context, network string) error {
 	return f.Release(ctx, network, nil)
 }
 
+// routeKey names a route in the world: that of a service of the environment in
+// which most tests work by the service alone.
+func routeKey(r Route) string { return strings.TrimPrefix(r.Network+"/"+r.Service, "shop-prod/") }
+
 func publishes(ports []pipeline.Port, port string) bool {
 	return slices.ContainsFunc(ports, func(p pipeline.Port) bool { return fmt.Sprintf("%d/%s", p.Publish, p.Protocol) == port })
 }
 
 type fakeVolumes world
 
-func (f *fakeVolumes) Ensure(ctx context.Context, _, name string) (string, error) {
+func (f *fakeVolumes) Ensure(ctx context.Context, network, name string) (string, error) {
 	w := (*world)(f)
-	return "/volumes/" + name, w.do(ctx, func() error { w.volumes[name] = true; return nil })
+	return "/volumes/" + network + "/" + name, w.do(ctx, func() error { w.volumes[network+"/"+name] = true; return nil })
 }
 func (f *fakeVolumes) Fill(context.Context, string, string, string, string) error { return nil }
-func (f *fakeVolumes) List(string) ([]string, error) {
-	return slices.Sorted(maps.Keys(f.volumes)), nil
+func (f *fakeVolumes) List(network string) (names []string, err error) {
+	for _, key := range slices.Sorted(maps.Keys(f.volumes)) {
+		if owner, name, _ := strings.Cut(key, "/"); owner == network {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
-func (f *fakeVolumes) Remove(ctx context.Context, _, name string) error {
+func (f *fakeVolumes) Remove(ctx context.Context, network, name string) error {
 	w := (*world)(f)
-	return w.do(ctx, func() error { delete(w.volumes, name); return nil })
+	return w.do(ctx, func() error { delete(w.volumes, network+"/"+name); return nil })
 }
 
 // running is an agent at work on a world, and a client of it.

@@ -1,8 +1,11 @@
 // Package volume keeps data that outlives containers: named folders on the
 // host, one set for each environment.
 //
-//	ROOT/PROJECT-ENV/NAME    the data, bind-mounted into containers
-//	ROOT/PROJECT-ENV/.NAME…  a copy or a removal under way; swept by Open
+//	ROOT/NETWORK/NAME    the data, bind-mounted into containers
+//	ROOT/NETWORK/.NAME…  a copy or a removal under way; swept by Open
+//
+// NETWORK is the name that is the environment's alone, "shop-prod" or
+// "my-shop~prod".
 //
 // A volume is made empty by Ensure. The first container that uses it may fill
 // it with what its image has at that path (Populate), as Docker does; the copy
@@ -45,7 +48,7 @@ type Store struct {
 
 // Volume is one volume.
 type Volume struct {
-	Network string // PROJECT-ENV
+	Network string // of the environment that it belongs to
 	Name    string
 	Path    string
 	Created time.Time // of the folder, by its last change where the file system keeps no birth
@@ -70,13 +73,17 @@ func Open(root string, users func(path string) []string) (*Store, error) {
 	return &Store{root, users}, nil
 }
 
-var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
+var (
+	validName    = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
+	validNetwork = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.~-]{0,127}$`)
+)
 
 func (s *Store) path(network, name string) (string, error) {
-	for _, part := range []string{network, name} {
-		if !validName.MatchString(part) {
-			return "", fmt.Errorf("%q: %w: letters, digits, '_', '.' and '-', the first a letter or a digit, 128 at most", part, ErrName)
-		}
+	if !validNetwork.MatchString(network) {
+		return "", fmt.Errorf("%q: %w of a network", network, ErrName)
+	}
+	if !validName.MatchString(name) {
+		return "", fmt.Errorf("%q: %w: letters, digits, '_', '.' and '-', the first a letter or a digit, 128 at most", name, ErrName)
 	}
 	return filepath.Join(s.root, network, name), nil
 }

@@ -38,13 +38,13 @@ func (v volumes) Fill(ctx context.Context, network, name, image, destination str
 	if entries, err := os.ReadDir(path); err != nil || len(entries) > 0 {
 		return err
 	}
-	key := "fill." + network + "." + name
+	key := "fill." + network + "/" + name
 	root, err := v.images.Mount(ctx, key, digest.Digest(image), true)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.images.Remove(context.WithoutCancel(ctx), key)) }()
-	dir := filepath.Join(v.run, "fill", network+"."+name)
+	dir := filepath.Join(v.run, "fill", network, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

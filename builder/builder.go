@@ -31,7 +31,6 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
-	"dray/pipeline/secret"
 )
 
 // LayerTime is the latest modification time of a file in a layer that a build
@@ -49,17 +48,12 @@ type Builder interface {
 
 // Request is one build.
 type Request struct {
-	Target    pipeline.Target
-	Dir       string            // absolute folder of the project; relative paths of Target start here
-	Platforms []string          // instead of Target.Platforms, when not empty
-	NoCache   bool              // as well as Target.NoCache
-	Built     map[string]Result // targets that contexts name as "target:NAME"
-	Pins      map[string]string // image reference as in FROM → the digest to use for it
-	Leave     []string          // files and folders in Dir that no context includes: secrets, and what a build itself causes to be written
-
-	// Secret returns the value of a secret that a step asked for. When nil,
-	// the value is read from the environment or the file that s names.
-	Secret func(ctx context.Context, s pipeline.BuildSecret) (secret.Value, error)
+	Target  pipeline.Target
+	Dir     string            // absolute folder of the project; relative paths of Target start here
+	NoCache bool              // as well as Target.NoCache
+	Built   map[string]Result // targets that contexts name as "target:NAME"
+	Pins    map[string]string // image reference as in FROM → the digest to use for it
+	Leave   []string          // files and folders in Dir that no context includes: secrets, and what a build itself causes to be written
 }
 
 // Result is a built image.
@@ -75,6 +69,6 @@ type Result struct {
 
 // Base is an image that a build read.
 type Base struct {
-	Reference string // as in the Dockerfile, made whole: "docker.io/library/debian:12"
+	Reference string // as in the Dockerfile, made whole: "docker.io/library/debian:12"; with "@DIGEST" where that says the digest and no tag
 	Digest    string
 }

@@ -25,6 +25,7 @@ type Target struct {
 	ShmSize          Bytes             `json:"shm-size,omitempty"` // of RUN's /dev/shm
 	Ulimits          []string          `json:"ulimits,omitempty"`
 	ExtraHosts       map[string]string `json:"extra-hosts,omitempty"`
+	Entitlements     []string          `json:"entitlements,omitempty"` // what its steps may ask for: network.host, security.insecure
 	At               Pos               `json:"-"`
 }
 

@@ -24,15 +24,21 @@ func (c *Client) Build(ctx context.Context, req builder.Request, sink event.Sink
 	}
 	defer src.close()
 	secrets := &secretStore{request: req}
+	bases := newBaseImages()
 	progress := newProgress(req.Target.Name, src.dockerfile, secrets.redact, sink)
 	out := &outputStore{Store: c.images, moved: progress.exported}
 	opt, err := c.solveOpt(req, src, secrets, out)
+	opt.SourcePolicyProvider = bases.attachable()
 	if err != nil {
 		return builder.Result{}, err
 	}
 	resp, err := solve(ctx, c.conn, opt, progress)
 	if err != nil {
 		return builder.Result{}, secrets.blame(c.failure(ctx, req, src, progress, err))
+	}
+	if !bases.known() {
+		sink.Emit(event.Event{Type: event.Warning, Stage: stage, Subject: req.Target.Name,
+			Text: "this builder does not say which images a build started from, so they are not pinned", Next: "use a builder of BuildKit 0.27 or newer"})
 	}
 	desc, err := exported(resp)
 	if err != nil {
@@ -44,7 +50,7 @@ func (c *Client) Build(ctx context.Context, req builder.Request, sink event.Sink
 	}
 	return builder.Result{
 		Digest: desc.Digest.String(), MediaType: desc.MediaType, Size: desc.Size, Store: c.dir,
-		Total: total, Written: out.written.Load(), Bases: progress.bases(),
+		Total: total, Written: out.written.Load(), Bases: bases.list(),
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,11 +18,14 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"dray/builder"
 	"dray/pipeline"
 	"dray/pipeline/event"
-	"dray/pipeline/secret"
 )
 
 // files returns the text of every regular file in the image's layers, and the
@@ -216,13 +220,6 @@ RUN --mount=type=secret,id=file,required=true wc -c < /run/secrets/file > /size
 	if err == nil || !strings.Contains(err.Error(), "token") {
 		t.Errorf("a secret that is not declared: %v", err)
 	}
-	req.Target.Secrets = []pipeline.BuildSecret{{ID: "token"}, {ID: "file"}}
-	req.Secret = func(_ context.Context, s pipeline.BuildSecret) (secret.Value, error) {
-		return secret.NewValue("s3cr3t " + s.ID), nil
-	}
-	if _, err := l.client().Build(t.Context(), req, event.Discard); err != nil {
-		t.Errorf("secrets from the caller: %v", err)
-	}
 }
 
 func TestContexts(t *testing.T) {
@@ -251,6 +248,20 @@ func TestContexts(t *testing.T) {
 	req.Built = nil
 	if _, err := l.client().Build(t.Context(), req, event.Discard); err == nil || !strings.Contains(err.Error(), "target base, which has not been built") {
 		t.Errorf("a context that was not built: %v", err)
+	}
+
+	for _, name := range []string{"context", "dockerfile"} {
+		own := project(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY f /\nCOPY --from=" + name + " there /\n", "f": "own", "other/there": "there"})
+		own.Target.Contexts = map[string]string{name: "other"}
+		files, _ = open(t, l.mustBuild(own)).files()
+		if files["f"] != "own" || files["there"] != "there" {
+			t.Errorf("a context of the name %s: %q", name, files)
+		}
+	}
+
+	lower := project(t, map[string]string{"dockerfile": "FROM scratch\nCOPY f /\n", "f": "lower"})
+	if files, _ = open(t, l.mustBuild(lower)).files(); files["f"] != "lower" {
+		t.Errorf("a file named dockerfile: %q", files)
 	}
 
 	inline := project(t, map[string]string{"f": "inline"})
@@ -288,7 +299,7 @@ func TestPlatforms(t *testing.T) {
 	if res.MediaType != "application/vnd.oci.image.index.v1+json" {
 		t.Errorf("media type %s", res.MediaType)
 	}
-	req.Platforms = []string{"linux/arm64"}
+	req.Target.Platforms = []string{"linux/arm64"}
 	img := open(t, l.mustBuild(req))
 	if files, _ := img.files(); files["arch"] != "b" || img.config.Architecture != "arm64" {
 		t.Errorf("%s: %q", img.config.Architecture, files)
@@ -319,21 +330,103 @@ func TestPins(t *testing.T) {
 	if pinned.Digest != free.Digest {
 		t.Errorf("pinned to the same: %s, want %s", pinned.Digest, free.Digest)
 	}
-	now, err := l.client().Resolve(t.Context(), []string{"busybox", "docker.io/library/busybox:latest"}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ref, digest := range now {
-		if digest != free.Bases[0].Digest {
-			t.Errorf("%s resolves to %s, the build used %s", ref, digest, free.Bases[0].Digest)
-		}
-	}
-	if _, err := l.client().Resolve(t.Context(), []string{"busybox:none"}, ""); err == nil || !strings.Contains(err.Error(), "busybox:none") {
-		t.Errorf("resolving what does not exist: %v", err)
-	}
 	req.Pins["busybox"] = "sha256:" + strings.Repeat("0", 64)
 	if _, err := l.client().Build(t.Context(), req, event.Discard); err == nil {
 		t.Error("a pin to an image that does not exist was ignored")
+	}
+}
+
+// TestBases looks that every way to name an image shows, and that one which
+// names its bytes itself is told apart.
+func TestBases(t *testing.T) {
+	l := useLab(t)
+	d := l.mustBuild(project(t, map[string]string{"Dockerfile": "FROM busybox\nCOPY Dockerfile /\n"})).Bases[0].Digest
+	tagged := []builder.Base{{Reference: "docker.io/library/busybox:latest", Digest: d}}
+	exact := []builder.Base{{Reference: "docker.io/library/busybox@" + d, Digest: d}}
+	for name, x := range map[string]struct {
+		dockerfile string
+		contexts   map[string]string
+		want       []builder.Base
+	}{
+		"FROM":              {"FROM busybox\nCOPY Dockerfile /\n", nil, tagged},
+		"COPY --from":       {"FROM scratch\nCOPY --from=busybox /bin/busybox /\n", nil, tagged},
+		"RUN --mount":       {"FROM busybox AS a\nRUN --mount=from=busybox,target=/m ls /m\n", nil, tagged},
+		"a context":         {"FROM scratch\nCOPY --from=tools /bin/busybox /\n", map[string]string{"tools": "docker-image://busybox"}, tagged},
+		"by digest":         {"FROM busybox@" + d + "\nCOPY Dockerfile /\n", nil, exact},
+		"tag and digest":    {"FROM busybox:latest@" + d + "\nCOPY Dockerfile /\n", nil, tagged},
+		"nothing":           {"FROM scratch\nCOPY Dockerfile /\n", nil, nil},
+		"a step's own name": {"FROM scratch\nCOPY Dockerfile /FROM-docker-image:evil@" + d + "\n", nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := project(t, map[string]string{"Dockerfile": x.dockerfile})
+			req.Target.Contexts = x.contexts
+			if got := l.mustBuild(req).Bases; !slices.Equal(got, x.want) {
+				t.Errorf("got %+v, want %+v", got, x.want)
+			}
+		})
+	}
+}
+
+// TestAnnotations looks for annotations where their type puts them.
+func TestAnnotations(t *testing.T) {
+	l := useLab(t)
+	req := project(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
+	req.Target.Platforms = []string{"linux/amd64", "linux/arm64"}
+	req.Target.Annotations = []string{
+		"plain=1", "index,manifest:both=2", "manifest[linux/arm64]:one=3", "index-descriptor,manifest-descriptor:desc=4", "index:with=a=b,c",
+	}
+	res := l.mustBuild(req)
+	i := image{t: t, store: openStore(t, res)}
+	var index ocispec.Index
+	i.read(ocispec.Descriptor{Digest: digest.Digest(res.Digest), Size: res.Size}, &index)
+	if want := map[string]string{"both": "2", "with": "a=b,c"}; !maps.Equal(index.Annotations, want) {
+		t.Errorf("the index has %v", index.Annotations)
+	}
+	for _, d := range index.Manifests {
+		want := map[string]string{"plain": "1", "both": "2"}
+		if d.Platform.Architecture == "arm64" {
+			want["one"] = "3"
+		}
+		var m ocispec.Manifest
+		i.read(d, &m)
+		if !maps.Equal(m.Annotations, want) || d.Annotations["desc"] != "4" {
+			t.Errorf("%s: the manifest has %v, its descriptor %v", d.Platform.Architecture, m.Annotations, d.Annotations)
+		}
+	}
+}
+
+// TestLayoutContext builds from an image in a folder.
+func TestLayoutContext(t *testing.T) {
+	l := useLab(t)
+	req := project(t, map[string]string{"Dockerfile": "FROM base\nCOPY Dockerfile /\n"})
+	path, err := layout.Write(filepath.Join(req.Dir, "img"), empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendImage(busybox(t), layout.WithAnnotations(map[string]string{ocispec.AnnotationRefName: "v1"})); err != nil {
+		t.Fatal(err)
+	}
+	for _, where := range []string{"oci-layout://img", "oci-layout://img:v1", "oci-layout://" + filepath.Join(req.Dir, "img")} {
+		req.Target.Contexts = map[string]string{"base": where}
+		if files, _ := open(t, l.mustBuild(req)).files(); files["bin/busybox"] == "" {
+			t.Errorf("%s: %d files", where, len(files))
+		}
+	}
+	req.Target.Contexts["base"] = "oci-layout://img:v2"
+	if _, err := l.client().Build(t.Context(), req, event.Discard); err == nil || !strings.Contains(err.Error(), "none is tagged v2") {
+		t.Errorf("a tag that is not there: %v", err)
+	}
+}
+
+// TestEntitlements grants what a step asks for.
+func TestEntitlements(t *testing.T) {
+	l := useLab(t)
+	req := project(t, map[string]string{"Dockerfile": `FROM busybox
+RUN --security=insecure --network=host grep Seccomp: /proc/self/status > /seccomp
+`})
+	req.Target.Entitlements = []string{"network.host", "security.insecure"}
+	if files, _ := open(t, l.mustBuild(req)).files(); !strings.Contains(files["seccomp"], "0") {
+		t.Errorf("seccomp: %q", files["seccomp"])
 	}
 }
 

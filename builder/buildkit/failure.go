@@ -1,13 +1,17 @@
 package buildkit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
@@ -48,6 +52,13 @@ func (c *Client) failure(ctx context.Context, req builder.Request, src *source, 
 		f.Reason = fmt.Sprintf("the command failed with exit code %d", exit.ExitCode)
 	}
 	f.Next = advice(f)
+	if needed := missingEntitlement(f.Reason); needed != "" {
+		blameEntitlement(f, src, needed)
+	}
+	if image, _ := syntaxOf(src.path); image != "" && (!c.embedded || !isBuiltin(image)) && strings.Contains(err.Error(), image) {
+		f.Reason = "the Dockerfile frontend " + image + " could not be pulled: " + f.Reason
+		f.Next = fmt.Sprintf("check its name and the network, or write # syntax=docker/dockerfile:1 at %s:1, which needs no network: docker/dockerfile:1.%d is built in", src.dockerfile, builtinSyntax)
+	}
 	return f
 }
 
@@ -68,6 +79,44 @@ func advice(f *builder.Failure) string {
 		return "fix " + at + "; " + again
 	}
 	return again
+}
+
+// entitlementFlags are what a RUN says that needs leave.
+var entitlementFlags = map[string]string{networkHost: "--network=host", securityInsecure: "--security=insecure"}
+
+// missingEntitlement is the leave that a step asked for in vain, or "".
+func missingEntitlement(reason string) string {
+	for name := range entitlementFlags {
+		if strings.Contains(reason, name+" is not allowed") {
+			return name
+		}
+	}
+	return ""
+}
+
+// blameEntitlement says which instruction asks for leave, and how it is given.
+// BuildKit refuses the build as a whole.
+func blameEntitlement(f *builder.Failure, src *source, name string) {
+	flag := entitlementFlags[name]
+	f.Reason = fmt.Sprintf("RUN %s needs leave", flag)
+	f.Next = fmt.Sprintf(`write entitlements = [%q] in target %q, or take the flag away`, name, f.Target)
+	data, err := os.ReadFile(src.path)
+	if err != nil {
+		return // it is with the builder: no line is known
+	}
+	parsed, err := parser.Parse(bytes.NewReader(data))
+	if err != nil {
+		return
+	}
+	for _, node := range parsed.AST.Children {
+		if slices.Contains(node.Flags, flag) {
+			locate(f, src, &errdefs.Source{
+				Info:   &pb.SourceInfo{Filename: src.filename, Data: data},
+				Ranges: []*pb.Range{{Start: &pb.Position{Line: int32(node.StartLine)}, End: &pb.Position{Line: int32(node.EndLine)}}},
+			})
+			return
+		}
+	}
 }
 
 // locate sets the place in the Dockerfile and the lines around it.

@@ -71,6 +71,28 @@ func TestFailures(t *testing.T) {
 			name: "unknown base", docker: "FROM nosuchimage:1\n",
 			at: line(1), reason: "nosuchimage", fault: "FROM nosuchimage:1",
 		},
+		{
+			name: "a frontend that is not built in", docker: "# syntax=docker/dockerfile:1.7-labs\nFROM busybox\n",
+			at: line(1), reason: "the Dockerfile frontend docker/dockerfile:1.7-labs could not be pulled", next: "check its name and the network, or write # syntax=docker/dockerfile:1 at Dockerfile:1",
+		},
+		{
+			name: "the machine's network without leave", docker: "FROM busybox\nRUN true\nRUN --network=host true\n",
+			at: line(3), reason: "RUN --network=host needs leave", fault: "RUN --network=host true", next: `write entitlements = ["network.host"] in target "app"`,
+		},
+		{
+			name: "all rights without leave", docker: "FROM busybox\nRUN --security=insecure true\n",
+			at: line(2), reason: "RUN --security=insecure needs leave", fault: "RUN --security=insecure true", next: `write entitlements = ["security.insecure"] in target "app"`,
+		},
+		{
+			name: "a cache that is not built in", docker: "FROM busybox\n",
+			change: func(r *builder.Request) { r.Target.CacheTo = []pipeline.CacheEntry{{Type: "gha"}} },
+			at:     pipeline.Pos{File: "dray.hcl", Line: 3}, reason: "cache-to asks for a cache of type gha, which the embedded builder does not have; it has inline, local, registry", next: "take type=registry",
+		},
+		{
+			name: "an annotation without a value", docker: "FROM busybox\n",
+			change: func(r *builder.Request) { r.Target.Annotations = []string{"image:org.x=1"} },
+			at:     pipeline.Pos{File: "dray.hcl", Line: 3}, reason: `annotation "image:org.x=1" is not KEY=VALUE`, next: `write it so in annotations of target "app"`,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			req := project(t, map[string]string{"Dockerfile": tc.docker})

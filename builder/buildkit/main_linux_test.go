@@ -347,16 +347,21 @@ type image struct {
 
 func open(t testing.TB, res builder.Result) image {
 	t.Helper()
-	store, err := local.NewStore(res.Store)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := image{t: t, store: store}
+	i := image{t: t, store: openStore(t, res)}
 	var m ocispec.Manifest
 	i.read(ocispec.Descriptor{Digest: digest.Digest(res.Digest), Size: res.Size}, &m)
 	i.read(m.Config, &i.config)
 	i.layers = m.Layers
 	return i
+}
+
+func openStore(t testing.TB, res builder.Result) content.Store {
+	t.Helper()
+	store, err := local.NewStore(res.Store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
 }
 
 func (i image) read(desc ocispec.Descriptor, into any) {

@@ -3,7 +3,6 @@ package buildkit
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -12,7 +11,6 @@ import (
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
 
-	"dray/builder"
 	"dray/pipeline/event"
 )
 
@@ -42,7 +40,6 @@ type progress struct {
 	counts counts // of the last report
 	stored int64  // bytes written to the image store
 	last   map[string]time.Time
-	from   map[builder.Base]bool
 }
 
 // counts is how far a build is.
@@ -66,7 +63,7 @@ func newProgress(target, dockerfile string, redact func(string) string, sink eve
 	return &progress{
 		target: target, dockerfile: dockerfile, redact: redact,
 		sink:  event.With(sink, func(e *event.Event) { e.Stage = stage }),
-		steps: map[digest.Digest]*step{}, last: map[string]time.Time{}, from: map[builder.Base]bool{},
+		steps: map[digest.Digest]*step{}, last: map[string]time.Time{},
 	}
 }
 
@@ -93,7 +90,6 @@ func (p *progress) vertex(v *client.Vertex) {
 	st := p.step(v.Digest)
 	if v.Name != "" && st.name == "" {
 		st.name, st.internal = v.Name, isInternal(v.Name)
-		p.noteBase(v.Name)
 	}
 	if v.Started != nil {
 		st.started = *v.Started
@@ -237,24 +233,4 @@ func (p *progress) ended(d digest.Digest) (name string, lines []string) {
 	}
 	p.flush(st)
 	return st.name, st.lines
-}
-
-var baseName = regexp.MustCompile(`(?:FROM |docker-image://)(\S+?)@(sha256:[0-9a-f]{64})`)
-
-func (p *progress) noteBase(name string) {
-	if m := baseName.FindStringSubmatch(name); m != nil {
-		p.from[builder.Base{Reference: m[1], Digest: m[2]}] = true
-	}
-}
-
-// bases returns the images that the build read, in the order of their names.
-func (p *progress) bases() []builder.Base {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var all []builder.Base
-	for b := range p.from {
-		all = append(all, b)
-	}
-	slices.SortFunc(all, func(a, b builder.Base) int { return strings.Compare(a.Reference+a.Digest, b.Reference+b.Digest) })
-	return all
 }

@@ -37,18 +37,14 @@ type missing struct{ why, next string }
 var _ secrets.SecretStore = (*secretStore)(nil)
 
 // GetSecret returns the value of one of the target's secrets.
-func (s *secretStore) GetSecret(ctx context.Context, id string) ([]byte, error) {
+func (s *secretStore) GetSecret(_ context.Context, id string) ([]byte, error) {
 	i := slices.IndexFunc(s.request.Target.Secrets, func(b pipeline.BuildSecret) bool { return b.ID == id })
 	if i < 0 {
 		s.miss(id, missing{"is not declared", fmt.Sprintf("add { id = %q, env = \"…\" } to secret of that target", id)})
 		return nil, fmt.Errorf("target %s has no secret %q: %w", s.request.Target.Name, id, secrets.ErrNotFound)
 	}
 	b := s.request.Target.Secrets[i]
-	lookup := s.request.Secret
-	if lookup == nil {
-		lookup = s.lookup
-	}
-	value, err := lookup(ctx, b)
+	value, err := s.lookup(b)
 	if err != nil {
 		next := "set " + variable(b) + `, or name a file with src = "…"`
 		if b.Src != "" {
@@ -101,7 +97,7 @@ func variable(b pipeline.BuildSecret) string {
 }
 
 // lookup reads the secret's file, or its variable.
-func (s *secretStore) lookup(_ context.Context, b pipeline.BuildSecret) (secret.Value, error) {
+func (s *secretStore) lookup(b pipeline.BuildSecret) (secret.Value, error) {
 	if b.Src != "" {
 		path := b.Src
 		if !filepath.IsAbs(path) {

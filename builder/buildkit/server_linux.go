@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/defaults"
+	"github.com/gofrs/flock"
 	"github.com/moby/buildkit/cache/remotecache"
 	inlineremotecache "github.com/moby/buildkit/cache/remotecache/inline"
 	localremotecache "github.com/moby/buildkit/cache/remotecache/local"
@@ -195,7 +196,7 @@ func newController(ctx context.Context, o Embedded, closers *undo) (*control.Con
 		ResolveCacheImporterFuncs: cacheImporters(sessions, w),
 
 		CacheManager:   solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
-		Entitlements:   []string{"network.host"}, // a step's network is the machine's already
+		Entitlements:   []string{networkHost, securityInsecure}, // granted to a target that asks for them
 		TraceCollector: detect.Recorder,
 		HistoryDB:      history,
 		HistoryConfig:  &config.HistoryConfig{MaxEntries: &entries},
@@ -235,18 +236,14 @@ func lock(o Embedded, closers *undo) error {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(o.lockFile(), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return ErrBusy
-		}
+	l := flock.New(o.lockFile(), flock.SetPermissions(0o600))
+	switch ok, err := l.TryLock(); {
+	case err != nil:
 		return fmt.Errorf("locking %s: %w", o.lockFile(), err)
+	case !ok:
+		return ErrBusy
 	}
-	closers.add(f.Close)
+	closers.add(l.Close)
 	return nil
 }
 

@@ -18,7 +18,12 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 
 	"dray/builder"
-	"dray/pipeline"
+)
+
+// What a step may need leave for.
+const (
+	networkHost      = "network.host"
+	securityInsecure = "security.insecure"
 )
 
 // imageStoreID is the name under which the builder asks for built targets.
@@ -38,35 +43,49 @@ func (c *Client) solveOpt(req builder.Request, src *source, secrets *secretStore
 	if err != nil {
 		return client.SolveOpt{}, err
 	}
+	exports, err := c.exportAttrs(req)
+	if err != nil {
+		return client.SolveOpt{}, err
+	}
+	from, err := c.cacheEntries(req, req.Target.CacheFrom, "cache-from", "src")
+	if err != nil {
+		return client.SolveOpt{}, err
+	}
+	to, err := c.cacheEntries(req, req.Target.CacheTo, "cache-to", "dest")
+	if err != nil {
+		return client.SolveOpt{}, err
+	}
 	opt := client.SolveOpt{
 		Frontend:      "dockerfile.v0",
 		Internal:      c.embedded, // not kept in a history, which would take as long as a build without work
 		FrontendAttrs: attrs,
 		LocalMounts:   src.mounts,
 		SharedKey:     src.sharedKey,
-		CacheImports:  cacheEntries(req.Target.CacheFrom, req.Dir, "src"),
-		CacheExports:  cacheEntries(req.Target.CacheTo, req.Dir, "dest"),
+		CacheImports:  from,
+		CacheExports:  to,
 		Session:       attachables,
 		SourcePolicy:  policy,
 		Exports: []client.ExportEntry{{
-			Type: client.ExporterOCI, Attrs: c.exportAttrs(req), OutputStore: out,
+			Type: client.ExporterOCI, Attrs: exports, OutputStore: out,
 		}},
 	}
+	opt.OCIStores = maps.Clone(src.stores)
 	if len(req.Built) > 0 {
-		opt.OCIStores = map[string]content.Store{imageStoreID: c.images}
+		opt.OCIStores[imageStoreID] = c.images
 	}
-	if line := builtin(src.path); c.embedded && line != "" {
+	if image, line := syntaxOf(src.path); c.embedded && isBuiltin(image) {
 		opt.FrontendAttrs["cmdline"] = line // makes the frontend believe that it was chosen by this line
 	}
+	opt.AllowedEntitlements = slices.Clone(req.Target.Entitlements)
 	if req.Target.Network == "host" {
-		opt.AllowedEntitlements = []string{"network.host"}
+		opt.AllowedEntitlements = append(opt.AllowedEntitlements, networkHost)
 	}
 	return opt, nil
 }
 
 // exportAttrs ask for the same bytes at every build. The embedded builder's
 // layers are normalised already.
-func (c *Client) exportAttrs(req builder.Request) map[string]string {
+func (c *Client) exportAttrs(req builder.Request) (map[string]string, error) {
 	attrs := map[string]string{
 		"tar":               "false",
 		"source-date-epoch": strconv.FormatInt(builder.LayerTime.Unix(), 10),
@@ -74,15 +93,15 @@ func (c *Client) exportAttrs(req builder.Request) map[string]string {
 	if !c.embedded {
 		attrs["rewrite-timestamp"] = "true"
 	}
-	for _, a := range req.Target.Annotations {
-		name, value, _ := strings.Cut(a, "=")
-		level, rest, ok := strings.Cut(name, ":")
-		if !ok {
-			level, rest = "manifest", name
+	annotations, err := annotationAttrs(req.Target.Annotations)
+	if err != nil {
+		return nil, &builder.Failure{
+			Target: req.Target.Name, At: req.Target.At, Reason: err.Error(), Err: err,
+			Next: fmt.Sprintf("write it so in annotations of target %q", req.Target.Name),
 		}
-		attrs["annotation-"+level+"."+rest] = value
 	}
-	return attrs
+	maps.Copy(attrs, annotations)
+	return attrs, nil
 }
 
 // frontendAttrs are the Dockerfile frontend's options.
@@ -102,7 +121,7 @@ func frontendAttrs(req builder.Request, src *source) (map[string]string, error) 
 		}
 	}
 	set("target", t.Stage)
-	set("platform", strings.Join(platformsOf(req), ","))
+	set("platform", strings.Join(t.Platforms, ","))
 	set("no-cache", strings.Join(t.NoCacheFilter, ","))
 	if t.NoCache || req.NoCache {
 		attrs["no-cache"] = ""
@@ -125,13 +144,6 @@ func frontendAttrs(req builder.Request, src *source) (map[string]string, error) 
 	return attrs, nil
 }
 
-func platformsOf(req builder.Request) []string {
-	if len(req.Platforms) > 0 {
-		return req.Platforms
-	}
-	return req.Target.Platforms
-}
-
 // extraHosts gives "name=address,…" in the names' order.
 func extraHosts(hosts map[string]string) (string, error) {
 	var list []string
@@ -146,20 +158,6 @@ func extraHosts(hosts map[string]string) (string, error) {
 		list = append(list, name+"="+address)
 	}
 	return strings.Join(list, ","), nil
-}
-
-// cacheEntries gives caches in folders, whose place is attribute folder,
-// absolute paths.
-func cacheEntries(entries []pipeline.CacheEntry, dir, folder string) []client.CacheOptionsEntry {
-	var out []client.CacheOptionsEntry
-	for _, e := range entries {
-		attrs := maps.Clone(e.Attrs)
-		if p := attrs[folder]; e.Type == "local" && p != "" && !filepath.IsAbs(p) {
-			attrs[folder] = filepath.Join(dir, p)
-		}
-		out = append(out, client.CacheOptionsEntry{Type: e.Type, Attrs: attrs})
-	}
-	return out
 }
 
 // attachables are what the builder may ask this machine for.

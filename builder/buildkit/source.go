@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/tonistiigi/fsutil"
 
 	"dray/builder"
@@ -19,12 +20,13 @@ import (
 // source is what a build reads of this machine: folders, and which Dockerfile.
 type source struct {
 	mounts     map[string]fsutil.FS
-	attrs      map[string]string // frontend options that name the contexts
-	filename   string            // of the Dockerfile in its mount
-	dockerfile string            // as the user would type it, for messages
-	path       string            // the same, absolute; empty when the builder fetches it
-	sharedKey  string            // the same for builds of the same folder
-	temp       string            // folder to remove
+	stores     map[string]content.Store // of images in folders, by the name in an option
+	attrs      map[string]string        // frontend options that name the contexts
+	filename   string                   // of the Dockerfile in its mount
+	dockerfile string                   // as the user would type it, for messages
+	path       string                   // the same, absolute; empty when the builder fetches it
+	sharedKey  string                   // the same for builds of the same folder
+	temp       string                   // folder to remove
 }
 
 const (
@@ -42,7 +44,7 @@ func (s *source) close() {
 // openSource finds the context, the Dockerfile and the named contexts.
 func openSource(req builder.Request) (_ *source, err error) {
 	t := req.Target
-	s := &source{mounts: map[string]fsutil.FS{}, attrs: map[string]string{}}
+	s := &source{mounts: map[string]fsutil.FS{}, stores: map[string]content.Store{}, attrs: map[string]string{}}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -57,6 +59,11 @@ func openSource(req builder.Request) (_ *source, err error) {
 	}
 	if err := s.openDockerfile(req); err != nil {
 		return nil, err
+	}
+	if !isRemote(t.Context) {
+		if err := s.checkIgnored(req); err != nil {
+			return nil, err
+		}
 	}
 	for name, where := range t.Contexts {
 		if err := s.namedContext(req, name, where); err != nil {
@@ -135,7 +142,14 @@ func (s *source) openDockerfile(req builder.Request) error {
 			full = s.dockerfile
 		}
 	}
-	if _, err := os.Stat(full); err != nil {
+	_, err := os.Stat(full)
+	if errors.Is(err, fs.ErrNotExist) && file == "Dockerfile" {
+		// Where file names tell case apart, Docker takes this spelling too.
+		if lower := filepath.Join(filepath.Dir(full), "dockerfile"); isFile(lower) {
+			full, s.filename, s.dockerfile, err = lower, "dockerfile", filepath.Join(filepath.Dir(s.dockerfile), "dockerfile"), nil
+		}
+	}
+	if err != nil {
 		return &builder.Failure{
 			Target: t.Name, At: t.At, Reason: "no Dockerfile at " + s.dockerfile + ": " + reason(err), Err: err,
 			Next: "write it, or set dockerfile in target \"" + t.Name + "\"",
@@ -155,6 +169,9 @@ func (s *source) openInline(req builder.Request) error {
 		s.dockerfile = "dockerfile-inline of " + at
 	}
 	s.path = filepath.Join(dir, "Dockerfile")
+	// Without this, a builder that fetches the context takes the Dockerfile
+	// from there.
+	s.attrs["dockerfilekey"] = localDockerfile
 	if err := os.WriteFile(s.path, []byte(req.Target.DockerfileInline), 0o600); err != nil {
 		return err
 	}
@@ -172,12 +189,24 @@ func (s *source) namedContext(req builder.Request, name, where string) error {
 		s.attrs["context:"+name] = "oci-layout://" + imageStoreID + "@" + built.Digest
 		return nil
 	}
+	if strings.HasPrefix(where, layoutScheme) {
+		return s.layoutContext(req, name, where)
+	}
 	if isRemote(where) {
 		s.attrs["context:"+name] = where
 		return nil
 	}
+	if name == localContext || name == localDockerfile {
+		s.attrs["context:"+name] = "local:_" + name // the mount of that name is the build's own
+		return s.mount(req, "_"+name, where)
+	}
 	s.attrs["context:"+name] = "local:" + name
 	return s.mount(req, name, where)
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // reason is an error without the path that the message has already.

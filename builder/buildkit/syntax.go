@@ -12,22 +12,24 @@ import (
 // docker/dockerfile:1.27.
 const builtinSyntax = 27
 
-// builtin returns the Dockerfile's syntax line ("# syntax=docker/dockerfile:1")
-// if the frontend that is linked in understands what it asks for, and "" if
-// the line is missing or asks for another. Without this, BuildKit would pull
-// the named image and run it in a container for each build.
-func builtin(dockerfile string) string {
+// syntaxOf returns the frontend's image that a Dockerfile's first line asks for
+// ("# syntax=docker/dockerfile:1"), and that line; both are empty where there
+// is none.
+func syntaxOf(dockerfile string) (image, line string) {
 	data, err := os.ReadFile(dockerfile)
 	if err != nil {
-		return "" // the builder reads it again, and says what is wrong
+		return "", "" // the builder reads it again, and says what is wrong
 	}
-	name, line, _, ok := parser.DetectSyntax(data)
-	if !ok || !isBuiltin(name) {
-		return ""
+	image, line, _, ok := parser.DetectSyntax(data)
+	if !ok {
+		return "", ""
 	}
-	return line
+	return image, line
 }
 
+// isBuiltin says whether the frontend that is linked in understands what an
+// image of the Dockerfile frontend does. Without this, BuildKit would pull that
+// image and run it in a container for each build.
 func isBuiltin(image string) bool {
 	image = strings.TrimPrefix(image, "docker.io/")
 	tag, ok := strings.CutPrefix(image, "docker/dockerfile:")

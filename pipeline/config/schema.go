@@ -64,10 +64,10 @@ var kindTarget = kind{
 	name: "a target",
 	args: []string{
 		"annotations", "args", "cache-from", "cache-to", "context", "contexts", "description", "dockerfile",
-		"dockerfile-inline", "extra-hosts", "inherits", "labels", "network", "no-cache", "no-cache-filter",
+		"dockerfile-inline", "entitlements", "extra-hosts", "inherits", "labels", "network", "no-cache", "no-cache-filter",
 		"platforms", "pull", "secret", "shm-size", "ssh", "tags", "target", "ulimits",
 	},
-	notYet: []string{"attest", "call", "entitlements", "matrix", "name", "output", "policy", "variable"},
+	notYet: []string{"attest", "call", "matrix", "name", "output", "policy", "variable"},
 	other: map[string]string{
 		"platform": `Write platforms = ["linux/amd64"].`,
 		"tag":      `Write tags = ["…"].`,

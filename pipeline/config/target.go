@@ -126,6 +126,7 @@ func (b *block) target(t *pipeline.Target) {
 	b.amount("shm-size", &t.ShmSize)
 	b.ulimits(&t.Ulimits)
 	b.extraHosts(&t.ExtraHosts)
+	b.entitlements(&t.Entitlements)
 	if b.has("dockerfile") && b.has("dockerfile-inline") {
 		b.l.fault(b.rangeOf("dockerfile-inline"), "Two Dockerfiles", "dockerfile and dockerfile-inline exclude each other. Drop one.")
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/csv"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -224,6 +225,21 @@ func (b *block) knownKeys(name string, attrs map[string]string, known ...string)
 		}
 		if !found {
 			b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown key %q in %s", key, name), "It has: %s.%s", strings.Join(known, ", "), didYouMean(key, known))
+		}
+	}
+}
+
+// entitlements reads what the steps of a target, and of those that inherit it,
+// may ask for.
+func (b *block) entitlements(dst *[]string) {
+	var names []string
+	b.list("entitlements", &names)
+	for _, name := range names {
+		switch {
+		case name != "network.host" && name != "security.insecure":
+			b.l.fault(b.rangeOf("entitlements"), "Invalid entitlement", "%q is none: there are \"network.host\" (for RUN --network=host) and \"security.insecure\" (for RUN --security=insecure).", name)
+		case !slices.Contains(*dst, name):
+			*dst = append(slices.Clone(*dst), name)
 		}
 	}
 }

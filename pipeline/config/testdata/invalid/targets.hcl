@@ -21,5 +21,6 @@ target "web" {
   dockerfile-inline = "FROM x" # ERROR: Two Dockerfiles
   args       = { A = ["x"] } # ERROR: Wrong type for "args"
   extra-hosts = ["db"] # ERROR: Invalid extra host
+  entitlements = ["device"] # ERROR: Invalid entitlement
 }
 environment "dev" { hosts = [host.local] }

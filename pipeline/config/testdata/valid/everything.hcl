@@ -66,6 +66,7 @@ target "web" {
   shm-size    = "128m"
   ulimits     = ["nofile=1024:2048"]
   extra-hosts = { "db" = "10.0.0.1" }
+  entitlements = ["network.host"]
 }
 
 target "tool" {

@@ -21,11 +21,13 @@ const DefaultParallel = 32
 
 // Host is one connected host.
 type Host struct {
-	Name   string
-	Client *api.Client
-	Peer   string          // path of the socket on the host that leads to this client's images
-	Done   <-chan struct{} // closed when the connection is lost
-	Close  func() error
+	Name    string
+	Address string // as this machine reaches it
+	Client  *api.Client
+	Dial    api.Dialer      // to the agent, for calls that take the connection over
+	Peer    string          // path of the socket on the host that leads to this client's images
+	Done    <-chan struct{} // closed when the connection is lost
+	Close   func() error
 }
 
 // Connector opens connections to hosts.

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"dray/builder"
+	"dray/builder/images"
 	"dray/builder/registry"
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/event"
@@ -200,9 +202,9 @@ func explainKnown(err error, e *event.Event) {
 		e.Next = dial.Next
 		e.Conclusion = cmp.Or(e.Conclusion, "Nothing was sent.")
 	}
-	var away *awayError
+	var away *environment.UnreachableError
 	if errors.As(err, &away) {
-		e.Next = strings.TrimPrefix(e.Next+"; or go on without: --skip-host "+strings.Join(away.hosts, ","), "; ")
+		e.Next = strings.TrimPrefix(e.Next+"; or go on without: --skip-host "+strings.Join(away.Hosts, ","), "; ")
 	}
 	var setup *ssh.SetupError
 	if errors.As(err, &setup) && e.Next == "" {
@@ -212,7 +214,7 @@ func explainKnown(err error, e *event.Event) {
 	if errors.As(err, &login) && e.Next == "" {
 		e.Next = "docker login " + login.Registry + ", or another tool that writes ~/.docker/config.json"
 	}
-	var push *pushError
+	var push *images.PushError
 	if errors.As(err, &push) {
 		e.Conclusion = cmp.Or(e.Conclusion, "No host was changed.")
 	}
@@ -241,7 +243,7 @@ func explainAgent(refused *api.Error, port string, e *event.Event) {
 			env, l.Holder.User, l.Holder.Machine, l.Holder.Command, l.Since.Local().Format(time.TimeOnly), l.Seconds)
 	}
 	if f := refused.Freeze; f != nil {
-		e.Text = lockedText(env, f)
+		e.Text = environment.LockedText(env, f)
 		e.Next = phrase.Words("dray unlock", cmp.Or(e.Environment, "ENV")) + ", once that is settled"
 	}
 	if refused.Code == api.CodeSpace && e.Next == "" {

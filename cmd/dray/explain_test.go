@@ -203,7 +203,7 @@ func TestExplain(t *testing.T) {
 		{"said already", &exitError{code: exitDifferent}, exitDifferent, "✗ \n"},
 		{
 			"one environment of several", &partlyShipped{
-				done: []*pipeline.Deployed{{Release: pipeline.Release{Environment: "dev", Number: 42, Images: images("web", "aaaa")}}},
+				done: []*pipeline.Deployed{{Release: pipeline.Release{Environment: "dev", Number: 42, Images: imagesNamed("web", "aaaa")}}},
 				err:  rollout(deploy.Unchanged, errors.New("p1: no"), nil),
 			}, exitFailed,
 			"✗ p1: no\n  dev runs web aaaa (release 42). prod is untouched and runs release 41.\n",
@@ -222,13 +222,13 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func images(service, hex string) map[string]pipeline.ReleaseImage {
+func imagesNamed(service, hex string) map[string]pipeline.ReleaseImage {
 	return map[string]pipeline.ReleaseImage{service: {Name: service, Digest: "sha256:" + hex}}
 }
 
 func TestConclusion(t *testing.T) {
 	deployed := func(env string, number int, hex string, unchanged bool) *pipeline.Deployed {
-		return &pipeline.Deployed{Release: pipeline.Release{Environment: env, Number: number, Images: images("web", hex)}, Unchanged: unchanged}
+		return &pipeline.Deployed{Release: pipeline.Release{Environment: env, Number: number, Images: imagesNamed("web", hex)}, Unchanged: unchanged}
 	}
 	withTask := deployed("dev", 1, "aaaa", false)
 	withTask.Release.Images["task.migrate"] = pipeline.ReleaseImage{Digest: "sha256:bbbb"}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strings"
+	"sync"
 
 	gossh "golang.org/x/crypto/ssh"
 
@@ -24,8 +25,52 @@ func (a *app) readLock(dir string) (*config.Lock, error) {
 	return lock, nil
 }
 
-// pins are the digests that base images are held to.
-func (p *project) pins() map[string]string { return p.lock.Bases() }
+// pinFile keeps pins of images in dray.lock.hcl.
+type pinFile struct {
+	app *app
+	dir string
+
+	mu   sync.Mutex
+	lock *config.Lock
+}
+
+// Path is the file, as people would type it.
+func (f *pinFile) Path() string { return f.lock.Path() }
+
+// Bases are the digests that names of images are held to.
+func (f *pinFile) Bases() map[string]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lock.Bases()
+}
+
+// Keep changes the file as it is now: another process may have written it since
+// this one has read it.
+func (f *pinFile) Keep(found map[string]string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fresh, err := f.app.readLock(f.dir)
+	if err != nil {
+		return err
+	}
+	for _, lock := range []*config.Lock{fresh, f.lock} {
+		for name, digest := range found {
+			if err := lock.SetBase(name, digest); err != nil {
+				return err
+			}
+		}
+	}
+	return fresh.Write()
+}
+
+// sshOptions says how a host is reached.
+func (p *project) sshOptions(ctx context.Context, host pipeline.Host) ssh.Options {
+	return ssh.Options{
+		Name: host.Name, Address: host.Address, Jump: host.Jump,
+		Config: p.app.settings.SSHConfig, Trusted: p.trustedKeys(host.Name),
+		Passphrase: func(keyFile string) ([]byte, error) { return p.app.passphrase(ctx, keyFile) },
+	}
+}
 
 // trustedKeys is the key that somebody confirmed for a host, if any; without
 // one, known_hosts decides.

@@ -14,18 +14,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/targets/api"
 )
 
 func TestChooseLogs(t *testing.T) {
-	on := func(host, instance, release, state string) listed {
-		return listed{
+	on := func(host, instance, release, state string) environment.Container {
+		return environment.Container{
 			Summary: container.Summary{ID: host + " " + instance + " " + release, State: container.ContainerState(state), Labels: map[string]string{"dray.instance": instance, "dray.release": release}},
-			engine:  &engine{host: host},
+			Engine:  &environment.Engine{Host: host},
 		}
 	}
-	all := []listed{
+	all := []environment.Container{
 		on("p1", "web/1", "40", "exited"), on("p1", "web/1", "41", "running"),
 		on("p1", "web/2", "40", "exited"), on("p1", "web/2", "39", "exited"),
 		on("p2", "web/1", "40", "running"), on("p2", "web/1", "41", "created"),
@@ -50,7 +51,7 @@ func TestChooseLogs(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
 			for _, c := range chooseLogs(all, test.release, test.inUse) {
-				got = append(got, c.engine.host+" "+c.instance()+" "+c.Labels["dray.release"])
+				got = append(got, c.Engine.Host+" "+c.Instance()+" "+c.Labels["dray.release"])
 			}
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
@@ -127,9 +128,9 @@ func TestHistoryNamesRevisions(t *testing.T) {
 
 // TestInstance: who names an instance that is not there hears which are.
 func TestInstance(t *testing.T) {
-	var found []listed
+	var found []environment.Container
 	for _, name := range []string{"web/2", "web/1", "web/1"} {
-		found = append(found, listed{Summary: container.Summary{Labels: map[string]string{"dray.instance": name}}})
+		found = append(found, environment.Container{Summary: container.Summary{Labels: map[string]string{"dray.instance": name}}})
 	}
 	if of, err := instance("web/1", "dev", found, nil); len(of) != 2 || err != nil {
 		t.Errorf("got %d containers, %v", len(of), err)
@@ -145,112 +146,25 @@ func TestInstance(t *testing.T) {
 	}
 }
 
-// TestSum draws an environment from what its hosts say.
-func TestSum(t *testing.T) {
-	env := &pipeline.Environment{Name: "prod", Services: map[string]*pipeline.Service{"web": {Name: "web"}}}
-	release := func(number int) *pipeline.Release {
-		return &pipeline.Release{
-			Number: number, Services: []pipeline.Service{{Name: "web"}}, Images: images("web", "aaaa"),
-			Placement: map[string][]string{"p1": {"web/1", "web/3"}, "p2": {"web/2"}},
-		}
-	}
-	state := func(number int, instances ...api.InstanceStatus) *api.Environment {
-		return &api.Environment{Current: release(number), Instances: instances}
-	}
-	runs := func(instance string, release int, health string) api.InstanceStatus {
-		return api.InstanceStatus{Instance: instance, ReleaseRef: api.ReleaseRef{Release: release}, State: "running", Health: health}
-	}
-	whole := state(41, runs("web/1", 41, api.HealthHealthy), runs("web/3", 41, api.HealthNone))
-	drifted := state(41, runs("web/2", 41, api.HealthHealthy))
-	drifted.Drift = []api.Drift{{Kind: "missing", Instance: "web/3", Detail: "its container is gone"}}
-	frozen := func(s *api.Environment) *api.Environment {
-		s.Freeze = &api.Freeze{By: api.Actor{User: "mira"}, Reason: "audit"}
-		return s
-	}
-	revised := func(s *api.Environment) *api.Environment {
-		s.Current.Revision = 1
-		return s
-	}
-	held := state(41, runs("web/1", 41, api.HealthHealthy), runs("web/3", 42, api.HealthHealthy), runs("web/2", 42, api.HealthUnhealthy))
-	held.Instances[0].Serving, held.Instances[1].Serving = true, true
-	held.Deployment = &api.Deployment{ReleaseRef: api.ReleaseRef{Release: 42}, FromRef: api.FromRef{From: 41}, Actor: api.Actor{User: "mira"}, Held: &api.Held{Reason: "web/2 is not well"}}
-	tests := []struct {
-		name    string
-		hosts   []hostView
-		release int
-		web     string
-		notes   []string
-	}{
-		{"all well", []hostView{{Host: "p1", State: whole}, {Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}}, 41, "3/3 healthy", nil},
-		{
-			"one is unhealthy, one has ended",
-			[]hostView{{Host: "p1", State: state(41, runs("web/1", 41, api.HealthUnhealthy))}, {Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}},
-			41, "1/3 healthy, 1 down", nil,
-		},
-		{"one is starting", []hostView{{Host: "p2", State: state(41, runs("web/2", 41, "starting"))}}, 41, "0/1 healthy, 1 running", nil},
-		{
-			"a host is silent", []hostView{{Host: "p1", State: whole}, {Host: "p2", Error: "p2 (deploy@p2): no route"}},
-			41, "2/3 healthy, 1 not known", []string{"p2: no route (deploy@p2)"},
-		},
-		{"drift", []hostView{{Host: "p2", State: drifted}}, 41, "1/1 healthy", []string{"p2: drift: web/3 missing: its container is gone"}},
-		{
-			"hosts differ", []hostView{{Host: "p1", State: whole}, {Host: "p2", State: state(40, runs("web/2", 40, api.HealthHealthy))}},
-			0, "3/3 healthy", []string{"p2: release 40", "p1: release 41", "hosts run different releases: dray recover prod says which is right; dray deploy or dray rollback makes them alike"},
-		},
-		{
-			"revisions differ", []hostView{{Host: "p1", State: revised(state(41, runs("web/1", 41, api.HealthHealthy)))}, {Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}},
-			0, "1/3 healthy, 2 down", []string{"p2: release 41", "p1: release 41.1", "hosts run different releases: dray recover prod says which is right; dray deploy or dray rollback makes them alike"},
-		},
-		{"nothing runs", []hostView{{Host: "p1", State: &api.Environment{}}}, 0, "-", nil},
-		{
-			"what is said of several is said once",
-			[]hostView{{Host: "p1", State: frozen(&api.Environment{})}, {Host: "p2", State: frozen(&api.Environment{})}},
-			0, "-", []string{"p1, p2: locked by mira: audit"},
-		},
-		{
-			"a deployer has died", []hostView{{Host: "p1", State: &api.Environment{Deployment: &api.Deployment{Kind: "deploy", ReleaseRef: api.ReleaseRef{Release: 42}, State: "committing", Actor: api.Actor{User: "mira"}}}}},
-			0, "-", []string{"p1: deploy of release 42 by mira is committing since 00:00:00", "p1: nobody holds it any more: dray recover prod"},
-		},
-		{
-			"a release is held", []hostView{{Host: "p1", State: held}}, 41, "2/2 healthy", []string{
-				"p1: release 42 by mira failed and is held, as auto_revert is false: web/2 is not well\n" +
-					"Next: dray rollback prod goes back to release 41; or repair it and dray deploy prod, which goes back first",
-				"p1: from release 42 serves web/3",
-				"p1: of release 42 runs, and does not serve, web/2 (unhealthy)",
-			},
-		},
-	}
-	inUTC(t)
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			v := environmentView{Environment: "prod", Hosts: test.hosts}
-			v.sum(env)
-			if v.Release != test.release || v.Services["web"] != test.web || !slices.Equal(v.Notes, test.notes) {
-				t.Errorf("got release %d, %q, %q; want %d, %q, %q", v.Release, v.Services["web"], v.Notes, test.release, test.web, test.notes)
-			}
-		})
-	}
-}
-
 // TestDigestsDiffer: where hosts run different digests, status says which run
 // which.
 func TestDigestsDiffer(t *testing.T) {
 	env := &pipeline.Environment{Name: "prod", Services: map[string]*pipeline.Service{"web": {Name: "web"}, "db": {Name: "db"}}}
-	runs := func(host string, number int, web string) hostView {
-		r := &pipeline.Release{Number: number, Services: []pipeline.Service{{Name: "db"}, {Name: "web"}}, Images: images("web", web)}
+	runs := func(host string, number int, web string) environment.HostStatus {
+		r := &pipeline.Release{Number: number, Services: []pipeline.Service{{Name: "db"}, {Name: "web"}}, Images: imagesNamed("web", web)}
 		r.Images["db"] = pipeline.ReleaseImage{Digest: "sha256:dddd"}
-		return hostView{Host: host, State: &api.Environment{Current: r}}
+		return environment.HostStatus{Host: host, State: &api.Environment{Current: r}}
 	}
-	v := environmentView{Environment: "prod", Hosts: []hostView{
+	v := environment.Status{Environment: "prod", Hosts: []environment.HostStatus{
 		runs("p1", 42, "7d1c0f6e2b9a77"), runs("p2", 41, "a91e77d0c4f511"), runs("p3", 41, "a91e77d0c4f511"), runs("p4", 41, "a91e77d0c4f511"),
 	}}
-	v.sum(env)
+	v.Sum(env)
 	if got, want := v.Notes[len(v.Notes)-1], "web: p1 7d1c0f6e2b9a, p2 and 2 more a91e77d0c4f5"; got != want || v.Images["web"] != "sha256:7d1c0f6e2b9a77" {
 		t.Errorf("got %q and %v, want %q", got, v.Images, want)
 	}
 	var out bytes.Buffer
 	p := &project{project: &pipeline.Project{Environments: []*pipeline.Environment{env}}}
-	if err := p.printStatus(&out, []environmentView{v}); err != nil {
+	if err := p.printStatus(&out, []environment.Status{v}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"- dddd", "- digests differ\n", "! prod  web: p1 7d1c0f6e2b9a, p2 and 2 more a91e77d0c4f5\n"} {
@@ -262,11 +176,11 @@ func TestDigestsDiffer(t *testing.T) {
 
 // TestHindrances: status tells what a promotion still lacks, where that is known.
 func TestHindrances(t *testing.T) {
-	dev := &environmentView{Environment: "dev", Release: 43, Since: time.Now().Add(-4*time.Minute - time.Second)}
-	on := func(states ...*api.Environment) *environmentView {
-		v := &environmentView{Environment: "prod", Hosts: []hostView{{Error: "silent"}}}
+	dev := &environment.Status{Environment: "dev", Release: 43, Since: time.Now().Add(-4*time.Minute - time.Second)}
+	on := func(states ...*api.Environment) *environment.Status {
+		v := &environment.Status{Environment: "prod", Hosts: []environment.HostStatus{{Error: "silent"}}}
 		for _, s := range states {
-			v.Hosts = append(v.Hosts, hostView{State: s})
+			v.Hosts = append(v.Hosts, environment.HostStatus{State: s})
 		}
 		return v
 	}
@@ -277,7 +191,7 @@ func TestHindrances(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		gate pipeline.Promotion
-		prod *environmentView
+		prod *environment.Status
 		want string
 	}{
 		{"nothing is asked for", pipeline.Promotion{From: "dev"}, on(&api.Environment{}), ""},
@@ -303,27 +217,27 @@ func TestWaiting(t *testing.T) {
 	dev := &pipeline.Environment{Name: "dev", Services: services("info")}
 	prod := &pipeline.Environment{Name: "prod", Services: services("info"), Promotion: &pipeline.Promotion{From: "dev"}}
 	p := &project{project: &pipeline.Project{Environments: []*pipeline.Environment{dev, prod}}}
-	runs := func(env string, n pipeline.ReleaseNumber, level string) environmentView {
-		r := &pipeline.Release{Number: n.Number, Revision: n.Revision, Services: []pipeline.Service{*services(level)["web"]}, Images: images("web", "aaaa")}
-		return environmentView{Environment: env, Release: n.Number, Revision: n.Revision, Hosts: []hostView{{Error: "silent"}, {State: &api.Environment{Current: r}}}}
+	runs := func(env string, n pipeline.ReleaseNumber, level string) environment.Status {
+		r := &pipeline.Release{Number: n.Number, Revision: n.Revision, Services: []pipeline.Service{*services(level)["web"]}, Images: imagesNamed("web", "aaaa")}
+		return environment.Status{Environment: env, Release: n.Number, Revision: n.Revision, Hosts: []environment.HostStatus{{Error: "silent"}, {State: &api.Environment{Current: r}}}}
 	}
 	n := func(number, revision int) pipeline.ReleaseNumber {
 		return pipeline.ReleaseNumber{Number: number, Revision: revision}
 	}
 	for _, test := range []struct {
 		name      string
-		dev, prod environmentView
+		dev, prod environment.Status
 		want      string
 	}{
 		{"nothing", runs("dev", n(42, 0), "info"), runs("prod", n(42, 1), "info"), ""},
 		{"a release", runs("dev", n(43, 0), "info"), runs("prod", n(42, 1), "debug"), "release 43 of dev waits: dray promote prod\n"},
 		{"configuration", runs("dev", n(42, 0), "info"), runs("prod", n(42, 0), "debug"), "a change of configuration waits: dray promote prod (dray plan prod shows it)\n"},
 		{"configuration of the first", runs("dev", n(42, 0), "debug"), runs("prod", n(42, 0), "info"), "a change of configuration waits: dray deploy dev (dray plan dev shows it)\n"},
-		{"hosts differ", environmentView{Environment: "dev"}, runs("prod", n(42, 0), "info"), ""},
+		{"hosts differ", environment.Status{Environment: "dev"}, runs("prod", n(42, 0), "info"), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
-			p.printWaiting(&out, []environmentView{test.dev, test.prod})
+			p.printWaiting(&out, []environment.Status{test.dev, test.prod})
 			if out.String() != test.want {
 				t.Errorf("got %q, want %q", out.String(), test.want)
 			}

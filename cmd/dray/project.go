@@ -9,11 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"dray/builder/images"
 	"dray/builder/registry"
-	"dray/deploy"
+	"dray/cmd/internal/ui"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/config"
 	"dray/pipeline/event"
@@ -22,14 +23,13 @@ import (
 
 // project is the file, read, with everything that works on it.
 type project struct {
-	*config.Loaded
-	app       *app
-	project   *pipeline.Project
-	git       config.Git
-	lock      *config.Lock
-	images    *registry.Store
-	connector *connector
-	pinning   sync.Mutex // held while the lock file's pins are written
+	app          *app
+	project      *pipeline.Project
+	git          config.Git
+	lock         *config.Lock
+	images       *images.Images
+	sessions     *environment.Sessions
+	environments *environment.Opener
 }
 
 // load reads the file. Its faults are printed whole.
@@ -65,35 +65,69 @@ func (a *app) open(ctx context.Context) (*project, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &project{Loaded: loaded, app: a, project: loaded.Project, git: git}
-	if p.images, err = registry.Open(filepath.Join(a.settings.DataDir, "images")); err != nil {
+	p := &project{app: a, project: loaded.Project, git: git}
+	store, err := registry.Open(filepath.Join(a.settings.DataDir, "images"))
+	if err != nil {
 		return nil, fmt.Errorf("opening the image store: %w", err)
 	}
 	if p.lock, err = a.readLock(loaded.Dir); err != nil {
 		return nil, err
 	}
-	p.connector = newConnector(p)
+	sink := event.With(a.view, func(*event.Event) {})
+	p.images = images.New(images.Options{
+		Project: p.project, Store: store, Mirrors: a.settings.Mirrors, Pins: &pinFile{app: a, lock: p.lock, dir: loaded.Dir}, Sink: sink,
+	})
+	p.sessions = &environment.Sessions{Actor: a.actor(), SSH: p.sshOptions, Images: p.images.Handler()}
+	p.environments = &environment.Opener{
+		Project: p.project, Connector: p.sessions, Images: p.offer, AgentKey: p.lock.AgentKey, Actor: a.actor(), Sink: sink,
+		Parallel: a.settings.Parallel, Lease: a.settings.Lease, LockWait: a.settings.LockWait,
+	}
 	return p, nil
+}
+
+// offer lets hosts have a release's images.
+func (p *project) offer(release pipeline.Release, holders environment.Holders, sink event.Sink) (environment.Offer, error) {
+	return p.images.Offer(release, holders, sink)
 }
 
 // openToLook opens for verbs that change nothing on a host.
 func (a *app) openToLook(ctx context.Context) (*project, error) {
 	p, err := a.open(ctx)
 	if err == nil {
-		p.connector.looking = true
+		p.onlyLook()
 	}
 	return p, err
 }
 
-func (p *project) close() { p.connector.close() }
+// onlyLook brings nothing to a host from here on.
+func (p *project) onlyLook() {
+	p.sessions.OnlyLook()
+	p.environments.Slow = func(env, host string) (stop func() bool) {
+		return time.AfterFunc(ui.Patience, func() { p.app.remark(env + " " + host + ": connecting …") }).Stop
+	}
+}
+
+func (p *project) close() { p.sessions.Close() }
 
 // runner wires the stages to the parts that do them.
 func (p *project) runner() *run.Runner {
 	return &run.Runner{
-		Project: p.project, Builder: &targetBuilder{project: p}, Images: &imageMover{project: p},
-		Deployer: &deployer{project: p}, Secrets: p.secrets, Actor: p.app.actor(), Source: p.source(),
+		Project: p.project, Builder: p.builder(false), Images: p.images,
+		Deployer: opener{p.environments}, Secrets: p.secrets, Actor: p.app.actor(), Source: p.source(),
 		Sink: event.With(p.app.view, func(*event.Event) {}), Now: time.Now,
 	}
+}
+
+// opener gives the stages the environments that deploy/environment opens.
+type opener struct{ *environment.Opener }
+
+// Open connects to the environment's hosts.
+func (o opener) Open(ctx context.Context, env *pipeline.Environment, sink event.Sink) (run.Environment, error) {
+	open, err := o.Opener.Open(ctx, env, sink)
+	if err != nil {
+		return nil, err // a nil *Environment would be no nil
+	}
+	return open, nil
 }
 
 // begin says what was asked and where it goes.
@@ -116,15 +150,6 @@ func (p *project) sourceText() string {
 		return p.git.SHA[:7] + " (with uncommitted changes)"
 	}
 	return p.git.SHA[:7] + " (clean)"
-}
-
-// fleet connects to the hosts of an environment.
-func (p *project) fleet(ctx context.Context, env *pipeline.Environment, sink event.Sink, skip ...string) (*deploy.Fleet, error) {
-	o := deploy.Options{Project: p.project.Name, Environment: env.Name, Skip: skip, Parallel: p.app.settings.Parallel, Lease: p.app.settings.Lease}
-	for _, name := range env.Hosts {
-		o.Hosts = append(o.Hosts, *p.project.Hosts[name])
-	}
-	return deploy.Connect(ctx, p.connector, o, sink)
 }
 
 // environment finds an environment by name.

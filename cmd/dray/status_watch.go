@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"dray/cmd/internal/ui"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -34,7 +35,7 @@ const notYet = "connecting"
 // seen is what a look at one host of one environment gave.
 type seen struct {
 	env, host int // where it belongs in the picture
-	view      hostView
+	view      environment.HostStatus
 }
 
 // watcher is a status that goes on: every host is looked at by itself, so that
@@ -42,25 +43,27 @@ type seen struct {
 type watcher struct {
 	project *project
 	envs    []*pipeline.Environment
-	views   []environmentView
+	views   []environment.Status
 	missing []int    // hosts of each environment that nothing is known of yet
 	told    []string // of each environment, what was printed last
 }
 
 // watch shows the status of environments until ctx ends.
 func (p *project) watch(ctx context.Context, envs []*pipeline.Environment) error {
-	w := &watcher{project: p, envs: envs, views: make([]environmentView, len(envs)), missing: make([]int, len(envs)), told: make([]string, len(envs))}
+	w := &watcher{project: p, envs: envs, views: make([]environment.Status, len(envs)), missing: make([]int, len(envs)), told: make([]string, len(envs))}
 	ctx, cancel := context.WithCancel(ctx)
 	looks := make(chan seen)
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer cancel()
 	for i, env := range envs {
-		w.views[i].Hosts = make([]hostView, len(env.Hosts))
+		w.views[i].Hosts = make([]environment.HostStatus, len(env.Hosts))
 		w.missing[i] = len(env.Hosts)
 		for j, name := range env.Hosts {
-			w.views[i].Hosts[j] = hostView{Environment: env.Name, Host: name, Error: notYet}
-			group.Go(func() { p.keepLooking(ctx, env, name, func(v hostView) { send(ctx, looks, seen{i, j, v}) }) })
+			w.views[i].Hosts[j] = environment.HostStatus{Environment: env.Name, Host: name, Error: notYet}
+			group.Go(func() {
+				p.keepLooking(ctx, env, name, func(v environment.HostStatus) { send(ctx, looks, seen{i, j, v}) })
+			})
 		}
 		w.sum(i)
 	}
@@ -80,7 +83,7 @@ func send(ctx context.Context, to chan<- seen, s seen) {
 
 // keepLooking looks at a host again and again. Its connection stays open; one
 // that is lost is made anew.
-func (p *project) keepLooking(ctx context.Context, env *pipeline.Environment, name string, each func(hostView)) {
+func (p *project) keepLooking(ctx context.Context, env *pipeline.Environment, name string, each func(environment.HostStatus)) {
 	rest := lookPause
 	for {
 		v, answered := p.lookAgain(ctx, env, name)
@@ -100,10 +103,10 @@ func (p *project) keepLooking(ctx context.Context, env *pipeline.Environment, na
 }
 
 // lookAgain is lookAt for a host that may have gone away since the last look.
-func (p *project) lookAgain(ctx context.Context, env *pipeline.Environment, name string) (v hostView, answered bool) {
-	host, err := p.connector.Connect(ctx, *p.project.Hosts[name], event.Discard)
+func (p *project) lookAgain(ctx context.Context, env *pipeline.Environment, name string) (v environment.HostStatus, answered bool) {
+	host, err := p.sessions.Connect(ctx, *p.project.Hosts[name], event.Discard)
 	if err != nil {
-		return viewOf(p.project.Name, env.Name, name, nil, err), false
+		return p.environments.StatusOf(env.Name, name, nil, err), false
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("it gave no answer within %s", answerTime))
 	defer cancel()
@@ -115,10 +118,10 @@ func (p *project) lookAgain(ctx context.Context, env *pipeline.Environment, name
 	default:
 	}
 	if lost && ctx.Err() == nil {
-		p.connector.forget(host)
+		p.sessions.Forget(host)
 	}
 	host.Client.CloseIdle()
-	return viewOf(p.project.Name, env.Name, name, state, err), !lost
+	return p.environments.StatusOf(env.Name, name, state, err), !lost
 }
 
 // take brings a look into the picture.
@@ -132,8 +135,8 @@ func (w *watcher) take(s seen) {
 }
 
 func (w *watcher) sum(i int) {
-	v := environmentView{Environment: w.envs[i].Name, Hosts: w.views[i].Hosts}
-	v.sum(w.envs[i])
+	v := environment.Status{Environment: w.envs[i].Name, Hosts: w.views[i].Hosts}
+	v.Sum(w.envs[i])
 	w.views[i] = v
 }
 
@@ -146,7 +149,7 @@ func (w *watcher) tell(ctx context.Context, looks <-chan seen) error {
 		case s := <-looks:
 			w.take(s)
 			view := &w.views[s.env]
-			gist := view.gist(w.project.app.settings.JSON)
+			gist := statusGist(view, w.project.app.settings.JSON)
 			if w.missing[s.env] > 0 || gist == w.told[s.env] {
 				continue
 			}
@@ -155,7 +158,7 @@ func (w *watcher) tell(ctx context.Context, looks <-chan seen) error {
 				if err := w.project.app.printResult(view); err != nil {
 					return err
 				}
-			} else if _, err := fmt.Fprintln(w.project.app.out, time.Now().Format(time.TimeOnly), view.line()); err != nil {
+			} else if _, err := fmt.Fprintln(w.project.app.out, time.Now().Format(time.TimeOnly), statusLine(view)); err != nil {
 				return err
 			}
 		}
@@ -217,11 +220,11 @@ func redraw(out io.Writer, drawn int, lines []string) error {
 	return err
 }
 
-// line is the environment in one line, for a pipe.
-func (v *environmentView) line() string {
+// statusLine is an environment in one line, for a pipe.
+func statusLine(v *environment.Status) string {
 	words := []string{v.Environment}
 	if v.Release > 0 {
-		words = append(words, v.releaseNumber().Name())
+		words = append(words, v.ReleaseNumber().Name())
 	}
 	for _, name := range sortedNames(v.Services) {
 		words = append(words, name+" "+v.Services[name])
@@ -236,10 +239,10 @@ func (v *environmentView) line() string {
 // when they do.
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// gist is what of the picture counts as a change: with JSON all of it, otherwise
+// statusGist is what of the picture counts as a change: with JSON all of it, otherwise
 // what its line is made of. Leases that are renewed change nothing.
-func (v *environmentView) gist(whole bool) string {
-	out := environmentView{Release: v.Release, Revision: v.Revision, Images: v.Images, Services: v.Services, Hosts: slices.Clone(v.Hosts)}
+func statusGist(v *environment.Status, whole bool) string {
+	out := environment.Status{Release: v.Release, Revision: v.Revision, Images: v.Images, Services: v.Services, Hosts: slices.Clone(v.Hosts)}
 	for i := range out.Hosts {
 		h := &out.Hosts[i]
 		h.Error = digits.ReplaceAllString(h.Error, "")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/targets/api"
 )
@@ -14,10 +15,10 @@ import (
 // TestGist says what of a picture is a change, for a line and for JSON.
 func TestGist(t *testing.T) {
 	began := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	picture := func() *environmentView {
-		return &environmentView{
+	picture := func() *environment.Status {
+		return &environment.Status{
 			Environment: "prod", Release: 42, Services: map[string]string{"web": "1/1 healthy"},
-			Hosts: []hostView{
+			Hosts: []environment.HostStatus{
 				{Host: "p1", State: &api.Environment{
 					Lease:      &api.Lease{Fence: 3, Holder: api.Actor{User: "mira"}, Until: began, Seconds: 20},
 					Deployment: &api.Deployment{ID: "d1", State: "committing", Deadline: began},
@@ -30,31 +31,33 @@ func TestGist(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name       string
-		change     func(*environmentView)
+		change     func(*environment.Status)
 		line, json bool // that it is one
 	}{
-		{"nothing", func(*environmentView) {}, false, false},
-		{"a renewed lease", func(v *environmentView) {
+		{"nothing", func(*environment.Status) {}, false, false},
+		{"a renewed lease", func(v *environment.Status) {
 			v.Hosts[0].State.Lease.Until, v.Hosts[0].State.Lease.Seconds = began.Add(time.Second), 19
 			v.Hosts[0].State.Deployment.Deadline = began.Add(time.Second)
 		}, false, false},
-		{"time that passes", func(v *environmentView) { v.Hosts[0].State.Drift[0].Detail = "it was stopped 4s ago" }, false, false},
-		{"another port in an error", func(v *environmentView) { v.Hosts[1].Error = "dial tcp 10.0.0.2:40001: connection refused" }, false, false},
-		{"another error", func(v *environmentView) { v.Hosts[1].Error = "no route" }, true, true},
-		{"a host that is back", func(v *environmentView) { v.Hosts[1] = hostView{Host: "p2", State: &api.Environment{}} }, true, true},
-		{"a release", func(v *environmentView) { v.Release = 43 }, true, true},
-		{"health", func(v *environmentView) { v.Services["web"] = "0/1 healthy" }, true, true},
-		{"a state of a deployment", func(v *environmentView) { v.Hosts[0].State.Deployment.State = "committed" }, true, true},
-		{"a lease that is given back", func(v *environmentView) { v.Hosts[0].State.Lease = nil }, true, true},
-		{"a restart", func(v *environmentView) { v.Hosts[0].State.Instances[0].Restarts = 2 }, false, true},
+		{"time that passes", func(v *environment.Status) { v.Hosts[0].State.Drift[0].Detail = "it was stopped 4s ago" }, false, false},
+		{"another port in an error", func(v *environment.Status) { v.Hosts[1].Error = "dial tcp 10.0.0.2:40001: connection refused" }, false, false},
+		{"another error", func(v *environment.Status) { v.Hosts[1].Error = "no route" }, true, true},
+		{"a host that is back", func(v *environment.Status) {
+			v.Hosts[1] = environment.HostStatus{Host: "p2", State: &api.Environment{}}
+		}, true, true},
+		{"a release", func(v *environment.Status) { v.Release = 43 }, true, true},
+		{"health", func(v *environment.Status) { v.Services["web"] = "0/1 healthy" }, true, true},
+		{"a state of a deployment", func(v *environment.Status) { v.Hosts[0].State.Deployment.State = "committed" }, true, true},
+		{"a lease that is given back", func(v *environment.Status) { v.Hosts[0].State.Lease = nil }, true, true},
+		{"a restart", func(v *environment.Status) { v.Hosts[0].State.Instances[0].Restarts = 2 }, false, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before, after := picture(), picture()
 			test.change(after)
-			if got := before.gist(false) != after.gist(false); got != test.line {
+			if got := statusGist(before, false) != statusGist(after, false); got != test.line {
 				t.Errorf("a line: %t", got)
 			}
-			if got := before.gist(true) != after.gist(true); got != test.json {
+			if got := statusGist(before, true) != statusGist(after, true); got != test.json {
 				t.Errorf("an object: %t", got)
 			}
 			if after.Hosts[0].State.Deployment.Deadline.IsZero() {
@@ -72,21 +75,21 @@ func TestWatchTakesLooks(t *testing.T) {
 	}
 	w := &watcher{
 		envs: []*pipeline.Environment{env}, missing: []int{2},
-		views: []environmentView{{Hosts: []hostView{{Host: "p1", Error: notYet}, {Host: "p2", Error: notYet}}}},
+		views: []environment.Status{{Hosts: []environment.HostStatus{{Host: "p1", Error: notYet}, {Host: "p2", Error: notYet}}}},
 	}
 	for _, step := range []struct {
 		host    int
-		view    hostView
+		view    environment.HostStatus
 		missing int
 		line    string
 	}{
-		{0, hostView{Host: "p1", State: healthy("web/1")}, 1, "prod  release 42  web 1/2 healthy, 1 not known  ! p2: connecting"},
-		{1, hostView{Host: "p2", State: healthy("web/2")}, 0, "prod  release 42  web 2/2 healthy"},
-		{1, hostView{Host: "p2", Error: "p2 no\n  route"}, 0, "prod  release 42  web 1/2 healthy, 1 not known  ! p2: no route"},
-		{1, hostView{Host: "p2", State: healthy("web/2")}, 0, "prod  release 42  web 2/2 healthy"},
+		{0, environment.HostStatus{Host: "p1", State: healthy("web/1")}, 1, "prod  release 42  web 1/2 healthy, 1 not known  ! p2: connecting"},
+		{1, environment.HostStatus{Host: "p2", State: healthy("web/2")}, 0, "prod  release 42  web 2/2 healthy"},
+		{1, environment.HostStatus{Host: "p2", Error: "p2 no\n  route"}, 0, "prod  release 42  web 1/2 healthy, 1 not known  ! p2: no route"},
+		{1, environment.HostStatus{Host: "p2", State: healthy("web/2")}, 0, "prod  release 42  web 2/2 healthy"},
 	} {
 		w.take(seen{0, step.host, step.view})
-		if got := w.views[0].line(); got != step.line || w.missing[0] != step.missing {
+		if got := statusLine(&w.views[0]); got != step.line || w.missing[0] != step.missing {
 			t.Errorf("%d missing, %q; want %d, %q", w.missing[0], got, step.missing, step.line)
 		}
 	}

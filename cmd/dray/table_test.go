@@ -10,6 +10,7 @@ import (
 
 	"dray/cmd/internal/ui"
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/targets/api"
 )
@@ -21,15 +22,15 @@ func TestListsFit(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 2, 11, 0, time.UTC)
 	digest := "sha256:" + strings.Repeat("7d1c0f6e", 8)
 	web := api.InstanceStatus{Instance: "web/1", ReleaseRef: api.ReleaseRef{Release: 42, Revision: 1}, State: "running", Started: at, Health: api.HealthUnhealthy, Serving: true, Restarts: 12, Address: "10.209.100.200", Image: digest}
-	view := hostView{Environment: "prod", Host: "prod-eu-1", State: &api.Environment{Current: &api.Release{Number: 42}, Instances: []api.InstanceStatus{web}}}
+	view := environment.HostStatus{Environment: "prod", Host: "prod-eu-1", State: &api.Environment{Current: &api.Release{Number: 42}, Instances: []api.InstanceStatus{web}}}
 	record := api.Record{ReleaseRef: web.ReleaseRef, FromRef: api.FromRef{From: 41}, Kind: "rollback", Result: "confirmed", Started: at, Ended: at.Add(time.Minute), Actor: api.Actor{User: "mira", Machine: "laptop-of-mira"}, Source: pipeline.Source{Commit: strings.Repeat("3f9c2e1", 4), Dirty: true}, Reason: "web/1 of release 42 did not become healthy on prod-eu-1: connection refused"}
 	host := api.Host{OS: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0-28-cloud-amd64", Arch: "amd64", CPUs: 16, MemoryFree: 64e9, DiskFree: 640e9, CgroupVersion: 2, Limits: []string{"cpu", "memory", "pids"}, StartsAtBoot: true, Version: "0.1.0-12-g8d6e582"}
 	task := api.TaskStatus{Name: "migrate", Next: at, Runs: []api.TaskRun{{ID: "00000012", Started: at, Ended: at, Trigger: "schedule"}, {ID: "00000011", Started: at}}}
 	tasks := taskTable(mergeTasks([]answer[[]api.TaskStatus]{
-		{&deploy.Host{Name: "prod-eu-1"}, []api.TaskStatus{{Name: "never-run"}, task}},
+		{Host: &deploy.Host{Name: "prod-eu-1"}, Value: []api.TaskStatus{{Name: "never-run"}, task}},
 	}), false)
 	for name, list := range map[string]*ui.Table{
-		"ps": psTable([]hostView{view}, false), "history": historyTable([]historyLine{{Record: record, Hosts: []string{"prod-eu-1", "prod-eu-2"}}}),
+		"ps": psTable([]environment.HostStatus{view}, false), "history": historyTable([]historyLine{{Record: record, Hosts: []string{"prod-eu-1", "prod-eu-2"}}}),
 		"host check": hostTable([]hostReport{{Name: "prod-eu-1", Host: &host}}), "task list": tasks,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,12 +87,12 @@ func TestSilentHosts(t *testing.T) {
 		"p10 (a): no":             "p10 (a): no",
 		"gate (root@gate:22): no": "gate (root@gate:22): no",
 	} {
-		if got := withoutHost(text, "p1"); got != want {
+		if got := environment.WithoutHost(text, "p1"); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
 	var out bytes.Buffer
-	if err := printPs(&out, []hostView{{Environment: "dev", Host: "p1", Error: "p1 (deploy@p1:22): nothing listens there"}}, false); err != nil {
+	if err := printPs(&out, []environment.HostStatus{{Environment: "dev", Host: "p1", Error: "p1 (deploy@p1:22): nothing listens there"}}, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, rest, _ := strings.Cut(out.String(), "\n"); rest != fmt.Sprintln("! dev  p1: nothing listens there (deploy@p1:22)") {
@@ -108,7 +109,7 @@ func TestMergeTasks(t *testing.T) {
 		for _, minute := range started {
 			s.Runs = append(s.Runs, api.TaskRun{Started: at(minute)})
 		}
-		return answer[[]api.TaskStatus]{&deploy.Host{Name: host}, []api.TaskStatus{s}}
+		return answer[[]api.TaskStatus]{Host: &deploy.Host{Name: host}, Value: []api.TaskStatus{s}}
 	}
 	lines := mergeTasks([]answer[[]api.TaskStatus]{on("p1", time.Time{}, 9, 7, 5, 3, 1), on("p2", at(30), 8)})
 	if len(lines) != 1 || !lines[0].Next.Equal(at(30)) || len(lines[0].Runs) != lastRuns {

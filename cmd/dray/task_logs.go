@@ -34,14 +34,14 @@ func (p *project) taskLogs(ctx context.Context, env *pipeline.Environment, task 
 		return err
 	}
 	if len(found) == 0 && len(missed) > 0 {
-		return missed.err()
+		return missed.Err()
 	}
 	r, err := chooseRun(found, env.Name, task, o)
 	if err != nil {
 		return err
 	}
 	p.app.view.Close()
-	missed.tell(p.app, env)
+	p.app.tellSilent(env, missed)
 	p.app.remark(r.text(env.Name))
 	end, err := r.client.TaskLogs(ctx, task, r.ID, o.query, p.app.lines(r.host, o.times))
 	var refused *api.Error
@@ -77,7 +77,7 @@ func (p *project) findRuns(ctx context.Context, env *pipeline.Environment, task 
 	})
 	var found []foundRun
 	for _, a := range answers {
-		found = append(found, a.value...)
+		found = append(found, a.Value...)
 	}
 	slices.SortStableFunc(found, func(a, b foundRun) int { return b.Started.Compare(a.Started) })
 	return found, missed, err

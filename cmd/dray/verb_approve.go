@@ -10,12 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
-	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/run"
 	"dray/pipeline/secret"
-	"dray/targets/api"
 )
 
 // unconfirmed is the failure of what is done to an environment only with a yes.
@@ -137,15 +135,9 @@ func (p *project) approve(ctx context.Context, envName string, n pipeline.Releas
 	if exact {
 		next.Revision = n.Revision
 	}
-	open, ok := desired.Open.(*openEnvironment)
-	if !ok {
-		return fmt.Errorf("approving for %s: unexpected environment %T", env.Name, desired.Open)
-	}
-	yes := api.Approve{ReleaseRef: api.RefTo(next.ReleaseNumber()), Content: next.ApprovalHash()}
-	for _, h := range open.fleet.Hosts() {
-		if _, err := h.Client.Environment(p.project.Name, env.Name).Approve(ctx, yes); err != nil {
-			return &deploy.HostError{Host: h.Name, Err: err}
-		}
+	yes := pipeline.Approval{ReleaseRef: pipeline.RefTo(next.ReleaseNumber()), Content: next.ApprovalHash()}
+	if err := desired.Open.Approve(ctx, yes); err != nil {
+		return err
 	}
 	p.app.finish(event.Event{
 		Text: fmt.Sprintf("%s approved release %s for %s: %s, as %s configures it now.", p.app.actor().User, next.ReleaseNumber(), env.Name,
@@ -189,7 +181,7 @@ func (k *keptSecrets) find(ctx context.Context, env string, names []string) (ver
 	if versions, values, err = k.project.secrets(ctx, env, rest); err != nil {
 		return nil, nil, err
 	}
-	for _, h := range k.project.look(ctx, []*pipeline.Environment{k.env})[0].Hosts {
+	for _, h := range k.project.environments.Look(ctx, []*pipeline.Environment{k.env})[0].Hosts {
 		if h.State == nil || h.State.Current == nil {
 			continue
 		}

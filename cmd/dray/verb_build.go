@@ -34,7 +34,7 @@ the cache, and compares.`,
 			p.begin("build")
 			began := time.Now()
 			runner := p.runner()
-			runner.Builder = &targetBuilder{project: p, noCache: noCache}
+			runner.Builder = p.builder(noCache)
 			built, err := runner.Build(cmd.Context(), args...)
 			if err != nil {
 				return err
@@ -104,7 +104,7 @@ func (p *project) targets(names []string) error {
 // verifyBuild builds again without the cache and compares.
 func verifyBuild(cmd *cobra.Command, p *project, first run.Built, names []string) error {
 	again := p.runner()
-	again.Builder = &targetBuilder{project: p, noCache: true}
+	again.Builder = p.builder(true)
 	second, err := again.Build(cmd.Context(), names...)
 	if err != nil {
 		return err

@@ -8,20 +8,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
-// onFleet connects to an environment and lets do work on it.
-func (a *app) onFleet(ctx context.Context, name string, do func(*project, *pipeline.Environment, *deploy.Fleet) error) error {
+// onOpen connects to an environment and lets do work on it.
+func (a *app) onOpen(ctx context.Context, name string, do func(*project, *pipeline.Environment, *environment.Environment) error) error {
 	return a.onEnvironment(ctx, name, func(p *project, env *pipeline.Environment) error {
-		fleet, err := p.fleet(ctx, env, a.view)
+		open, err := p.environments.Open(ctx, env, a.view)
 		if err != nil {
 			return err
 		}
-		defer fleet.Close()
-		return do(p, env, fleet)
+		defer open.Close()
+		return do(p, env, open)
 	})
 }
 
@@ -77,9 +78,9 @@ func pruneCommand(a *app) *cobra.Command {
 		Short: "Drop what no release on the hosts needs",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onFleet(cmd.Context(), args[0], func(_ *project, _ *pipeline.Environment, fleet *deploy.Fleet) error {
+			return a.onOpen(cmd.Context(), args[0], func(_ *project, _ *pipeline.Environment, open *environment.Environment) error {
 				var pruned []prunedHost
-				for _, h := range fleet.Hosts() {
+				for _, h := range open.Hosts() {
 					r, err := h.Client.Prune(cmd.Context(), api.Prune{DryRun: dry})
 					if err != nil {
 						return &deploy.HostError{Host: h.Name, Err: err}

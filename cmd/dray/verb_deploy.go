@@ -48,7 +48,7 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 	p.begin(what)
 	a.changes.Store(true)
 	runner := p.runner()
-	runner.Deployer = &deployer{project: p, skip: r.skip, lockWait: a.settings.LockWait}
+	p.environments.Skip = r.skip
 	runner.Approve = a.approver(r.approve)
 	runner.Continue = a.continuer(r.proceed)
 	began := time.Now()
@@ -69,12 +69,13 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 // tellLeft says what still runs on hosts that were taken out of the environments
 // which have been changed.
 func (r *rollout) tellLeft(ctx context.Context, p *project, envs []string, end *event.Event) {
+	p.onlyLook() // nothing is brought to a host from here on
 	if envs = envs[max(len(envs)-1, 0):]; len(envs) == 0 {
 		envs = environmentNames(p.project)
 	}
 	for _, name := range envs {
-		for _, s := range p.leftBehind(ctx, p.project.Environment(name)) {
-			end.Text += "\n! " + s.note()
+		for _, s := range p.environments.OrphansOf(ctx, p.project.Environment(name)) {
+			end.Text += "\n! " + s.Note()
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
-	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
@@ -56,13 +55,13 @@ func (a *app) down(ctx context.Context, name string, on []string, volumes, yes b
 	if !yes && !a.canAsk() {
 		return notConfirmed(name, on, volumes, ui.Unanswered)
 	}
-	fleet, err := p.fleet(ctx, env, a.view)
+	open, err := p.environments.Open(ctx, env, a.view)
 	if err != nil {
 		return err
 	}
-	defer fleet.Close()
+	defer open.Close()
 	if !yes {
-		seen, err := fleet.Observe(ctx)
+		seen, err := open.Observe(ctx)
 		if err != nil {
 			return err
 		}
@@ -74,11 +73,11 @@ func (a *app) down(ctx context.Context, name string, on []string, volumes, yes b
 			return notConfirmed(name, on, volumes, said)
 		}
 	}
-	results, err := fleet.Down(ctx, a.actor(), volumes)
+	results, err := open.Down(ctx, volumes)
 	if err != nil {
 		return err
 	}
-	a.finish(event.Event{Text: whatWent(env, fleet, results), Environment: name})
+	a.finish(event.Event{Text: whatWent(env, open.Names(), results), Environment: name})
 	return nil
 }
 
@@ -161,7 +160,7 @@ func whatGoes(name string, seen map[string]*api.Environment, volumes bool) strin
 }
 
 // whatWent says what is true after it.
-func whatWent(env *pipeline.Environment, fleet *deploy.Fleet, results map[string]*api.DownResult) string {
+func whatWent(env *pipeline.Environment, hosts []string, results map[string]*api.DownResult) string {
 	containers, kept, deleted := 0, []string{}, []string{}
 	for _, host := range sortedNames(results) {
 		r := results[host]
@@ -173,7 +172,7 @@ func whatWent(env *pipeline.Environment, fleet *deploy.Fleet, results map[string
 			deleted = append(deleted, host+":"+v)
 		}
 	}
-	text := fmt.Sprintf("%s is gone from %s: %s removed.", env.Name, phrase.List(fleet.Names()), phrase.Count(containers, "container"))
+	text := fmt.Sprintf("%s is gone from %s: %s removed.", env.Name, phrase.List(hosts), phrase.Count(containers, "container"))
 	if len(kept) > 0 {
 		text += " Kept volumes: " + strings.Join(kept, ", ") + "."
 	}

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -14,6 +11,7 @@ import (
 
 	"dray/cmd/internal/ui"
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
 )
@@ -26,21 +24,21 @@ func eventsCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return a.onLook(ctx, args[0], func(p *project, env *pipeline.Environment) error {
-				hosts, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) (*engine, error) {
-					return p.connector.engineOf(ctx, h), nil
+				hosts, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) (*environment.Engine, error) {
+					return environment.EngineOf(h), nil
 				})
 				if err != nil {
 					return err
 				}
-				missed.tell(a, env)
+				a.tellSilent(env, missed)
 				var group sync.WaitGroup
 				var told repeats
 				errs := make([]error, len(hosts))
 				for i, h := range hosts {
 					group.Go(func() {
-						errs[i] = h.value.events(ctx, func(e event.Event) {
+						errs[i] = h.Value.Events(ctx, func(e event.Event) {
 							if e.Project == p.project.Name && e.Environment == env.Name {
-								e.Host = h.host.Name
+								e.Host = h.Host.Name
 								if a.settings.JSON || !told.before(e) {
 									a.showEvent(e)
 								}
@@ -87,25 +85,4 @@ func (a *app) showEvent(e event.Event) {
 	if line := ui.Line(e); line != "" {
 		fmt.Fprintln(a.out, e.Time.Local().Format(time.DateTime)+" "+line)
 	}
-}
-
-// events passes a host's events to each, until ctx ends.
-func (e *engine) events(ctx context.Context, each func(event.Event)) error {
-	resp, err := e.do(ctx, http.MethodGet, "/dray/v1/events", nil)
-	if err != nil {
-		return &deploy.HostError{Host: e.host, Err: err}
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var one event.Event
-		if err := json.Unmarshal(lines.Bytes(), &one); err == nil { // a newer agent may send what this dray does not know
-			each(one)
-		}
-	}
-	if ctx.Err() != nil {
-		return nil // the reader had enough
-	}
-	return &deploy.HostError{Host: e.host, Err: errors.Join(errors.New("the stream of events ended"), lines.Err())}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"dray/cmd/internal/ui"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +14,9 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"dray/cmd/internal/ui"
+	"dray/deploy/environment"
 )
 
 func execCommand(a *app) *cobra.Command {
@@ -58,23 +60,23 @@ func (a *app) exec(ctx context.Context, env, service string, options container.E
 	}
 	a.view.Close()
 	var created container.ExecCreateResponse
-	if err := c.engine.post(ctx, "/containers/"+c.ID+"/exec", options, &created); err != nil {
+	if err := c.Engine.Post(ctx, "/containers/"+c.ID+"/exec", options, &created); err != nil {
 		return err
 	}
-	if err := a.execStream(ctx, c.engine, created.ID, options); err != nil {
+	if err := a.execStream(ctx, c.Engine, created.ID, options); err != nil {
 		return err
 	}
 	var state struct {
 		ExitCode int
 		Fault    string // the command could not be started
 	}
-	if err := c.engine.get(ctx, "/exec/"+created.ID+"/json", &state); err != nil {
+	if err := c.Engine.Get(ctx, "/exec/"+created.ID+"/json", &state); err != nil {
 		return err
 	}
 	ended := &exitError{code: state.ExitCode}
 	switch {
 	case state.Fault != "":
-		ended.failure = failure(notStarted(c.instance(), c.engine.host, options.Cmd[0], withoutSteps(options.Cmd[0], state.Fault)), "")
+		ended.failure = failure(notStarted(c.Instance(), c.Engine.Host, options.Cmd[0], withoutSteps(options.Cmd[0], state.Fault)), "")
 		ended.failure.Conclusion = ""
 	case state.ExitCode == 0:
 		return nil
@@ -95,8 +97,8 @@ func withoutSteps(command, fault string) string {
 
 // execStream joins the command's streams with this process's, until the command
 // ends, or ctx does: then the agent ends the command.
-func (a *app) execStream(ctx context.Context, e *engine, id string, options container.ExecCreateRequest) error {
-	conn, r, err := e.takeOver(ctx, "/exec/"+id+"/start?fault=inspect", container.ExecStartRequest{Tty: options.Tty})
+func (a *app) execStream(ctx context.Context, e *environment.Engine, id string, options container.ExecCreateRequest) error {
+	conn, r, err := e.TakeOver(ctx, "/exec/"+id+"/start?fault=inspect", container.ExecStartRequest{Tty: options.Tty})
 	if err != nil {
 		return err
 	}
@@ -106,7 +108,7 @@ func (a *app) execStream(ctx context.Context, e *engine, id string, options cont
 
 // streams says which streams of a program are joined with this process's.
 type streams struct {
-	engine     *engine
+	engine     *environment.Engine
 	tty, stdin bool
 	path       string // of the program, whose terminal may be resized
 }
@@ -120,7 +122,7 @@ func (a *app) join(ctx context.Context, conn net.Conn, r io.Reader, s streams) e
 			return err
 		}
 		defer restore()
-		s.engine.followSize(ctx, s.path)
+		followSize(ctx, s.engine, s.path)
 	}
 	if s.stdin {
 		go func() {
@@ -143,14 +145,14 @@ func (a *app) join(ctx context.Context, conn net.Conn, r io.Reader, s streams) e
 }
 
 // followSize gives the command the terminal's size, now and when it changes.
-func (e *engine) followSize(ctx context.Context, path string) {
+func followSize(ctx context.Context, e *environment.Engine, path string) {
 	send := func() {
 		width, height, err := term.GetSize(int(os.Stdout.Fd()))
 		if err != nil {
 			return
 		}
 		q := url.Values{"w": {strconv.Itoa(width)}, "h": {strconv.Itoa(height)}}
-		_ = e.post(ctx, path+"/resize?"+q.Encode(), nil, nil) // a wrong size is no reason to end
+		_ = e.Post(ctx, path+"/resize?"+q.Encode(), nil, nil) // a wrong size is no reason to end
 	}
 	go func() {
 		send()

@@ -38,9 +38,9 @@ func historyCommand(a *app) *cobra.Command {
 				}
 				var lines []historyLine
 				for _, told := range answers {
-					lines = mergeHistory(lines, told.host.Name, told.value)
+					lines = mergeHistory(lines, told.Host.Name, told.Value)
 				}
-				defer missed.tell(a, env)
+				defer a.tellSilent(env, missed)
 				return results(a, lines, func(w io.Writer) error { return printHistory(w, lines) })
 			})
 		},

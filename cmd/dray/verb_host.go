@@ -63,7 +63,7 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 	if err != nil {
 		return err
 	}
-	keys, err := ssh.ScanHostKeys(ctx, p.connector.options(ctx, *host))
+	keys, err := ssh.ScanHostKeys(ctx, p.sshOptions(ctx, *host))
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport {
 	r := hostReport{Name: host.Name}
 	sink := event.With(p.app.view, func(e *event.Event) { e.Host = host.Name })
-	connected, err := p.connector.Connect(ctx, *host, sink)
+	connected, err := p.sessions.Connect(ctx, *host, sink)
 	if err == nil {
 		r.Host, err = connected.Client.Host(ctx)
 	}

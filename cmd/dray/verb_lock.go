@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
@@ -58,7 +59,7 @@ func (p *project) freeze(ctx context.Context, env *pipeline.Environment, freeze 
 		if !freeze.Replace && (f.By.User != p.app.actor().User || f.Reason != freeze.Reason) {
 			return alreadyFrozen(env.Name, f, command+" --replace")
 		}
-		replaces = fmt.Sprintf(" It replaces %s's lock%s: %s.", f.By.User, untilWord(f), f.Reason)
+		replaces = fmt.Sprintf(" It replaces %s's lock%s: %s.", f.By.User, environment.UntilText(f), f.Reason)
 	}
 	if freeze.Replace {
 		command += " --replace"
@@ -77,22 +78,9 @@ func (p *project) freeze(ctx context.Context, env *pipeline.Environment, freeze 
 
 // alreadyFrozen refuses to replace a lock unless that is asked for.
 func alreadyFrozen(env string, f *api.Freeze, command string) error {
-	failed := failure(lockedText(env, f), command+" takes its place")
+	failed := failure(environment.LockedText(env, f), command+" takes its place")
 	failed.Environment, failed.Conclusion = env, "That lock stays as it is."
 	return &exitError{code: exitRefused, failure: failed}
-}
-
-// lockedText says who keeps deployments out, until when and why.
-func lockedText(env string, f *api.Freeze) string {
-	return fmt.Sprintf("%s is locked by %s on %s%s: %s", env, f.By.User, f.By.Machine, untilWord(f), f.Reason)
-}
-
-// untilWord is " until TIME", or "" of a lock without end.
-func untilWord(f *api.Freeze) string {
-	if f.Until.IsZero() {
-		return ""
-	}
-	return " until " + f.Until.Local().Format(time.DateTime)
 }
 
 // frozenHosts is what hosts say of the lock of an environment.
@@ -115,8 +103,8 @@ func (p *project) frozen(ctx context.Context, env *pipeline.Environment) (frozen
 	})
 	out := frozenHosts{missed: missed}
 	for _, a := range answers {
-		if a.value != nil {
-			out.freezes = append(out.freezes, a.value)
+		if a.Value != nil {
+			out.freezes = append(out.freezes, a.Value)
 		}
 	}
 	return out, err
@@ -181,8 +169,8 @@ func (p *project) tellAll(ctx context.Context, env *pipeline.Environment, n noti
 		p.app.finish(event.Event{Text: n.done, Environment: env.Name})
 		return nil
 	}
-	told, others := phrase.List(namesOf(answers)), phrase.List(missed.names())
+	told, others := phrase.List(environment.NamesOf(answers)), phrase.List(missed.Names())
 	f := failure(fmt.Sprintf("%s is %s on %s only: %s could not be told", env.Name, n.state, told, others), n.command+", once "+others+" can be reached")
-	f.Environment, f.Detail, f.Conclusion = env.Name, strings.Join(missed.notes(), "\n"), n.partly(told, others)
+	f.Environment, f.Detail, f.Conclusion = env.Name, strings.Join(missed.Notes(), "\n"), n.partly(told, others)
 	return &exitError{code: exitFailed, failure: f}
 }

@@ -18,6 +18,7 @@ import (
 
 	"dray/cmd/internal/ui"
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
@@ -169,7 +170,7 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 		return p.nothing(missed, env.Name, service)
 	}
 	p.app.view.Close()
-	missed.tell(p.app, env)
+	p.app.tellSilent(env, missed)
 	o.times = o.times || p.app.settings.JSON
 	query := o.engine()
 	var mu sync.Mutex
@@ -177,7 +178,7 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 	for _, c := range containers {
 		out, errOut := p.writers(env, &c, &mu, len(containers) > 1)
 		group.Go(func() error {
-			err := c.engine.logs(ctx, c.ID, query, false, out, errOut)
+			err := c.Engine.Logs(ctx, c.ID, query, false, out, errOut)
 			return errors.Join(err, out.Flush(), errOut.Flush())
 		})
 	}
@@ -186,11 +187,11 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 
 // writers take the lines of a container's two streams: as they are, behind the
 // container's name where there are several, or as events.
-func (p *project) writers(env *pipeline.Environment, c *listed, mu *sync.Mutex, several bool) (out, errOut *ui.LineWriter) {
+func (p *project) writers(env *pipeline.Environment, c *environment.Container, mu *sync.Mutex, several bool) (out, errOut *ui.LineWriter) {
 	if p.app.settings.JSON {
 		stamped := func(stream string) *ui.LineWriter {
-			e := event.Event{Type: event.Output, Project: p.project.Name, Environment: env.Name, Host: c.engine.host,
-				Service: c.Labels["dray.service"], Instance: c.instance(), Stream: stream}
+			e := event.Event{Type: event.Output, Project: p.project.Name, Environment: env.Name, Host: c.Engine.Host,
+				Service: c.Labels["dray.service"], Instance: c.Instance(), Stream: stream}
 			return &ui.LineWriter{Each: func(line []byte) error {
 				e.Time, e.Text = stamp(string(line))
 				p.app.emit(e)
@@ -201,7 +202,7 @@ func (p *project) writers(env *pipeline.Environment, c *listed, mu *sync.Mutex, 
 	}
 	prefix := ""
 	if several {
-		prefix = fmt.Sprintf("%s %s | ", c.engine.host, c.instance())
+		prefix = fmt.Sprintf("%s %s | ", c.Engine.Host, c.Instance())
 	}
 	return ui.Prefixed(mu, os.Stdout, prefix), ui.Prefixed(mu, os.Stderr, prefix)
 }
@@ -235,23 +236,23 @@ func (p *project) keptLogs(ctx context.Context, env *pipeline.Environment, servi
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(answers, func(a answer[int]) bool { return a.value > 0 }) {
+	if !slices.ContainsFunc(answers, func(a answer[int]) bool { return a.Value > 0 }) {
 		return p.nothing(missed, env.Name, phrase.Words(cmp.Or(service, p.project.Name), fmt.Sprintf("of release %s", o.release)))
 	}
-	missed.tell(p.app, env)
+	p.app.tellSilent(env, missed)
 	return nil
 }
 
 // releasesOf asks the agents for which releases containers run now: one may be
 // kept from an earlier release than that. What a host does not tell is left out.
-func (p *project) releasesOf(ctx context.Context, env string, containers []listed) map[string]pipeline.ReleaseNumber {
+func (p *project) releasesOf(ctx context.Context, env string, containers []environment.Container) map[string]pipeline.ReleaseNumber {
 	out, asked := map[string]pipeline.ReleaseNumber{}, map[string]bool{}
 	for _, c := range containers {
-		if asked[c.engine.host] {
+		if asked[c.Engine.Host] {
 			continue
 		}
-		asked[c.engine.host] = true
-		host, err := p.connector.Connect(ctx, *p.project.Hosts[c.engine.host], event.Discard)
+		asked[c.Engine.Host] = true
+		host, err := p.sessions.Connect(ctx, *p.project.Hosts[c.Engine.Host], event.Discard)
 		if err != nil {
 			continue // its label says the release that it was made for
 		}
@@ -267,15 +268,15 @@ func (p *project) releasesOf(ctx context.Context, env string, containers []liste
 // chooseLogs keeps the containers of one release: the named one, or of each
 // instance the one that is in use, or that ran last. inUse says for which
 // release containers run now, by id.
-func chooseLogs(containers []listed, release pipeline.ReleaseNumber, inUse map[string]pipeline.ReleaseNumber) []listed {
-	of := func(c *listed) pipeline.ReleaseNumber {
+func chooseLogs(containers []environment.Container, release pipeline.ReleaseNumber, inUse map[string]pipeline.ReleaseNumber) []environment.Container {
+	of := func(c *environment.Container) pipeline.ReleaseNumber {
 		if n, ok := inUse[c.ID]; ok {
 			return n
 		}
 		n, _, _ := pipeline.ParseReleaseNumber(c.Labels["dray.release"]) // a container without one is of none
 		return n
 	}
-	better := func(a, b *listed) bool {
+	better := func(a, b *environment.Container) bool {
 		_, usedA := inUse[a.ID]
 		_, usedB := inUse[b.ID]
 		switch {
@@ -286,11 +287,11 @@ func chooseLogs(containers []listed, release pipeline.ReleaseNumber, inUse map[s
 		}
 		return of(a).Compare(of(b)) > 0
 	}
-	best := map[string]*listed{}
-	var out []listed
+	best := map[string]*environment.Container{}
+	var out []environment.Container
 	for i := range containers {
 		c := &containers[i]
-		at := c.engine.host + c.instance()
+		at := c.Engine.Host + c.Instance()
 		if best[at] == nil || better(c, best[at]) {
 			best[at] = c
 		}
@@ -302,7 +303,7 @@ func chooseLogs(containers []listed, release pipeline.ReleaseNumber, inUse map[s
 		return out
 	}
 	for i := range containers {
-		if c := &containers[i]; best[c.engine.host+c.instance()] == c {
+		if c := &containers[i]; best[c.Engine.Host+c.Instance()] == c {
 			out = append(out, *c)
 		}
 	}

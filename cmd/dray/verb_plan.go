@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -10,9 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
-	"dray/deploy"
-	"dray/deploy/strategy"
-	"dray/pipeline"
 	"dray/pipeline/plan"
 	"dray/pipeline/run"
 )
@@ -54,51 +50,5 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 	if _, err := p.environment(name); err != nil {
 		return nil, nil, err
 	}
-	desired, err := p.runner().Desire(ctx, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer desired.Open.Close()
-	open, ok := desired.Open.(*openEnvironment)
-	if !ok {
-		return nil, nil, fmt.Errorf("planning %s: unexpected environment %T", name, desired.Open)
-	}
-	seen, err := open.fleet.Observe(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	release := desired.Release
-	in := plan.Input{Promotes: open.env.Promotion != nil, Foresee: foresee}
-	for _, h := range open.fleet.Hosts() {
-		observed := deploy.Observed(h.Name, seen[h.Name])
-		if facts, err := h.Client.Host(ctx); err == nil { // without it the plan says less
-			observed.MemoryFree = pipeline.Bytes(facts.MemoryFree)
-		}
-		in.Hosts = append(in.Hosts, observed)
-	}
-	for _, v := range open.env.Verify {
-		in.Verify = append(in.Verify, v.Name)
-	}
-	in.Desired = release
-	result := plan.New(in)
-	result.Warnings = append(result.Warnings, strategy.Writers(release.Services, release.Placement)...)
-	for _, h := range open.fleet.Hosts() {
-		if f := seen[h.Name].Freeze; f != nil {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("%s is locked by %s: %s", name, f.By.User, f.Reason))
-			break // one is enough to refuse a deployment
-		}
-	}
-	for _, s := range p.leftBehind(ctx, open.env) {
-		result.Warnings = append(result.Warnings, s.note())
-	}
-	return result, desired.Gate, nil
-}
-
-// foresee lets the one place that knows batches say what they mean.
-func foresee(s *pipeline.Service, changed []plan.Placed, count int) plan.Outlook {
-	instances := make([]strategy.Instance, 0, len(changed))
-	for _, p := range changed {
-		instances = append(instances, strategy.Instance(p))
-	}
-	return plan.Outlook(strategy.Foresee(s, instances, count))
+	return p.runner().Plan(ctx, name)
 }

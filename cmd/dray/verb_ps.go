@@ -13,6 +13,7 @@ import (
 
 	"dray/cmd/internal/ui"
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/phrase"
 	"dray/targets/api"
@@ -34,8 +35,8 @@ func psCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			views := p.look(cmd.Context(), envs)
-			var hosts []hostView
+			views := p.environments.Look(cmd.Context(), envs)
+			var hosts []environment.HostStatus
 			for _, v := range views {
 				hosts = append(hosts, v.Hosts...)
 			}
@@ -46,19 +47,19 @@ func psCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-func printPs(w io.Writer, hosts []hostView, all bool) error {
+func printPs(w io.Writer, hosts []environment.HostStatus, all bool) error {
 	if err := psTable(hosts, all).Print(w); err != nil {
 		return err
 	}
 	for _, h := range hosts {
 		if h.Error != "" {
-			fmt.Fprintln(w, noteLine(h.Environment, h.Host+": "+withoutHost(h.Error, h.Host)))
+			fmt.Fprintln(w, noteLine(h.Environment, h.Host+": "+environment.WithoutHost(h.Error, h.Host)))
 		}
 	}
 	return nil
 }
 
-func psTable(hosts []hostView, all bool) *ui.Table {
+func psTable(hosts []environment.HostStatus, all bool) *ui.Table {
 	t := &ui.Table{
 		Header: []string{"ENV", "HOST", "INSTANCE", "RELEASE", "STATE", "HEALTH", "SERVING", "RESTARTS", "ADDRESS", "IMAGE"},
 		Spare:  []string{"ADDRESS", "IMAGE", "RESTARTS", "SERVING", "ENV"},
@@ -80,7 +81,7 @@ func psTable(hosts []hostView, all bool) *ui.Table {
 	return t
 }
 
-func addInstance(t *ui.Table, h hostView, i api.InstanceStatus) {
+func addInstance(t *ui.Table, h environment.HostStatus, i api.InstanceStatus) {
 	serving := "-"
 	if i.Serving {
 		serving = "yes"
@@ -94,7 +95,7 @@ func addInstance(t *ui.Table, h hostView, i api.InstanceStatus) {
 
 // find lists the containers of an environment, of one service ("web") or of
 // one instance ("web/2"), over all hosts that can be asked.
-func (p *project) find(ctx context.Context, env *pipeline.Environment, service string) ([]listed, silent, error) {
+func (p *project) find(ctx context.Context, env *pipeline.Environment, service string) ([]environment.Container, silent, error) {
 	labels := []string{"dray.project=" + p.project.Name, "dray.environment=" + env.Name}
 	name, index, exact := strings.Cut(service, "/")
 	if service != "" {
@@ -106,40 +107,40 @@ func (p *project) find(ctx context.Context, env *pipeline.Environment, service s
 	if _, err := strconv.Atoi(index); exact && err != nil {
 		return nil, nil, fmt.Errorf("instance %q: write it as %s/1", service, name)
 	}
-	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) ([]listed, error) {
-		return p.connector.engineOf(ctx, h).list(ctx, labels...)
+	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) ([]environment.Container, error) {
+		return environment.EngineOf(h).List(ctx, labels...)
 	})
-	var found []listed
+	var found []environment.Container
 	for _, a := range answers {
-		found = append(found, a.value...)
+		found = append(found, a.Value...)
 	}
 	if len(found) == 0 && err == nil {
-		err = missed.err() // what there is may be there
+		err = missed.Err() // what there is may be there
 	}
 	if exact && err == nil {
 		found, err = instance(service, env.Name, found, missed)
 	}
-	slices.SortFunc(found, func(a, b listed) int {
-		return strings.Compare(a.instance()+a.engine.host, b.instance()+b.engine.host)
+	slices.SortFunc(found, func(a, b environment.Container) int {
+		return strings.Compare(a.Instance()+a.Engine.Host, b.Instance()+b.Engine.Host)
 	})
 	return found, missed, err
 }
 
 // instance keeps the containers of one instance. Where there is none, it says
 // which there are.
-func instance(name, env string, found []listed, missed silent) ([]listed, error) {
-	var of []listed
+func instance(name, env string, found []environment.Container, missed silent) ([]environment.Container, error) {
+	var of []environment.Container
 	others := map[string]bool{}
 	for _, c := range found {
-		others[c.instance()] = true
-		if c.instance() == name {
+		others[c.Instance()] = true
+		if c.Instance() == name {
 			of = append(of, c)
 		}
 	}
 	if len(of) > 0 || len(others) == 0 {
 		return of, nil
 	}
-	if err := missed.err(); err != nil {
+	if err := missed.Err(); err != nil {
 		return nil, err // it may be there
 	}
 	f := failure(fmt.Sprintf("no instance %s in %s; there are: %s", name, env, strings.Join(sortedNames(others), ", ")), "dray ps "+env)
@@ -148,7 +149,7 @@ func instance(name, env string, found []listed, missed silent) ([]listed, error)
 }
 
 // findRunning is the first running container that find gives.
-func (p *project) findRunning(ctx context.Context, envName, service string) (*listed, error) {
+func (p *project) findRunning(ctx context.Context, envName, service string) (*environment.Container, error) {
 	env, err := p.environment(envName)
 	if err != nil {
 		return nil, err
@@ -157,7 +158,7 @@ func (p *project) findRunning(ctx context.Context, envName, service string) (*li
 	if err != nil {
 		return nil, err
 	}
-	if i := slices.IndexFunc(found, func(c listed) bool { return c.State == "running" }); i >= 0 {
+	if i := slices.IndexFunc(found, func(c environment.Container) bool { return c.State == "running" }); i >= 0 {
 		return &found[i], nil // another host's failure does not matter here
 	}
 	return nil, p.nothing(missed, env.Name, service)
@@ -166,7 +167,7 @@ func (p *project) findRunning(ctx context.Context, envName, service string) (*li
 // nothing says that nothing of it runs, or why that is not known.
 func (p *project) nothing(missed silent, env, what string) error {
 	if len(missed) > 0 {
-		return missed.err()
+		return missed.Err()
 	}
 	return &exitError{code: exitFailed, failure: failure(
 		phrase.Words("nothing of", cmp.Or(what, p.project.Name), "runs in", env), "dray status "+env)}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
-	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
@@ -27,8 +27,8 @@ missed the end of one to what the others run. A release that failed and is held
 name at a terminal. Elsewhere it needs --yes.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onFleet(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, fleet *deploy.Fleet) error {
-				return p.recover(cmd.Context(), env, fleet, yes)
+			return a.onOpen(cmd.Context(), args[0], func(p *project, env *pipeline.Environment, open *environment.Environment) error {
+				return p.recover(cmd.Context(), env, open, yes)
 			})
 		},
 	}
@@ -36,12 +36,12 @@ name at a terminal. Elsewhere it needs --yes.`,
 	return cmd
 }
 
-func (p *project) recover(ctx context.Context, env *pipeline.Environment, fleet *deploy.Fleet, yes bool) error {
-	seen, err := fleet.Observe(ctx)
+func (p *project) recover(ctx context.Context, env *pipeline.Environment, open *environment.Environment, yes bool) error {
+	seen, err := open.Observe(ctx)
 	if err != nil {
 		return err
 	}
-	held := heldOn(seen)
+	held := environment.HeldOn(seen)
 	if held != nil && !yes {
 		what := whatGoesBack(held, seen)
 		said, err := p.app.agreed(ctx, what, env.Name)
@@ -55,30 +55,26 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, fleet 
 			return notTakenBack(env.Name, held, what, said)
 		}
 	}
-	// A deployer that died holds its lease until that ends.
-	wait := max(p.app.settings.LockWait, p.app.settings.Lease)
-	r, err := fleet.Recover(ctx, p.app.actor(), wait, func(id string) bool { return yes || held != nil && held.ID == id })
+	r, err := open.Recover(ctx, environment.Recovery{
+		Wait:     max(p.app.settings.LockWait, p.app.settings.Lease), // a deployer that died holds its lease until that ends
+		TakeBack: func(id string) bool { return yes || held != nil && held.ID == id },
+		Secrets: func(ctx context.Context, versions map[string]string) (map[string]string, error) {
+			return p.secretValues(ctx, env.Name, versions)
+		},
+	})
 	if err != nil {
 		return err
 	}
-	if len(r.Behind) > 0 {
-		return p.catchUp(ctx, env, fleet, r)
+	runs := r.Release
+	text := fmt.Sprintf("Nothing is in doubt: %s runs %s on all hosts.", env.Name, runs.Name())
+	switch {
+	case r.Brought != nil:
+		runs = r.Brought.Release.ReleaseNumber()
+		text = fmt.Sprintf("Brought release %s to %s: %s runs it on all hosts.", runs, phrase.List(r.Behind), env.Name)
+	case r.Finished > 0:
+		text = fmt.Sprintf("Finished on %s: %s runs %s on all hosts.", phrase.Count(r.Finished, "host"), env.Name, runs.Name())
 	}
-	text := fmt.Sprintf("Nothing is in doubt: %s runs %s on all hosts.", env.Name, r.Release.Name())
-	if r.Finished > 0 {
-		text = fmt.Sprintf("Finished on %s: %s runs %s on all hosts.", phrase.Count(r.Finished, "host"), env.Name, r.Release.Name())
-	}
-	p.app.finish(event.Event{Text: text, Environment: env.Name, Release: r.Release.Number, Revision: r.Release.Revision})
-	return nil
-}
-
-// heldOn is the deployment that hosts hold, if they do.
-func heldOn(seen map[string]*api.Environment) *api.Deployment {
-	for _, host := range sortedNames(seen) {
-		if d := seen[host].Deployment; d != nil && d.Held != nil {
-			return d
-		}
-	}
+	p.app.finish(event.Event{Text: text, Environment: env.Name, Release: runs.Number, Revision: runs.Revision})
 	return nil
 }
 
@@ -111,24 +107,4 @@ func notTakenBack(env string, held *api.Deployment, what string, said ui.Reply) 
 	f.Release, f.Revision = held.Release, held.Revision
 	f.Detail = what
 	return &exitError{code: exitRefused, failure: f}
-}
-
-// catchUp brings the newest confirmed release to the hosts that have gone back
-// from it: it was decided, and only its confirmation did not reach them.
-func (p *project) catchUp(ctx context.Context, env *pipeline.Environment, fleet *deploy.Fleet, r *deploy.Recovery) error {
-	open := &openEnvironment{deployer: &deployer{project: p}, env: env, fleet: fleet}
-	open.deployer.opened = map[string]*openEnvironment{env.Name: open}
-	release := *r.Newest
-	release.By = p.app.actor()
-	values, err := p.secretValues(ctx, env.Name, release.Secrets)
-	if err != nil {
-		return err
-	}
-	done, err := open.Deploy(ctx, pipeline.Deployment{Kind: pipeline.KindRecover, Release: release, Secrets: values, Origin: env.Name, Continue: goOn})
-	if err != nil {
-		return err
-	}
-	p.app.finish(event.Event{Text: fmt.Sprintf("Brought release %s to %s: %s runs it on all hosts.", done.Release.ReleaseNumber(), phrase.List(r.Behind), env.Name),
-		Environment: env.Name, Release: done.Release.Number, Revision: done.Release.Revision})
-	return nil
 }

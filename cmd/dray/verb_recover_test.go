@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"dray/cmd/internal/ui"
+	"dray/deploy/environment"
 	"dray/targets/api"
 )
 
@@ -19,7 +20,7 @@ func TestRecoverOfWhatIsHeld(t *testing.T) {
 		"p2": {Deployment: held, Instances: []api.InstanceStatus{{Instance: "web/2", ReleaseRef: api.ReleaseRef{Release: 41}, Serving: true}}},
 		"p3": {},
 	}
-	if heldOn(seen) != held {
+	if environment.HeldOn(seen) != held {
 		t.Fatal("it is not found")
 	}
 	e, code := explain(notTakenBack("prod", held, whatGoesBack(held, seen), ui.Unanswered))
@@ -34,7 +35,7 @@ func TestRecoverOfWhatIsHeld(t *testing.T) {
 		t.Errorf("code %d\n%s\nwant\n%s", code, out.String(), want)
 	}
 	for name, seen := range map[string]map[string]*api.Environment{"nothing": {"p1": {}}, "in doubt": {"p1": {Deployment: &api.Deployment{ID: "d2"}}}} {
-		if heldOn(seen) != nil {
+		if environment.HeldOn(seen) != nil {
 			t.Errorf("%s is taken for held", name)
 		}
 	}

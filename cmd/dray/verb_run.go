@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -98,13 +99,13 @@ func (p *project) hostFor(ctx context.Context, env *pipeline.Environment, servic
 	}
 	var errs []error
 	for _, name := range hosts {
-		v := p.lookAt(ctx, env, name)
+		v := p.environments.LookAt(ctx, env, name)
 		if v.Error != "" {
 			errs = append(errs, &deploy.HostError{Host: name, Err: errors.New(v.Error)})
 			continue
 		}
-		if v.State.Current != nil && len(instancesOf(service, v.State.Current.Placement[name])) > 0 {
-			return p.connector.Connect(ctx, *p.project.Hosts[name], event.Discard)
+		if v.State.Current != nil && len(environment.InstancesOf(service, v.State.Current.Placement[name])) > 0 {
+			return p.sessions.Connect(ctx, *p.project.Hosts[name], event.Discard)
 		}
 	}
 	if len(errs) > 0 {
@@ -133,7 +134,7 @@ func (p *project) runOn(ctx context.Context, host *deploy.Host, env, service str
 		cancel()
 		return e.run, e.err
 	case id := <-staged:
-		err := p.app.startJoined(ctx, p.connector.engineOf(ctx, host), "/containers/"+id, r)
+		err := p.app.startJoined(ctx, environment.EngineOf(host), "/containers/"+id, r)
 		if err != nil {
 			cancel()
 		}
@@ -148,17 +149,17 @@ func (p *project) runOn(ctx context.Context, host *deploy.Host, env, service str
 
 // startJoined starts a container with its streams joined to this process's,
 // until it ends.
-func (a *app) startJoined(ctx context.Context, e *engine, path string, run api.RunService) error {
+func (a *app) startJoined(ctx context.Context, e *environment.Engine, path string, run api.RunService) error {
 	query := "/attach?stream=1&stdout=1&stderr=1"
 	if run.Stdin {
 		query += "&stdin=1"
 	}
-	conn, r, err := e.takeOver(ctx, path+query, nil)
+	conn, r, err := e.TakeOver(ctx, path+query, nil)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := e.post(ctx, path+"/start", nil, nil); err != nil {
+	if err := e.Post(ctx, path+"/start", nil, nil); err != nil {
 		return err
 	}
 	return a.join(ctx, conn, r, streams{engine: e, tty: run.TTY, stdin: run.Stdin, path: path})

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/phrase"
 )
@@ -47,7 +48,7 @@ func statsCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				defer missed.tell(a, env)
+				defer a.tellSilent(env, missed)
 				return results(a, usages, func(w io.Writer) error { return printStats(w, usages) })
 			})
 		},
@@ -55,15 +56,15 @@ func statsCommand(a *app) *cobra.Command {
 }
 
 // usagesOf measures the containers that run, side by side.
-func usagesOf(ctx context.Context, found []listed) ([]usage, error) {
-	running := slices.DeleteFunc(found, func(c listed) bool { return c.State != "running" })
+func usagesOf(ctx context.Context, found []environment.Container) ([]usage, error) {
+	running := slices.DeleteFunc(found, func(c environment.Container) bool { return c.State != "running" })
 	usages := make([]usage, len(running))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, c := range running {
 		group.Go(func() error {
 			var s container.StatsResponse
-			if err := c.engine.get(ctx, "/containers/"+c.ID+"/stats?stream=0", &s); err != nil {
-				return &deploy.HostError{Host: c.engine.host, Err: err}
+			if err := c.Engine.Get(ctx, "/containers/"+c.ID+"/stats?stream=0", &s); err != nil {
+				return &deploy.HostError{Host: c.Engine.Host, Err: err}
 			}
 			usages[i] = usageOf(&c, &s)
 			return nil
@@ -72,8 +73,8 @@ func usagesOf(ctx context.Context, found []listed) ([]usage, error) {
 	return usages, group.Wait()
 }
 
-func usageOf(c *listed, s *container.StatsResponse) usage {
-	u := usage{Host: c.engine.host, Instance: c.instance(), Memory: s.MemoryStats.Usage, Limit: s.MemoryStats.Limit, Pids: s.PidsStats.Current}
+func usageOf(c *environment.Container, s *container.StatsResponse) usage {
+	u := usage{Host: c.Engine.Host, Instance: c.Instance(), Memory: s.MemoryStats.Usage, Limit: s.MemoryStats.Limit, Pids: s.PidsStats.Current}
 	passed := s.Read.Sub(s.PreRead).Seconds()
 	if used := float64(s.CPUStats.CPUUsage.TotalUsage) - float64(s.PreCPUStats.CPUUsage.TotalUsage); passed > 0 && used > 0 {
 		u.CPU = used / 1e9 / passed * 100

@@ -1,50 +1,21 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"dray/deploy/ssh"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/phrase"
 	"dray/pipeline/run"
 	"dray/targets/api"
 )
-
-// hostView is what one host says of one environment.
-type hostView struct {
-	Environment string           `json:"environment"`
-	Host        string           `json:"host"`
-	Error       string           `json:"error,omitempty"` // it could not be asked
-	State       *api.Environment `json:"state,omitempty"`
-}
-
-// environmentView is an environment over all its hosts.
-type environmentView struct {
-	Environment string            `json:"environment"`
-	Release     int               `json:"release"` // 0: nothing, or the hosts differ
-	Revision    int               `json:"revision,omitempty"`
-	Since       time.Time         `json:"since,omitzero"`
-	Images      map[string]string `json:"images"`   // service → digest
-	Services    map[string]string `json:"services"` // service → "2/2 healthy"
-	Notes       []string          `json:"notes,omitempty"`
-	Hosts       []hostView        `json:"hosts"`
-
-	differ map[string]string // service → which hosts run which digest, where they differ
-}
-
-func (v *environmentView) releaseNumber() pipeline.ReleaseNumber {
-	return pipeline.ReleaseNumber{Number: v.Release, Revision: v.Revision}
-}
 
 func statusCommand(a *app) *cobra.Command {
 	var watch bool
@@ -70,9 +41,9 @@ object. A host that goes away is shown, and again when it is back.`,
 			if watch {
 				return p.watch(cmd.Context(), envs)
 			}
-			views := p.look(cmd.Context(), envs)
+			views := p.environments.Look(cmd.Context(), envs)
 			if len(args) == 0 {
-				views = p.addStrays(cmd.Context(), views)
+				views = p.environments.AddOrphans(cmd.Context(), views)
 			}
 			return results(a, views, func(w io.Writer) error { return p.printStatus(w, views) })
 		},
@@ -90,66 +61,19 @@ func (p *project) chosen(args []string) ([]*pipeline.Environment, error) {
 	return []*pipeline.Environment{env}, err
 }
 
-// look asks every host of every environment. One that does not answer is
-// part of the picture, not a failure.
-func (p *project) look(ctx context.Context, envs []*pipeline.Environment) []environmentView {
-	views := make([]environmentView, len(envs))
-	var group sync.WaitGroup
-	slots := make(chan struct{}, max(p.app.settings.Parallel, 1))
-	for i, env := range envs {
-		views[i].Environment = env.Name
-		views[i].Hosts = make([]hostView, len(env.Hosts))
-		for j, name := range env.Hosts {
-			group.Go(func() {
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				views[i].Hosts[j] = p.lookAt(ctx, env, name)
-			})
-		}
-	}
-	group.Wait()
-	for i, env := range envs {
-		views[i].sum(env)
-	}
-	return views
-}
-
-func (p *project) lookAt(ctx context.Context, env *pipeline.Environment, name string) hostView {
-	host, err := p.reach(ctx, env, name)
-	if err != nil {
-		return viewOf(p.project.Name, env.Name, name, nil, err)
-	}
-	state, err := host.Client.Environment(p.project.Name, env.Name).Get(ctx)
-	return viewOf(p.project.Name, env.Name, name, state, err)
-}
-
-// viewOf makes a view of what asking a host gave. One without the environment,
-// or without dray, runs nothing of it.
-func viewOf(project, env, host string, state *api.Environment, err error) hostView {
-	v := hostView{Environment: env, Host: host, State: state}
-	var refused *api.Error
-	if asError(err, &refused) && refused.Code == api.CodeNotFound || errors.Is(err, ssh.ErrAbsent) {
-		v.State, err = &api.Environment{Project: project, Name: env}, nil
-	}
-	if err != nil {
-		v.State, v.Error = nil, err.Error()
-	}
-	return v
-}
-
-func (p *project) printStatus(w io.Writer, views []environmentView) error {
+func (p *project) printStatus(w io.Writer, views []environment.Status) error {
 	services := servicesOf(p.project, views)
 	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
 	fmt.Fprintf(tw, "\trelease\t\t%s\n", strings.Join(services, "\t"))
 	for _, v := range views {
 		number, age := "-", ""
 		if v.Release > 0 {
-			number, age = v.releaseNumber().String(), since(v.Since)
+			number, age = v.ReleaseNumber().String(), since(v.Since)
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s", v.Environment, number, age)
 		for _, s := range services {
 			digest := phrase.Digest(v.Images[s])
-			if v.differ[s] != "" {
+			if v.Differ[s] != "" {
 				digest = "digests differ" // a note says which
 			}
 			fmt.Fprintf(tw, "\t%s", phrase.Words(v.Services[s], digest))
@@ -170,7 +94,7 @@ func (p *project) printStatus(w io.Writer, views []environmentView) error {
 
 // servicesOf lists the file's services, and those that run though the file has
 // them no more.
-func servicesOf(p *pipeline.Project, views []environmentView) []string {
+func servicesOf(p *pipeline.Project, views []environment.Status) []string {
 	all := map[string]bool{}
 	for name := range p.Services {
 		all[name] = true
@@ -185,8 +109,8 @@ func servicesOf(p *pipeline.Project, views []environmentView) []string {
 
 // printWaiting says what could be promoted, and where the file says otherwise
 // than what runs.
-func (p *project) printWaiting(w io.Writer, views []environmentView) {
-	byName := map[string]*environmentView{}
+func (p *project) printWaiting(w io.Writer, views []environment.Status) {
+	byName := map[string]*environment.Status{}
 	for i := range views {
 		byName[views[i].Environment] = &views[i]
 	}
@@ -199,11 +123,11 @@ func (p *project) printWaiting(w io.Writer, views []environmentView) {
 		if env.Promotion != nil {
 			verb = "promote"
 			if from := byName[env.Promotion.From]; from != nil && from.Release > to.Release { // a revision is an environment's own
-				fmt.Fprintf(w, "release %s of %s waits: dray promote %s%s\n", from.releaseNumber(), from.Environment, env.Name, hindrances(env.Promotion, from, to))
+				fmt.Fprintf(w, "release %s of %s waits: dray promote %s%s\n", from.ReleaseNumber(), from.Environment, env.Name, hindrances(env.Promotion, from, to))
 				continue
 			}
 		}
-		if current := to.current(); current != nil && reconfigured(env, current) {
+		if current := to.Current(); current != nil && reconfigured(env, current) {
 			fmt.Fprintf(w, "a change of configuration waits: dray %s %s (dray plan %[2]s shows it)\n", verb, env.Name)
 		}
 	}
@@ -211,7 +135,7 @@ func (p *project) printWaiting(w io.Writer, views []environmentView) {
 
 // hindrances says what a promotion still lacks, as far as what was read tells:
 // " (nobody has approved it; prod is locked)", or "".
-func hindrances(gate *pipeline.Promotion, from, to *environmentView) string {
+func hindrances(gate *pipeline.Promotion, from, to *environment.Status) string {
 	var reasons []string
 	if age := time.Since(from.Since); !from.Since.IsZero() && age < gate.MinAge.D() {
 		reasons = append(reasons, fmt.Sprintf("it has run in %s for %s of %s", from.Environment, since(from.Since), gate.MinAge))
@@ -234,16 +158,6 @@ func hindrances(gate *pipeline.Promotion, from, to *environmentView) string {
 		return ""
 	}
 	return " (" + strings.Join(reasons, "; ") + ")"
-}
-
-// current is the release that all hosts run, if they do.
-func (v *environmentView) current() *pipeline.Release {
-	for _, h := range v.Hosts {
-		if v.Release > 0 && h.State != nil && h.State.Deployment == nil && h.State.Current.ReleaseNumber() == v.releaseNumber() {
-			return h.State.Current
-		}
-	}
-	return nil
 }
 
 // reconfigured tells whether the file says otherwise of an environment than the

@@ -35,7 +35,7 @@ func taskRunCommand(a *app) *cobra.Command {
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
-				h, err := p.reach(cmd.Context(), env, env.Hosts[0]) // where all tasks of an environment run
+				h, err := p.environments.Reach(cmd.Context(), env.Name, env.Hosts[0]) // where all tasks of an environment run
 				if err != nil {
 					return &deploy.HostError{Host: env.Hosts[0], Err: err}
 				}
@@ -97,7 +97,7 @@ func taskListCommand(a *app) *cobra.Command {
 					return err
 				}
 				tasks := mergeTasks(answers)
-				defer missed.tell(a, env)
+				defer a.tellSilent(env, missed)
 				return results(a, tasks, func(w io.Writer) error { return printTasks(w, env.Name, tasks, len(missed) > 0) })
 			})
 		},
@@ -123,7 +123,7 @@ type taskRun struct {
 func mergeTasks(answers []answer[[]api.TaskStatus]) []taskLine {
 	var lines []taskLine
 	for _, told := range answers {
-		for _, t := range told.value {
+		for _, t := range told.Value {
 			i := slices.IndexFunc(lines, func(l taskLine) bool { return l.Name == t.Name })
 			if i < 0 {
 				i = len(lines)
@@ -134,7 +134,7 @@ func mergeTasks(answers []answer[[]api.TaskStatus]) []taskLine {
 				l.Next = t.Next
 			}
 			for _, r := range t.Runs {
-				l.Runs = append(l.Runs, taskRun{r, told.host.Name})
+				l.Runs = append(l.Runs, taskRun{r, told.Host.Name})
 			}
 			slices.SortStableFunc(l.Runs, func(a, b taskRun) int { return b.Started.Compare(a.Started) })
 			l.Runs = l.Runs[:min(lastRuns, len(l.Runs))]

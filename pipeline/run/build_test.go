@@ -12,7 +12,7 @@ import (
 // endless builds until it is stopped.
 type endless struct{ begun chan struct{} }
 
-func (e endless) Build(ctx context.Context, _ *pipeline.Target, _ Built, _ event.Sink) (pipeline.ReleaseImage, error) {
+func (e endless) Build(ctx context.Context, _ *pipeline.Target, _ map[string]pipeline.ReleaseImage, _ event.Sink) (pipeline.ReleaseImage, error) {
 	close(e.begun)
 	<-ctx.Done()
 	return pipeline.ReleaseImage{}, context.Cause(ctx)

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dray/pipeline"
+	"dray/pipeline/plan"
 )
 
 // Desired is what a deployment would bring to an environment now.
@@ -55,6 +56,18 @@ func (r *Runner) Desire(ctx context.Context, name string) (*Desired, error) {
 		d.Open.Close()
 	}
 	return d, err
+}
+
+// Plan compares what env would run with what its hosts run. With it comes the
+// gate's no, if the gate says no now.
+func (r *Runner) Plan(ctx context.Context, name string) (*plan.Plan, *Refusal, error) {
+	desired, err := r.Desire(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer desired.Open.Close()
+	result, err := desired.Open.Plan(ctx, desired.Release)
+	return result, desired.Gate, err
 }
 
 // waiting is the gate in front of env, with what the environment before it

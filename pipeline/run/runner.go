@@ -11,12 +11,13 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/plan"
 )
 
 // Builder builds one target into this user's image store.
 type Builder interface {
 	// Build builds a target; built has the targets that its contexts name.
-	Build(ctx context.Context, target *pipeline.Target, built Built, sink event.Sink) (pipeline.ReleaseImage, error)
+	Build(ctx context.Context, target *pipeline.Target, built map[string]pipeline.ReleaseImage, sink event.Sink) (pipeline.ReleaseImage, error)
 }
 
 // Images moves images between the image store and registries.
@@ -37,6 +38,7 @@ type Deployer interface {
 type Environment interface {
 	Observer
 	Archive
+	Planner
 	Rollout
 	Addresses() map[string]string // host's name → address or DNS name
 	Close()
@@ -59,13 +61,21 @@ type Archive interface {
 	Before(ctx context.Context, n pipeline.ReleaseNumber) (pipeline.ReleaseNumber, error)
 }
 
-// Rollout brings releases onto an environment.
-type Rollout interface {
+// Planner tells what bringing a release would do.
+type Planner interface {
 	Previewer
+	// Plan compares a release, as Preview gives it, with what the hosts run.
+	Plan(ctx context.Context, r pipeline.Release) (*plan.Plan, error)
+}
+
+// Rollout changes an environment.
+type Rollout interface {
 	Deploy(ctx context.Context, d pipeline.Deployment) (*pipeline.Deployed, error)
 	// TakeBack has all hosts go back from a release that failed and is held,
 	// to the release base, or to nothing.
 	TakeBack(ctx context.Context, base pipeline.ReleaseNumber) error
+	// Approve records that a release may enter.
+	Approve(ctx context.Context, yes pipeline.Approval) error
 }
 
 // Previewer tells how a release would be brought now.

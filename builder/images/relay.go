@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"context"
@@ -24,16 +24,19 @@ type relay struct {
 	local registry.Source
 	shown http.Handler
 
-	mu      sync.Mutex
-	roots   []digest.Digest
-	origins []registry.Source
+	mu     sync.Mutex
+	roots  []digest.Digest
+	others []registry.Source
 }
 
-func newRelay(p *project) *relay {
-	r := &relay{local: p.images.Source()}
+func newRelay(local registry.Source) *relay {
+	r := &relay{local: local}
 	r.shown = registry.Handler(registry.LimitTo(r, r.allowed), registry.HandlerOptions{})
 	return r
 }
+
+// Handler serves what is allowed at the time of each request to hosts.
+func (m *Images) Handler() http.Handler { return m.relay.shown }
 
 // allow shows an image, and everything it is made of, to the hosts.
 func (r *relay) allow(image string) {
@@ -51,20 +54,17 @@ func (r *relay) allowed() []digest.Digest {
 }
 
 // add asks a further place for what is not here.
-func (r *relay) add(origin registry.Source) {
+func (r *relay) add(source registry.Source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.origins = append(r.origins, origin)
+	r.others = append(r.others, source)
 }
-
-// handler serves what is allowed at the time of each request.
-func (r *relay) handler() http.Handler { return r.shown }
 
 // sources returns the places to ask, this machine first.
 func (r *relay) sources() []registry.Source {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]registry.Source{r.local}, r.origins...)
+	return append([]registry.Source{r.local}, r.others...)
 }
 
 // Resolve describes content that any of the places has.

@@ -1,4 +1,4 @@
-package main
+package environment
 
 import (
 	"fmt"
@@ -12,17 +12,17 @@ import (
 	"dray/targets/api"
 )
 
-// sum draws one picture from what the hosts said.
-func (v *environmentView) sum(env *pipeline.Environment) {
+// Sum draws one picture from what the hosts said.
+func (v *Status) Sum(env *pipeline.Environment) {
 	v.Images, v.Services = map[string]string{}, map[string]string{}
 	counts := map[string]*tally{}
-	for _, name := range sortedNames(env.Services) {
+	for _, name := range sortedKeys(env.Services) {
 		counts[name] = &tally{}
 	}
 	releases := map[pipeline.ReleaseNumber][]string{}
 	var newest *pipeline.Release
 	var silent []string
-	var found findings
+	var found notes
 	var digests digests
 	for _, h := range v.Hosts {
 		if h.Error != "" {
@@ -54,7 +54,7 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 		count := func(t *tally, n int) { t.want, t.unknown = t.want+n, t.unknown+n }
 		for name, t := range counts {
 			if newest != nil {
-				count(t, len(instancesOf(name, newest.Placement[host])))
+				count(t, len(InstancesOf(name, newest.Placement[host])))
 			}
 		}
 	}
@@ -68,9 +68,9 @@ func (v *environmentView) sum(env *pipeline.Environment) {
 	}
 	v.Notes = found.lines()
 	v.agree(releases)
-	v.differ = digests.differ()
-	for _, name := range sortedNames(v.differ) {
-		v.Notes = append(v.Notes, name+": "+v.differ[name])
+	v.Differ = digests.differ()
+	for _, name := range sortedKeys(v.Differ) {
+		v.Notes = append(v.Notes, name+": "+v.Differ[name])
 	}
 }
 
@@ -117,9 +117,9 @@ func (d digests) differ() map[string]string {
 	return out
 }
 
-// withoutHost is what a host's error says, for behind the host's name: an error
+// WithoutHost is what a host's error says, for behind the host's name: an error
 // of a connection begins with "HOST (ADDRESS): ".
-func withoutHost(text, host string) string {
+func WithoutHost(text, host string) string {
 	if says, ok := strings.CutPrefix(text, host+": "); ok {
 		return says
 	}
@@ -136,7 +136,7 @@ func withoutHost(text, host string) string {
 }
 
 // agree says which release runs, or which hosts run which.
-func (v *environmentView) agree(releases map[pipeline.ReleaseNumber][]string) {
+func (v *Status) agree(releases map[pipeline.ReleaseNumber][]string) {
 	numbers := slices.SortedFunc(maps.Keys(releases), pipeline.ReleaseNumber.Compare)
 	if len(numbers) == 1 {
 		v.Release, v.Revision = numbers[0].Number, numbers[0].Revision
@@ -150,13 +150,13 @@ func (v *environmentView) agree(releases map[pipeline.ReleaseNumber][]string) {
 	}
 }
 
-// findings is what is wrong with hosts; what is said of several is said once.
-type findings struct {
+// notes is what is wrong with hosts; what is said of several is said once.
+type notes struct {
 	texts []string
 	hosts map[string][]string // by text
 }
 
-func (f *findings) add(host, text string) {
+func (f *notes) add(host, text string) {
 	if f.hosts == nil {
 		f.hosts = map[string][]string{}
 	}
@@ -167,9 +167,9 @@ func (f *findings) add(host, text string) {
 }
 
 // unreached adds why a host could not be asked.
-func (f *findings) unreached(host, why string) { f.add(host, withoutHost(why, host)) }
+func (f *notes) unreached(host, why string) { f.add(host, WithoutHost(why, host)) }
 
-func (f *findings) lines() []string {
+func (f *notes) lines() []string {
 	var out []string
 	for _, text := range f.texts {
 		out = append(out, strings.Join(f.hosts[text], ", ")+": "+text)
@@ -178,7 +178,7 @@ func (f *findings) lines() []string {
 }
 
 // of adds what is wrong with a host of an environment.
-func (f *findings) of(env string, h hostView) {
+func (f *notes) of(env string, h HostStatus) {
 	s := h.State
 	if d := s.Deployment; d != nil && d.Held != nil {
 		f.held(env, h.Host, s)
@@ -192,7 +192,7 @@ func (f *findings) of(env string, h hostView) {
 		f.add(h.Host, fmt.Sprintf("being changed by %s on %s (%s)", l.Holder.User, l.Holder.Machine, l.Holder.Command))
 	}
 	if z := s.Freeze; z != nil {
-		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, untilWord(z), z.Reason))
+		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, UntilText(z), z.Reason))
 	}
 	for _, d := range s.Drift {
 		f.add(h.Host, "drift: "+phrase.Because(phrase.Words(d.Instance, d.Kind), d.Detail))
@@ -205,9 +205,9 @@ type tally struct {
 	unknown                int // on hosts that could not be asked
 }
 
-func (t *tally) add(service string, r *pipeline.Release, h hostView) {
+func (t *tally) add(service string, r *pipeline.Release, h HostStatus) {
 	changing := h.State.Deployment != nil // what it brings may serve in the current release's stead
-	for _, name := range instancesOf(service, r.Placement[h.Host]) {
+	for _, name := range InstancesOf(service, r.Placement[h.Host]) {
 		t.want++
 		i := slices.IndexFunc(h.State.Instances, func(s api.InstanceStatus) bool {
 			return s.Instance == name && (s.ReleaseNumber() == r.ReleaseNumber() || changing && s.Serving) && s.State == "running"
@@ -222,7 +222,8 @@ func (t *tally) add(service string, r *pipeline.Release, h hostView) {
 	}
 }
 
-func instancesOf(service string, placed []string) []string {
+// InstancesOf lists the instances of a service among those of a host.
+func InstancesOf(service string, placed []string) []string {
 	var out []string
 	for _, name := range placed {
 		if strings.HasPrefix(name, service+"/") {
@@ -246,4 +247,32 @@ func (t *tally) String() string {
 		text += fmt.Sprintf(", %d not known", t.unknown)
 	}
 	return text
+}
+
+// held adds what a host holds, and which of its instances serve from it.
+func (f *notes) held(env, host string, s *api.Environment) {
+	d := s.Deployment
+	f.add(host, fmt.Sprintf("release %s by %s failed and is held, as auto_revert is false: %s\nNext: %s", d.ReleaseNumber(), d.Actor.User, d.Held.Reason, WaysOn(env, d.FromNumber())))
+	var serve, run []string
+	for _, i := range s.Instances {
+		switch {
+		case i.ReleaseNumber() != d.ReleaseNumber() || i.State != "running":
+		case i.Serving:
+			serve = append(serve, i.Instance)
+		default:
+			run = append(run, phrase.Words(i.Instance, "("+i.Health+")"))
+		}
+	}
+	slices.Sort(serve)
+	if len(serve) > 0 {
+		f.add(host, fmt.Sprintf("from release %s serves %s", d.ReleaseNumber(), phrase.List(serve)))
+	}
+	if len(run) > 0 {
+		f.add(host, fmt.Sprintf("of release %s runs, and does not serve, %s", d.ReleaseNumber(), phrase.List(run)))
+	}
+}
+
+// WaysOn are the commands that lead on from a release that is held.
+func WaysOn(env string, from pipeline.ReleaseNumber) string {
+	return fmt.Sprintf("dray rollback %s goes back to %s; or repair it and dray deploy %[1]s, which goes back first", env, from.Name())
 }

@@ -1,4 +1,4 @@
-package main
+package environment
 
 import (
 	"bufio"
@@ -16,47 +16,53 @@ import (
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 
+	"dray/deploy"
+	"dray/pipeline/event"
 	"dray/targets/api"
 )
 
-// engine speaks the Docker Engine API of one host's agent: the calls that
+// Engine speaks the Docker Engine API of one host's agent: the calls that
 // dray's own verbs need.
-type engine struct {
-	host   string
+type Engine struct {
+	Host   string
 	client *api.Client
 	dial   func(ctx context.Context) (net.Conn, error) // for calls that take the connection over
 }
 
-// listed is a container with the labels that dray reads.
-type listed struct {
+// EngineOf returns the Engine API of a connected host.
+func EngineOf(h *deploy.Host) *Engine { return &Engine{Host: h.Name, client: h.Client, dial: h.Dial} }
+
+// Container is a container with the labels that dray reads.
+type Container struct {
 	container.Summary
-	engine *engine
+	Engine *Engine
 }
 
-func (c *listed) instance() string { return c.Labels["dray.instance"] }
+// Instance is the instance that the container is of: "web/1".
+func (c *Container) Instance() string { return c.Labels["dray.instance"] }
 
-// list returns the containers with all these labels ("dray.service=web"),
+// List returns the containers with all these labels ("dray.service=web"),
 // those that ended included.
-func (e *engine) list(ctx context.Context, labels ...string) ([]listed, error) {
+func (e *Engine) List(ctx context.Context, labels ...string) ([]Container, error) {
 	filters, err := json.Marshal(map[string][]string{"label": labels})
 	if err != nil {
 		return nil, err
 	}
 	var summaries []container.Summary
 	path := "/containers/json?all=1&filters=" + url.QueryEscape(string(filters))
-	if err := e.get(ctx, path, &summaries); err != nil {
+	if err := e.Get(ctx, path, &summaries); err != nil {
 		return nil, err
 	}
-	out := make([]listed, len(summaries))
+	out := make([]Container, len(summaries))
 	for i, s := range summaries {
-		out[i] = listed{Summary: s, engine: e}
+		out[i] = Container{Summary: s, Engine: e}
 	}
 	return out, nil
 }
 
-// logs copies a container's output, a line at a time, until it ends or ctx
+// Logs copies a container's output, a line at a time, until it ends or ctx
 // does.
-func (e *engine) logs(ctx context.Context, id string, query url.Values, tty bool, out, errOut io.Writer) error {
+func (e *Engine) Logs(ctx context.Context, id string, query url.Values, tty bool, out, errOut io.Writer) error {
 	resp, err := e.do(ctx, http.MethodGet, "/containers/"+id+"/logs?"+query.Encode(), nil)
 	if err != nil {
 		return err
@@ -73,7 +79,8 @@ func (e *engine) logs(ctx context.Context, id string, query url.Values, tty bool
 	return err
 }
 
-func (e *engine) get(ctx context.Context, path string, into any) error {
+// Get reads one value.
+func (e *Engine) Get(ctx context.Context, path string, into any) error {
 	resp, err := e.do(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
@@ -82,7 +89,8 @@ func (e *engine) get(ctx context.Context, path string, into any) error {
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-func (e *engine) post(ctx context.Context, path string, body, into any) error {
+// Post sends body and reads the answer into into; both may be nil.
+func (e *Engine) Post(ctx context.Context, path string, body, into any) error {
 	resp, err := e.do(ctx, http.MethodPost, path, body)
 	if err != nil {
 		return err
@@ -96,7 +104,7 @@ func (e *engine) post(ctx context.Context, path string, body, into any) error {
 
 // do sends one request. An answer of 400 or more becomes an error with the
 // agent's message.
-func (e *engine) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+func (e *Engine) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	client, base := e.client.HTTP()
 	var content io.Reader
 	if body != nil {
@@ -134,9 +142,9 @@ func engineMessage(r io.Reader) string {
 	return strings.TrimSpace(string(b))
 }
 
-// takeOver sends a request whose connection becomes a raw stream, as the
+// TakeOver sends a request whose connection becomes a raw stream, as the
 // Engine API does for exec and attach.
-func (e *engine) takeOver(ctx context.Context, path string, body any) (net.Conn, *bufio.Reader, error) {
+func (e *Engine) TakeOver(ctx context.Context, path string, body any) (net.Conn, *bufio.Reader, error) {
 	conn, err := e.dial(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -156,17 +164,38 @@ func (e *engine) takeOver(ctx context.Context, path string, body any) (net.Conn,
 	req.Header.Set("Upgrade", "tcp")
 	if err := req.Write(conn); err != nil {
 		conn.Close()
-		return nil, nil, fmt.Errorf("%s: %w", e.host, err)
+		return nil, nil, fmt.Errorf("%s: %w", e.Host, err)
 	}
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, req) //nolint:bodyclose // the body is the connection itself
 	if err != nil {
 		conn.Close()
-		return nil, nil, fmt.Errorf("%s: %w", e.host, err)
+		return nil, nil, fmt.Errorf("%s: %w", e.Host, err)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols && resp.StatusCode != http.StatusOK {
 		defer conn.Close()
-		return nil, nil, fmt.Errorf("%s: %s", e.host, engineMessage(resp.Body))
+		return nil, nil, fmt.Errorf("%s: %s", e.Host, engineMessage(resp.Body))
 	}
 	return conn, r, nil
+}
+
+// Events passes a host's events to each, until ctx ends.
+func (e *Engine) Events(ctx context.Context, each func(event.Event)) error {
+	resp, err := e.do(ctx, http.MethodGet, "/dray/v1/events", nil)
+	if err != nil {
+		return &deploy.HostError{Host: e.Host, Err: err}
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var one event.Event
+		if err := json.Unmarshal(lines.Bytes(), &one); err == nil { // a newer agent may send what this dray does not know
+			each(one)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // the reader had enough
+	}
+	return &deploy.HostError{Host: e.Host, Err: errors.Join(errors.New("the stream of events ended"), lines.Err())}
 }

@@ -25,18 +25,10 @@ func (f *Fleet) Preview(ctx context.Context, r pipeline.Release, place Placer) (
 // resolve fills in what only the hosts know: the release's name and where its
 // instances go. A release that was there before keeps both.
 func (f *Fleet) resolve(ctx context.Context, seen map[string]*api.Environment, r pipeline.Release, place Placer) (pipeline.Release, error) {
-	previous := map[string][]string{}
+	previous := f.previous(seen)
 	last := 0
-	for _, name := range sortedKeys(seen) {
-		env := seen[name]
+	for _, env := range seen {
 		last = max(last, env.LastNumber)
-		if env.Current == nil {
-			continue
-		}
-		previous[name] = env.Current.Placement[name]
-		for _, skipped := range f.Skipped { // what is there is told by the others
-			previous[skipped] = env.Current.Placement[skipped]
-		}
 	}
 	r.Project, r.Environment = f.Project, f.Environment
 	if r.Placement != nil {
@@ -50,6 +42,34 @@ func (f *Fleet) resolve(ctx context.Context, seen map[string]*api.Environment, r
 	var err error
 	r.Revision, err = f.revision(ctx, seen, r)
 	return r, err
+}
+
+// previous says which host runs which instances. A host that missed the newest
+// release may claim an instance that went elsewhere meanwhile: the newest
+// release's word counts.
+func (f *Fleet) previous(seen map[string]*api.Environment) map[string][]string {
+	names := slices.DeleteFunc(sortedKeys(seen), func(name string) bool { return seen[name].Current == nil })
+	slices.SortStableFunc(names, func(a, b string) int {
+		return seen[b].Current.ReleaseNumber().Compare(seen[a].Current.ReleaseNumber())
+	})
+	out, claimed := map[string][]string{}, map[string]bool{}
+	claim := func(host string, instances []string) {
+		if _, told := out[host]; told {
+			return
+		}
+		free := slices.DeleteFunc(slices.Clone(instances), func(i string) bool { return claimed[i] })
+		for _, i := range free {
+			claimed[i] = true
+		}
+		out[host] = free
+	}
+	for _, name := range names {
+		claim(name, seen[name].Current.Placement[name])
+		for _, skipped := range f.Skipped { // what is there is told by the others
+			claim(skipped, seen[name].Current.Placement[skipped])
+		}
+	}
+	return out
 }
 
 // revision chooses the revision under which a release comes whose number was

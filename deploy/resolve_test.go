@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -157,5 +158,23 @@ func TestApprovalMustFit(t *testing.T) {
 		if err := d.unapproved(); (err == nil) != c.fits {
 			t.Errorf("%+v: %v, want that it fits: %t", c.approval, err, c.fits)
 		}
+	}
+}
+
+// TestTheNewestReleasePlaces: a host that missed the newest release still claims
+// what went elsewhere meanwhile, and must not be believed.
+func TestTheNewestReleasePlaces(t *testing.T) {
+	f := &Fleet{Project: "shop", Environment: "prod", Skipped: []string{"p3"}}
+	at := func(number int, placement map[string][]string) *api.Environment {
+		return &api.Environment{Current: &api.Release{Number: number, Placement: placement}}
+	}
+	got := f.previous(map[string]*api.Environment{
+		"p1": at(1, map[string][]string{"p1": {"web/1", "web/2"}}),
+		"p2": at(2, map[string][]string{"p2": {"web/1"}, "p3": {"web/3"}}),
+		"p4": {},
+	})
+	want := map[string][]string{"p1": {"web/2"}, "p2": {"web/1"}, "p3": {"web/3"}}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -16,9 +16,9 @@ import (
 // service has one instance a host. Every host has an entry.
 func Place(services map[string]*pipeline.Service, hosts []string, previous map[string][]string) map[string][]string {
 	p := &placing{hosts: slices.Sorted(slices.Values(hosts)), at: map[string][]pipeline.Instance{}, home: map[string]string{}}
-	for host, names := range previous {
-		for _, name := range names {
-			if slices.Contains(p.hosts, host) {
+	for _, host := range p.hosts {
+		for _, name := range previous[host] {
+			if p.home[name] == "" { // hosts that missed releases of each other may claim the same one
 				p.home[name] = host
 			}
 		}

@@ -210,7 +210,11 @@ func (c *comparison) environment() {
 func (c *comparison) services() {
 	want := servicesOf(&c.in.Desired)
 	have := servicesOf(c.base)
-	for _, name := range union(want, have) {
+	all := have
+	for _, h := range c.in.Hosts { // one that missed the newest release may run what is in no other
+		all = merged(all, servicesOf(h.Current))
+	}
+	for _, name := range union(want, all) {
 		c.plan.Changes = append(c.plan.Changes, c.service(name, have[name], want[name]))
 	}
 }
@@ -219,12 +223,12 @@ func (c *comparison) service(name string, have, want *pipeline.Service) Change {
 	out := Change{Kind: KindService, Name: name}
 	c.instances(&out, want)
 	switch {
+	case want == nil:
+		out.Action, out.Summary = Remove, counted(out.Removed, "replica")
 	case have == nil:
 		out.Action = Create
 		out.Summary = c.how(out, want)
 		out.Fields = c.settings(name, want)
-	case want == nil:
-		out.Action, out.Summary = Remove, counted(out.Removed, "replica")
 	default:
 		out.Action = Keep
 		out.Fields = c.differences(name, have, want)
@@ -289,6 +293,13 @@ func tasksOf(r *pipeline.Release) map[string]*pipeline.Task {
 			out[r.Tasks[i].Name] = &r.Tasks[i]
 		}
 	}
+	return out
+}
+
+// merged returns the entries of both; a's where both have one.
+func merged[V any](a, b map[string]V) map[string]V {
+	out := maps.Clone(b)
+	maps.Copy(out, a)
 	return out
 }
 

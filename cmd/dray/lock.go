@@ -64,11 +64,11 @@ func (f *pinFile) Keep(found map[string]string) error {
 }
 
 // sshOptions says how a host is reached.
-func (p *project) sshOptions(ctx context.Context, host pipeline.Host) ssh.Options {
+func (p *project) sshOptions(host pipeline.Host) ssh.Options {
 	return ssh.Options{
 		Name: host.Name, Address: host.Address, Jump: host.Jump,
 		Config: p.app.settings.SSHConfig, Trusted: p.trustedKeys(host.Name),
-		Passphrase: func(keyFile string) ([]byte, error) { return p.app.passphrase(ctx, keyFile) },
+		Passphrase: p.app.passphrase,
 	}
 }
 

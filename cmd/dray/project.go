@@ -15,6 +15,7 @@ import (
 	"dray/builder/registry"
 	"dray/cmd/internal/ui"
 	"dray/deploy/environment"
+	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/config"
 	"dray/pipeline/event"
@@ -77,7 +78,7 @@ func (a *app) open(ctx context.Context) (*project, error) {
 	p.images = images.New(images.Options{
 		Project: p.project, Store: store, Mirrors: a.settings.Mirrors, Pins: &pinFile{app: a, lock: p.lock, dir: loaded.Dir}, Sink: sink,
 	})
-	p.sessions = &environment.Sessions{Actor: a.actor(), SSH: p.sshOptions, Images: p.images.Handler()}
+	p.sessions = &environment.Sessions{Actor: a.actor(), Dialer: ssh.NewDialer(), SSH: p.sshOptions, Images: p.images.Handler()}
 	p.environments = &environment.Opener{
 		Project: p.project, Connector: p.sessions, Images: p.offer, AgentKey: p.lock.AgentKey, Actor: a.actor(), Sink: sink,
 		Parallel: a.settings.Parallel, Lease: a.settings.Lease, LockWait: a.settings.LockWait,

@@ -63,7 +63,7 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 	if err != nil {
 		return err
 	}
-	keys, err := ssh.ScanHostKeys(ctx, p.sshOptions(ctx, *host))
+	keys, err := p.sessions.Dialer.ScanHostKeys(ctx, p.sshOptions(*host))
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ import (
 // deploy.Connector.
 type Sessions struct {
 	Actor  pipeline.Actor
-	SSH    func(ctx context.Context, host pipeline.Host) ssh.Options
+	Dialer *ssh.Dialer
+	SSH    func(host pipeline.Host) ssh.Options
 	Images http.Handler // what hosts may pull from this machine
 
 	looking atomic.Bool // nothing is to change on a host, not even its drayd
@@ -99,7 +100,7 @@ func (s *Sessions) drop(name string, p *session) {
 // machine's images to it.
 func (s *Sessions) dial(ctx context.Context, host pipeline.Host, sink event.Sink, p *session) error {
 	sink.Emit(event.Event{Type: event.HostState, State: event.Connecting})
-	transport, address, err := s.transport(ctx, host)
+	transport, address, err := s.transport(ctx, host, sink)
 	if err != nil {
 		return err
 	}
@@ -115,11 +116,13 @@ func (s *Sessions) dial(ctx context.Context, host pipeline.Host, sink event.Sink
 }
 
 // transport reaches a host, and says under which address.
-func (s *Sessions) transport(ctx context.Context, host pipeline.Host) (ssh.Transport, string, error) {
+func (s *Sessions) transport(ctx context.Context, host pipeline.Host, sink event.Sink) (ssh.Transport, string, error) {
 	if host.Address == pipeline.LocalHost {
 		return ssh.Local(host.Name), "127.0.0.1", nil
 	}
-	conn, err := ssh.Dial(ctx, s.SSH(ctx, host))
+	o := s.SSH(host)
+	o.Sink = sink
+	conn, err := s.Dialer.Dial(ctx, o)
 	if err != nil {
 		return nil, "", err
 	}

@@ -2,10 +2,7 @@ package ssh
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -16,9 +13,10 @@ import (
 
 // authentication gathers the keys for one hop and remembers what was offered.
 type authentication struct {
-	offered []string // in words
-	skipped []string // keys that could not be read, and why
-	fault   error    // of a key that the server accepts and that can not sign
+	unlock  func(path string, text []byte) (ssh.Signer, error) // opens an encrypted key
+	offered []string                                           // in words
+	skipped []string                                           // keys that could not be read, and why
+	fault   error                                              // of a key that the server accepts and that can not sign
 	agent   net.Conn
 }
 
@@ -35,9 +33,10 @@ func (a *authentication) close() {
 	}
 }
 
-// signers returns the keys in the order of ssh(1): those that the configuration
-// names, the agent's others, then files. A key is offered once; its
-// certificates come before it.
+// signers returns the keys in the order of ssh(1): certificates, those that
+// the agent holds of the files (named ones or the default ones), the agent's
+// others unless IdentitiesOnly is set, and the other files. A key is offered
+// once. So a key that the agent holds never asks for a passphrase.
 func (a *authentication) signers(e *endpoint) []ssh.Signer {
 	inAgent := a.agentKeys(e)
 	files := a.fileKeys(e)
@@ -45,15 +44,21 @@ func (a *authentication) signers(e *endpoint) []ssh.Signer {
 	seen := map[string]bool{}
 	add := func(s ssh.Signer, from string) {
 		id := string(s.PublicKey().Marshal())
-		if !seen[id] {
-			seen[id] = true
-			list = append(list, s)
-			a.offered = append(a.offered, fmt.Sprintf("%s %s (%s)", describe(s.PublicKey()), ssh.FingerprintSHA256(s.PublicKey()), from))
+		if seen[id] {
+			return
 		}
+		seen[id] = true
+		text := fmt.Sprintf("%s %s (%s)", describe(s.PublicKey()), ssh.FingerprintSHA256(s.PublicKey()), from)
+		accepted := accept(s, e.acceptedAlgorithms)
+		if accepted == nil {
+			a.skipped = append(a.skipped, text+" is not of PubkeyAcceptedAlgorithms")
+			return
+		}
+		list = append(list, accepted)
+		a.offered = append(a.offered, text)
 	}
 	for _, f := range files {
-		held := agentSigner(inAgent, f.public)
-		if e.explicit && held != nil {
+		if held := agentSigner(inAgent, f.public); held != nil {
 			f.signer = held
 		}
 	}
@@ -61,7 +66,7 @@ func (a *authentication) signers(e *endpoint) []ssh.Signer {
 		add(c, "certificate")
 	}
 	for _, f := range files {
-		if held := agentSigner(inAgent, f.public); held != nil && e.explicit {
+		if held := agentSigner(inAgent, f.public); held != nil {
 			add(held, "agent")
 		}
 	}
@@ -71,8 +76,11 @@ func (a *authentication) signers(e *endpoint) []ssh.Signer {
 		}
 	}
 	for _, f := range files {
-		if f.signer != nil {
+		switch {
+		case f.signer != nil:
 			add(f.signer, f.path)
+		case f.err != nil:
+			a.skipped = append(a.skipped, f.err.Error())
 		}
 	}
 	return list
@@ -109,67 +117,6 @@ func (a *authentication) agentKeys(e *endpoint) []ssh.Signer {
 		a.skipped = append(a.skipped, "asking the SSH agent: "+err.Error())
 	}
 	return signers
-}
-
-// fileKey is a key in a file. Without a signer only its public half is known.
-type fileKey struct {
-	path   string
-	public ssh.PublicKey
-	signer ssh.Signer
-}
-
-func (a *authentication) fileKeys(e *endpoint) []*fileKey {
-	var keys []*fileKey
-	for _, path := range e.identities {
-		k, err := readKey(path, e.options.Passphrase, func(err error) { a.fault = err })
-		switch {
-		case err == nil:
-			keys = append(keys, k)
-		case errors.Is(err, fs.ErrNotExist) && !e.explicit:
-		default:
-			a.skipped = append(a.skipped, err.Error())
-		}
-	}
-	return keys
-}
-
-// readKey reads a private key, or only PATH.pub where the private half is in
-// the agent.
-func readKey(path string, ask func(string) ([]byte, error), fail func(error)) (*fileKey, error) {
-	k := &fileKey{path: path}
-	if text, err := os.ReadFile(path + ".pub"); err == nil {
-		if public, _, _, _, err := ssh.ParseAuthorizedKey(text); err == nil {
-			k.public = public
-		}
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		if k.public != nil {
-			return k, nil
-		}
-		return nil, err
-	}
-	signer, err := ssh.ParsePrivateKey(text)
-	var missing *ssh.PassphraseMissingError
-	switch {
-	case err == nil:
-		k.public, k.signer = signer.PublicKey(), signer
-	case errors.As(err, &missing):
-		if missing.PublicKey != nil {
-			k.public = missing.PublicKey
-		}
-		if k.public == nil {
-			return nil, fmt.Errorf("%s is encrypted, in an old format, and has no %s.pub beside it: ssh-add %s", path, path, path)
-		}
-		k.signer = &lockedKey{path: path, text: text, public: k.public, ask: ask, fail: fail}
-	default:
-		if public, _, _, _, publicErr := ssh.ParseAuthorizedKey(text); publicErr == nil {
-			k.public = public // IdentityFile may name a public key whose other half the agent has
-			return k, nil
-		}
-		return nil, fmt.Errorf("reading key %s: %w", path, err)
-	}
-	return k, nil
 }
 
 // certificates returns signers for KEY-cert.pub beside each key, and for
@@ -211,57 +158,6 @@ func (a *authentication) certificates(e *endpoint, files []*fileKey, inAgent []s
 	return list
 }
 
-// lockedKey is an encrypted key. It is opened when a server accepts it, so
-// nobody is asked in vain.
-type lockedKey struct {
-	path   string
-	text   []byte
-	public ssh.PublicKey
-	ask    func(string) ([]byte, error)
-	fail   func(error)
-	open   ssh.Signer
-}
-
-// PublicKey returns the half that is not encrypted.
-func (k *lockedKey) PublicKey() ssh.PublicKey { return k.public }
-
-// Sign opens the key and signs.
-func (k *lockedKey) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
-	return k.SignWithAlgorithm(rand, data, "")
-}
-
-// SignWithAlgorithm opens the key and signs with one of the algorithms of its
-// type.
-func (k *lockedKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
-	if err := k.unlock(); err != nil {
-		k.fail(err)
-		return nil, err
-	}
-	if s, ok := k.open.(ssh.AlgorithmSigner); ok {
-		return s.SignWithAlgorithm(rand, data, algorithm)
-	}
-	return k.open.Sign(rand, data)
-}
-
-func (k *lockedKey) unlock() error {
-	if k.open != nil {
-		return nil
-	}
-	if k.ask == nil {
-		return fmt.Errorf("the host accepts key %s, which is encrypted: ssh-add %s", k.path, k.path)
-	}
-	passphrase, err := k.ask(k.path)
-	if err != nil {
-		return fmt.Errorf("asking for the passphrase of %s: %w", k.path, err)
-	}
-	open, err := ssh.ParsePrivateKeyWithPassphrase(k.text, passphrase)
-	if err != nil {
-		return fmt.Errorf("opening key %s: %w", k.path, err)
-	}
-	k.open = open
-	return nil
-}
-
 // tried lists what was offered, for a message.
 func (a *authentication) tried() string {
 	text := "no key was found to offer"
@@ -285,6 +181,7 @@ func (a *authentication) next(e *endpoint) string {
 	return "add a public key to " + e.user + "'s ~/.ssh/authorized_keys there (ssh-copy-id " + e.copyID() + "), or name another IdentityFile"
 }
 
+// copyID returns ssh-copy-id's arguments.
 func (e *endpoint) copyID() string {
 	if e.port == "22" {
 		return e.user + "@" + e.host

@@ -25,7 +25,7 @@ func BenchmarkConnect(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				conn, err := Dial(b.Context(), o)
+				conn, err := NewDialer().Dial(b.Context(), o)
 				if err != nil {
 					b.Fatal(err)
 				}

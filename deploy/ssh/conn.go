@@ -21,7 +21,7 @@ type Conn struct {
 	address string // user@host[:port]
 	client  *ssh.Client
 	wire    *countingConn
-	through *Conn // the jump host's, which ends with this one
+	release func() // lets go of the jump host's connection
 
 	ending sync.Once
 	done   chan struct{}
@@ -31,14 +31,14 @@ type Conn struct {
 
 var _ Transport = (*Conn)(nil)
 
-// newConn owns client, and through.
-func newConn(e *endpoint, client *ssh.Client, wire *countingConn, through *Conn) *Conn {
-	c := &Conn{name: e.name, address: e.login(), client: client, wire: wire, through: through, done: make(chan struct{})}
+// newConn owns client.
+func newConn(e *endpoint, client *ssh.Client, wire *countingConn) *Conn {
+	c := &Conn{name: e.name, address: e.login(), client: client, wire: wire, release: func() {}, done: make(chan struct{})}
 	c.work.Go(func() {
 		err := client.Wait()
 		c.end(fmt.Errorf("%s: %w: %w", c.name, ErrLost, err))
 	})
-	c.work.Go(func() { c.keepAlive(e.keepAlive) })
+	c.work.Go(func() { c.keepAlive(e.keepAlive, e.mostSilent) })
 	return c
 }
 
@@ -66,13 +66,11 @@ func (c *Conn) Err() error {
 	}
 }
 
-// Close ends the connection and those to its jump hosts.
+// Close ends the connection, and those to its jump hosts that nobody else uses.
 func (c *Conn) Close() error {
 	c.end(nil)
 	c.work.Wait()
-	if c.through != nil {
-		return c.through.Close()
-	}
+	c.release()
 	return nil
 }
 
@@ -87,8 +85,8 @@ func (c *Conn) end(why error) {
 
 // keepAlive asks a silent peer for a sign of life, and ends the connection
 // when none comes. Any byte is one: on a busy slow link the answer queues.
-func (c *Conn) keepAlive(every time.Duration) {
-	longest := max(3*every, time.Second)
+func (c *Conn) keepAlive(every time.Duration, mostSilent int) {
+	longest := max(time.Duration(mostSilent)*every, time.Second)
 	asked := make(chan struct{}, 1)
 	c.work.Go(func() {
 		for range asked {

@@ -192,7 +192,7 @@ func TestTwoInstallAtOnce(t *testing.T) {
 	var clients sync.WaitGroup
 	for range 4 {
 		clients.Go(func() {
-			conn, err := Dial(t.Context(), o)
+			conn, err := NewDialer().Dial(t.Context(), o)
 			if err != nil {
 				t.Error(err)
 				return

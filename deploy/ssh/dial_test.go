@@ -23,7 +23,7 @@ import (
 // mustDial dials and closes at the test's end.
 func mustDial(t testing.TB, o Options) *Conn {
 	t.Helper()
-	conn, err := Dial(t.Context(), o)
+	conn, err := NewDialer().Dial(t.Context(), o)
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
@@ -41,7 +41,7 @@ func whoami(t testing.TB, conn Transport, want string) {
 
 func dialFails(t testing.TB, o Options, kind string) *DialError {
 	t.Helper()
-	conn, err := Dial(t.Context(), o)
+	conn, err := NewDialer().Dial(t.Context(), o)
 	if err == nil {
 		_ = conn.Close()
 		t.Fatal("Dial succeeded")
@@ -198,7 +198,7 @@ func TestDialWithEncryptedKey(t *testing.T) {
 		t.Errorf("does not say ssh-add: %v", fault)
 	}
 	asked := 0
-	o.Passphrase = func(string) ([]byte, error) { asked++; return []byte("open sesame"), nil }
+	o.Passphrase = func(context.Context, string) ([]byte, error) { asked++; return []byte("open sesame"), nil }
 	whoami(t, mustDial(t, o), "deploy")
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
@@ -229,7 +229,7 @@ func TestUnknownHostKey(t *testing.T) {
 	if log := h.log.String(); strings.Contains(log, "Accepted") || strings.Contains(log, "deploy") {
 		t.Errorf("something was sent:\n%s", log)
 	}
-	keys, err := ScanHostKeys(t.Context(), o)
+	keys, err := NewDialer().ScanHostKeys(t.Context(), o)
 	if err != nil || len(keys) != 1 || keys[0].Fingerprint() != unknown.Fingerprint() {
 		t.Fatalf("ScanHostKeys: %v %v", keys, err)
 	}
@@ -240,7 +240,7 @@ func TestUnknownHostKey(t *testing.T) {
 	o.Trusted = []ssh.PublicKey{again}
 	whoami(t, mustDial(t, o), "deploy")
 	o.Trusted = nil
-	if err := appendFile(c.known, keys[0].KnownHostsLine()+"\n"); err != nil {
+	if err := appendFile(c.known, "[127.0.0.1]:"+h.port+" "+keys[0].Text()+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	whoami(t, mustDial(t, o), "deploy")
@@ -297,7 +297,7 @@ func TestKnownKeyOfAnotherKind(t *testing.T) {
 		t.Fatalf("%v %s", err, out)
 	}
 	whoami(t, mustDial(t, c.options(h, "deploy")), "deploy")
-	keys, err := ScanHostKeys(t.Context(), c.options(h, "deploy"))
+	keys, err := NewDialer().ScanHostKeys(t.Context(), c.options(h, "deploy"))
 	if err != nil || len(keys) != 2 || keys[0].Type() != "ED25519" || keys[1].Type() != "ECDSA" {
 		t.Errorf("ScanHostKeys: %v %v", keys, err)
 	}
@@ -370,7 +370,7 @@ func TestUnreachable(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped by hand")
 	time.AfterFunc(50*time.Millisecond, func() { cancel(stopped) })
-	if _, err := Dial(ctx, Options{Address: "ssh://" + silent.Addr().String(), Config: config}); !errors.Is(err, stopped) {
+	if _, err := NewDialer().Dial(ctx, Options{Address: "ssh://" + silent.Addr().String(), Config: config}); !errors.Is(err, stopped) {
 		t.Errorf("cancelled Dial: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"dray/pipeline"
 )
 
 // Kinds of DialError: what kept a host from being reached.
@@ -26,7 +28,8 @@ const (
 
 // DialError is why a host could not be reached. Nothing was changed on it.
 type DialError struct {
-	Host    string // the host's name in the file; for a jump host, its address
+	Host    string // the host's name in the file
+	Jump    string // the jump host on the way that is at fault, or ""
 	Address string // user@host:port that was tried
 	Kind    string
 	Detail  string // in words
@@ -37,10 +40,21 @@ type DialError struct {
 // Error names the host, the address and the reason. The error of a host key
 // speaks for itself.
 func (e *DialError) Error() string {
-	if e.Kind == KindHostKey && e.Err != nil {
-		return e.Err.Error()
+	var key hostKeyError
+	switch own := errors.As(e.Err, &key); {
+	case own && e.Jump != "":
+		return e.Host + ", behind a jump host: " + key.Error()
+	case own:
+		return key.Error()
+	case e.Jump != "":
+		return fmt.Sprintf("%s, behind jump host %s (%s): %s", e.Host, e.Jump, e.Address, e.Detail)
 	}
 	return fmt.Sprintf("%s (%s): %s", e.Host, e.Address, e.Detail)
+}
+
+// Hint says what to do next.
+func (e *DialError) Hint() pipeline.Hint {
+	return pipeline.Hint{Conclusion: "Nothing was sent.", Next: e.Next}
 }
 
 // Unwrap returns the error below.
@@ -79,16 +93,18 @@ Nothing was sent. If the host was set up anew, compare the shown key with its co
 		e.Host, e.Address, e.Type(), e.Fingerprint(), e.Known, e.Where, e.accept("--replace"))
 }
 
-// acceptance is what has a host's key accepted, where anything may.
-func acceptance(err error) string {
-	var unknown *HostKeyUnknownError
-	var changed *HostKeyChangedError
-	switch {
-	case errors.As(err, &unknown):
-		return unknown.accept()
-	case errors.As(err, &changed):
-		return changed.accept("--replace")
-	}
+// hostKeyError is an error about a host's key: one of HostKeyUnknownError,
+// HostKeyChangedError and HostKeyRevokedError.
+type hostKeyError interface {
+	error
+	next() string // what has the key accepted, where anything may
+}
+
+func (e *HostKeyUnknownError) next() string { return e.accept() }
+
+func (e *HostKeyChangedError) next() string { return e.accept("--replace") }
+
+func (e *HostKeyRevokedError) next() string {
 	return "give the host another key: this one must not be used"
 }
 
@@ -132,15 +148,20 @@ func (e *endpoint) dialError(err error) *DialError {
 // handshakeError explains an error of the SSH handshake.
 func (e *endpoint) handshakeError(err error, a *authentication) *DialError {
 	var netErr net.Error
+	var key hostKeyError
+	var dropped *droppedError
 	switch {
-	case isHostKeyError(err):
-		return e.fault(KindHostKey, err.Error(), acceptance(err), err)
+	case errors.As(err, &key):
+		return e.fault(KindHostKey, err.Error(), key.next(), err)
 	case a.fault != nil:
 		return e.fault(KindAuth, a.fault.Error(), a.next(e), a.fault)
 	case strings.Contains(err.Error(), "unable to authenticate"), strings.Contains(err.Error(), "Too many authentication failures"):
 		return e.fault(KindAuth, fmt.Sprintf("%s accepts none of the keys for user %s: %s", e.host, e.user, a.tried()), a.next(e), err)
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return e.fault(KindTimeout, fmt.Sprintf("port %s is open, but no SSH answer came within %s", e.port, e.timeout), "is that port really sshd's?", err)
+	case errors.As(err, &dropped) && !dropped.asked:
+		return e.fault(KindProtocol, "the host ended the connection before it had shown its key",
+			"look at sshd's log there; MaxStartups or a ban (fail2ban) may be the reason", err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return e.fault(KindProtocol, "the host ended the connection during the handshake",
 			"look at sshd's log there; MaxStartups or a ban may be the reason", err)
@@ -150,12 +171,4 @@ func (e *endpoint) handshakeError(err error, a *authentication) *DialError {
 
 func (e *endpoint) fault(kind, detail, next string, err error) *DialError {
 	return &DialError{Host: e.name, Address: e.login(), Kind: kind, Detail: detail, Next: next, Err: err}
-}
-
-// login returns user@host, with the port unless it is 22.
-func (e *endpoint) login() string {
-	if e.port == "22" {
-		return e.user + "@" + e.host
-	}
-	return e.user + "@" + e.address()
 }

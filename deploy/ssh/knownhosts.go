@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -24,8 +23,13 @@ type knownKey struct {
 	line     int
 }
 
-// where returns FILE:LINE.
-func (k knownKey) where() string { return fmt.Sprintf("%s:%d", k.file, k.line) }
+// where returns FILE:LINE, or the lock file.
+func (k knownKey) where() string {
+	if k.line == 0 {
+		return k.file
+	}
+	return fmt.Sprintf("%s:%d", k.file, k.line)
+}
 
 // readKnownHosts reads known_hosts files. Files that do not exist and lines
 // that do not parse (a kind of key that is not supported) are left out.
@@ -63,8 +67,9 @@ func parseKnownHosts(text []byte, file string) []knownKey {
 func (k knownKey) matches(name string) bool {
 	found := false
 	for _, pattern := range k.patterns {
-		negated := strings.HasPrefix(pattern, "!")
-		if !matchPattern(strings.TrimPrefix(pattern, "!"), name) {
+		pattern, negated := strings.CutPrefix(pattern, "!")
+		salted, hashed := strings.CutPrefix(pattern, "|1|")
+		if hashed && !matchHashed(salted, name) || !hashed && !matchPattern(strings.ToLower(pattern), name) {
 			continue
 		}
 		if negated {
@@ -73,22 +78,6 @@ func (k knownKey) matches(name string) bool {
 		found = true
 	}
 	return found
-}
-
-func matchPattern(pattern, name string) bool {
-	if salted, ok := strings.CutPrefix(pattern, "|1|"); ok {
-		return matchHashed(salted, name)
-	}
-	pattern, name = strings.ToLower(pattern), strings.ToLower(name)
-	if pattern == name {
-		return true
-	}
-	if !strings.ContainsAny(pattern, "*?") {
-		return false
-	}
-	// path.Match's other signs mean themselves here, and no name has a slash.
-	ok, err := path.Match(strings.NewReplacer("[", `\[`, "]", `\]`, `\`, `\\`).Replace(pattern), name)
-	return ok && err == nil
 }
 
 func matchHashed(salted, name string) bool {

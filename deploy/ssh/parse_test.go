@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ Match host p1,p2 exec "true"
   User never
 Match originalhost "p2"
   HostName=two.example.com
-Match user root
+Match user nosuch
   HostName never.example.com
 Host *.internal !public.internal
   ProxyJump bastion
@@ -41,7 +42,7 @@ Host *
   UserKnownHostsFile ~/.ssh/known "/with space/known"
   ConnectTimeout 3
 `)
-	config, err := readConfig(dir + "/.ssh/config")
+	config, err := openConfig(dir+"/.ssh/config", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,14 +50,14 @@ Host *
 		{"p1", "deploy@p1.example.com:2222", ""},
 		{"ssh://mira@p1", "mira@p1.example.com:2222", ""},
 		{"ssh://p1:22", "deploy@p1.example.com", ""},
-		{"p2", "anyone@two.example.com", ""},
+		{"p2", "never@two.example.com", ""},
 		{"a.internal", "anyone@a.internal", "bastion"},
 		{"public.internal", "anyone@public.internal", ""},
 		{"q", "anyone@q", ""}, // its block was included within that of p1
 		{"ssh://[::1]:7", "anyone@[::1]:7", ""},
 		{"::1", "anyone@::1", ""},
 	} {
-		e, err := resolve(x.address, config, &Options{})
+		e, err := resolve(t.Context(), x.address, config, &Options{})
 		if err != nil {
 			t.Errorf("%s: %v", x.address, err)
 			continue
@@ -65,7 +66,7 @@ Host *
 			t.Errorf("%s: %s via %q, want %s via %q", x.address, e.login(), e.jump, x.login, x.jump)
 		}
 	}
-	e, err := resolve("p1", config, &Options{})
+	e, err := resolve(t.Context(), "p1", config, &Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,8 +184,13 @@ func FuzzConfig(f *testing.F) {
 		if strings.Contains(strings.ToLower(text), "include") {
 			return // would read this machine's files
 		}
-		config := &clientConfig{files: []configFile{{"/nonexistent/config", []byte(text)}}}
-		if e, err := resolve(address, config, &Options{}); err == nil && e.host == "" {
+		if strings.Contains(strings.ToLower(text), "exec") {
+			return // would run it
+		}
+		path := filepath.Join(t.TempDir(), "config")
+		write(t, path, text)
+		config := &clientConfig{files: []configFile{{path: path}}}
+		if e, err := resolve(t.Context(), address, config, &Options{}); err == nil && e.host == "" {
 			t.Errorf("no host in %q", address)
 		}
 	})

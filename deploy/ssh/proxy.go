@@ -1,25 +1,29 @@
 package ssh
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
 	"time"
+
+	"dray/pipeline/shell"
 )
 
 // dialProxy runs the ProxyCommand of the SSH configuration and speaks through
 // its stdio.
 func (e *endpoint) dialProxy(command string) (net.Conn, error) {
-	cmd := exec.Command("/bin/sh", "-c", "exec "+command) //nolint:gosec // the user's own configuration
-	if runtime.GOOS == "windows" {
-		cmd = exec.Command("cmd", "/c", command) //nolint:gosec // as above
+	if runtime.GOOS != "windows" {
+		command = "exec " + command
 	}
-	cmd.WaitDelay = 200 * time.Millisecond // its children may hold its pipes
-	said := &Tail{}
-	cmd.Stderr = said
+	cmd := shell.Command(context.Background(), os.Getenv("SHELL"), command) // it lives until Close
+	cmd.WaitDelay = 200 * time.Millisecond                                  // its children may hold its pipes
+	stderr := &Tail{}
+	cmd.Stderr = stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, e.dialError(fmt.Errorf("starting ProxyCommand: %w", err))
@@ -31,7 +35,7 @@ func (e *endpoint) dialProxy(command string) (net.Conn, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, e.dialError(fmt.Errorf("starting ProxyCommand: %w", err))
 	}
-	return &proxyConn{Reader: out, WriteCloser: in, cmd: cmd, said: said}, nil
+	return &proxyConn{Reader: out, WriteCloser: in, cmd: cmd, stderr: stderr}, nil
 }
 
 // proxyConn is a command's stdio as a connection.
@@ -39,7 +43,7 @@ type proxyConn struct {
 	io.Reader
 	io.WriteCloser
 	cmd     *exec.Cmd
-	said    *Tail // on its stderr
+	stderr  *Tail
 	closing sync.Once
 }
 

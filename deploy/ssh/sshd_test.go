@@ -177,7 +177,7 @@ func (c *client) config(text string) {
 // knows adds a line for the host to known_hosts.
 func (c *client) knows(h *host, key ssh.PublicKey) {
 	c.t.Helper()
-	line := HostKey{Key: key, known: "[127.0.0.1]:" + h.port}.KnownHostsLine()
+	line := "[127.0.0.1]:" + h.port + " " + HostKey{Key: key}.Text()
 	if err := appendFile(c.known, line+"\n"); err != nil {
 		c.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ type Project struct {
 	Dir          string              `json:"-"` // absolute folder of the file; relative paths start here
 	Registry     *Registry           `json:"registry,omitempty"`
 	Targets      map[string]*Target  `json:"targets,omitempty"`
+	Groups       map[string][]string `json:"groups,omitempty"` // names of targets and groups that are built together
 	Services     map[string]*Service `json:"services,omitempty"`
 	Tasks        map[string]*Task    `json:"tasks,omitempty"`
 	Hosts        map[string]*Host    `json:"hosts,omitempty"`
@@ -27,9 +28,10 @@ func (p *Project) Environment(name string) *Environment {
 // Registry is where images are pushed. Without one, layers travel from the
 // builder's store to the hosts over SSH.
 type Registry struct {
-	Address  string `json:"address"`            // host[:port][/path], without a scheme
-	Insecure bool   `json:"insecure,omitempty"` // plain HTTP beyond the loopback, where the registry has no TLS: images and credentials travel in the clear
-	At       Pos    `json:"-"`
+	Address  string   `json:"address"`            // host[:port][/path], without a scheme
+	Tags     []string `json:"tags,omitempty"`     // that every pushed image gets beside the commit's, and moves
+	Insecure bool     `json:"insecure,omitempty"` // plain HTTP beyond the loopback, where the registry has no TLS: images and credentials travel in the clear
+	At       Pos      `json:"-"`
 }
 
 // Host is a Linux machine. The name "local" is this machine, without SSH.

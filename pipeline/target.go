@@ -1,5 +1,10 @@
 package pipeline
 
+import (
+	"slices"
+	"strings"
+)
+
 // Target is an image to build. The words are those of a docker buildx bake
 // target.
 type Target struct {
@@ -26,7 +31,20 @@ type Target struct {
 	Ulimits          []string          `json:"ulimits,omitempty"`
 	ExtraHosts       map[string]string `json:"extra-hosts,omitempty"`
 	Entitlements     []string          `json:"entitlements,omitempty"` // what its steps may ask for: network.host, security.insecure
+	Inherits         []string          `json:"-"`                      // targets whose arguments it started from, as the file has them
 	At               Pos               `json:"-"`
+}
+
+// Needs lists the targets whose images its contexts name.
+func (t *Target) Needs() []string {
+	var out []string
+	for _, value := range t.Contexts {
+		if name, ok := strings.CutPrefix(value, "target:"); ok {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // CacheEntry is one cache import or export: a BuildKit backend and its

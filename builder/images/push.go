@@ -2,7 +2,6 @@ package images
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -24,8 +23,8 @@ func (e *PushError) Unwrap() error { return e.Err }
 // Hint says that hosts come after registries.
 func (e *PushError) Hint() pipeline.Hint { return pipeline.Hint{Conclusion: "No host was changed."} }
 
-// Push brings an image to its repository: under its digest, under the given
-// tags, and then as latest. A tag that is a whole reference may name another
+// Push brings an image to its repository: under its digest, and under the given
+// tags. A tag that is a whole reference may name another
 // repository. Its error is a *PushError.
 func (m *Images) Push(ctx context.Context, image pipeline.ReleaseImage, tags []string, sink event.Sink) error {
 	home, err := registry.ParseReference(image.Name+"@"+image.Digest, m.insecure(image.Name))
@@ -36,7 +35,7 @@ func (m *Images) Push(ctx context.Context, image pipeline.ReleaseImage, tags []s
 	if err != nil {
 		return &PushError{err}
 	}
-	options := registry.PushOptions{Insecure: m.insecure(image.Name), Tags: append(own, "latest"), Subject: image.Name}
+	options := registry.PushOptions{Insecure: m.insecure(image.Name), Tags: own, Subject: image.Name}
 	push := func(ref name.Reference) error {
 		return registry.Push(ctx, m.Store.Source(), digest.Digest(image.Digest), ref, options, sink)
 	}
@@ -70,6 +69,5 @@ func (m *Images) sortTags(home name.Reference, tags []string) (own []string, els
 			elsewhere = append(elsewhere, ref)
 		}
 	}
-	own = slices.DeleteFunc(own, func(tag string) bool { return tag == "latest" }) // it comes last, anyway
 	return own, elsewhere, nil
 }

@@ -308,6 +308,43 @@ func TestManifestsUnderOtherMediaTypes(t *testing.T) {
 	}
 }
 
+// immutable refuses to set a tag that is there, even to the same.
+func immutable(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") && !strings.Contains(r.URL.Path, "sha256:") {
+		seen := httptest.NewRecorder()
+		next.ServeHTTP(seen, httptest.NewRequestWithContext(r.Context(), http.MethodHead, r.URL.Path, http.NoBody))
+		if seen.Code == http.StatusOK {
+			http.Error(w, `{"errors":[{"code":"TAG_INVALID","message":"The image tag already exists and cannot be overwritten"}]}`, http.StatusBadRequest)
+			return
+		}
+	}
+	next.ServeHTTP(w, r)
+}
+
+func TestImmutableTags(t *testing.T) {
+	var writes atomic.Int32
+	f := newFaulty(t, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			writes.Add(1)
+		}
+		immutable(w, r, next)
+	})
+	push := func(d digest.Digest) error {
+		return registry.Push(t.Context(), f.near.Source(), d, reference(t, f.host+"/shop/web@"+d.String()),
+			registry.PushOptions{Keychain: noLogin, Tags: []string{"git-1", "v1"}}, event.Discard)
+	}
+	if err := push(f.img.Index.Digest); err != nil {
+		t.Fatal(err)
+	}
+	writes.Store(0)
+	if err := push(f.img.Index.Digest); err != nil || writes.Load() != 0 {
+		t.Errorf("the same once more: %v, after %d requests that write", err, writes.Load())
+	}
+	if err := push(f.img.Manifest.Digest); err == nil || !strings.Contains(err.Error(), "tagging it git-1: it leads to another image, and the registry does not let it move") {
+		t.Errorf("another image under the tag: %v", err)
+	}
+}
+
 // TestOldImageFormat looks that whoever asks through a relay learns what is
 // wrong with an image.
 func TestOldImageFormat(t *testing.T) {

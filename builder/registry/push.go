@@ -44,9 +44,10 @@ func ParseReference(s string, insecure bool) (name.Reference, error) {
 	return ref, nil
 }
 
-// Push sends the image or index with digest d from src to ref. Blobs that the
-// repository has are not sent again. What the registry then has is read back
-// before any further tag leads to it. It reports Progress in bytes.
+// Push sends the image or index with digest d from src to ref. Content that the
+// repository has is not sent again, and a tag that leads to it is left alone:
+// it may be one that can't be set twice. What the registry then has is read
+// back before any further tag leads to it. It reports Progress in bytes.
 //
 // Errors match errdefs.ErrPermissionDenied, ErrNotFound and ErrUnreachable, or
 // are a *LoginError.
@@ -118,6 +119,52 @@ func (p *pusher) push(ctx context.Context, src Source, d digest.Digest, sink eve
 	if err != nil {
 		return err
 	}
+	if !p.has(ctx, d) {
+		if err := p.send(ctx, image, d, sink); err != nil {
+			return err
+		}
+	}
+	for _, tag := range p.opts.Tags {
+		if err := p.tag(ctx, p.ref.Context().Tag(tag), d, image); err != nil {
+			return fmt.Errorf("tagging it %s: %w", tag, err)
+		}
+	}
+	return nil
+}
+
+// has tells whether ref leads to the image already. A registry takes a
+// manifest only with all of its content.
+func (p *pusher) has(ctx context.Context, d digest.Digest) bool {
+	if tag, ok := p.ref.(name.Tag); ok {
+		return p.leads(ctx, tag, d)
+	}
+	return p.readBack(ctx, d) == nil // what is wrong shows when it is sent
+}
+
+// leads tells whether a tag is that of the image. A registry that does not say
+// so without the content is asked again when the tag is set.
+func (p *pusher) leads(ctx context.Context, tag name.Tag, d digest.Digest) bool {
+	desc, err := remote.Head(tag, p.options(ctx)...)
+	return err == nil && desc.Digest.String() == d.String()
+}
+
+// tag makes a tag lead to the image.
+func (p *pusher) tag(ctx context.Context, tag name.Tag, d digest.Digest, image remote.Taggable) error {
+	if p.leads(ctx, tag, d) {
+		return nil
+	}
+	err := remote.Put(tag, image, p.options(ctx)...)
+	if err == nil || p.leads(ctx, tag, d) {
+		return nil // another push has set it to the same meanwhile
+	}
+	if _, other := remote.Head(tag, p.options(ctx)...); other == nil {
+		return fmt.Errorf("it leads to another image, and the registry does not let it move: %w", err)
+	}
+	return err
+}
+
+// send brings the image there, and looks whether it is whole.
+func (p *pusher) send(ctx context.Context, image remote.Taggable, d digest.Digest, sink event.Sink) error {
 	updates := make(chan v1.Update, 64)
 	var g errgroup.Group
 	g.Go(func() error {
@@ -128,15 +175,7 @@ func (p *pusher) push(ctx context.Context, src Source, d digest.Digest, sink eve
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := p.readBack(ctx, d); err != nil {
-		return err
-	}
-	for _, tag := range p.opts.Tags {
-		if err := remote.Put(p.ref.Context().Tag(tag), image, p.options(ctx)...); err != nil {
-			return fmt.Errorf("tagging it %s: %w", tag, err)
-		}
-	}
-	return nil
+	return p.readBack(ctx, d)
 }
 
 // readBack looks whether the registry has what it took.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/pipeline"
+	"dray/pipeline/event"
 	"dray/pipeline/phrase"
 	"dray/pipeline/run"
 )
@@ -17,30 +18,33 @@ import (
 func buildCommand(a *app) *cobra.Command {
 	var noCache, push, verify bool
 	cmd := &cobra.Command{
-		Use:   "build [TARGET…]",
+		Use:   "build [TARGET|GROUP…]",
 		Short: "Build images into the image store of this user",
-		Long: `build builds the named targets, or all, and prints their digests. The same
-commit gives the same digest; --verify builds twice, the second time without
-the cache, and compares.`,
+		Long: `build builds the named targets and groups, and prints their digests. Without
+names it builds the group default, as bake does, or else the target default;
+where the file has neither, all targets but those that others only inherit. The
+same commit gives the same digest; --verify builds twice, the second time
+without the cache, and compares.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer p.close()
-			if err := p.targets(args); err != nil {
+			names, err := p.selected(args)
+			if err != nil {
 				return err
 			}
 			p.begin("build")
 			began := time.Now()
 			runner := p.runner()
 			runner.Builder = p.builder(noCache)
-			built, err := runner.Build(cmd.Context(), args...)
+			built, err := runner.Build(cmd.Context(), names...)
 			if err != nil {
 				return err
 			}
 			if verify {
-				if err := verifyBuild(cmd, p, built, args); err != nil {
+				if err := verifyBuild(cmd, p, built, names); err != nil {
 					return err
 				}
 			}
@@ -60,15 +64,19 @@ the cache, and compares.`,
 
 func pushCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "push [TARGET…]",
+		Use:   "push [TARGET|GROUP…]",
 		Short: "Build, then push to the project's registry",
+		Long: `push builds what dray build would, and pushes it: under its digest, under the
+commit's tag where the checkout is clean, and under the tags that the file
+names.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer p.close()
-			if err := p.targets(args); err != nil {
+			names, err := p.selected(args)
+			if err != nil {
 				return err
 			}
 			if p.project.Registry == nil {
@@ -79,7 +87,7 @@ func pushCommand(a *app) *cobra.Command {
 			p.begin("push to " + p.project.Registry.Address)
 			began := time.Now()
 			runner := p.runner()
-			built, err := runner.Build(cmd.Context(), args...)
+			built, err := runner.Build(cmd.Context(), names...)
 			if err != nil {
 				return err
 			}
@@ -91,14 +99,25 @@ func pushCommand(a *app) *cobra.Command {
 	}
 }
 
-// targets looks whether all these are declared.
-func (p *project) targets(names []string) error {
-	for _, name := range names {
-		if p.project.Targets[name] == nil {
-			return unknown("target", name, "", sortedNames(p.project.Targets))
+// selected gives the targets that a build is about, and says which are left
+// out.
+func (p *project) selected(args []string) ([]string, error) {
+	for _, name := range args {
+		if p.project.Targets[name] == nil && p.project.Groups[name] == nil {
+			return nil, unknown("target or group", name, "", append(sortedNames(p.project.Targets), sortedNames(p.project.Groups)...))
 		}
 	}
-	return nil
+	s, err := p.project.Select(args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.Templates) > 0 {
+		p.app.view.Emit(event.Event{
+			Type: event.Notice, Stage: "build",
+			Text: fmt.Sprintf("no group and no target is called default: building all but %s, which others only inherit", phrase.List(s.Templates)),
+		})
+	}
+	return s.Targets, nil
 }
 
 // verifyBuild builds again without the cache and compares.

@@ -91,6 +91,7 @@ func (l *loader) decodeRegistry(p *pipeline.Project) {
 	b.require("address")
 	r := &pipeline.Registry{At: l.at(b.def)}
 	b.boolean("insecure", &r.Insecure)
+	b.registryTags(&r.Tags)
 	if !b.filled("address", &r.Address) {
 		return
 	}
@@ -116,6 +117,24 @@ func (l *loader) decodeRegistry(p *pipeline.Project) {
 		return
 	}
 	p.Registry = r
+}
+
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
+// registryTags reads the tags that every image gets; empty ones are dropped, as
+// those of targets are.
+func (b *block) registryTags(dst *[]string) {
+	var tags []string
+	b.list("tags", &tags)
+	for _, tag := range tags {
+		switch {
+		case tag == "":
+		case tagPattern.MatchString(tag):
+			*dst = append(*dst, tag)
+		default:
+			b.l.fault(b.rangeOf("tags"), "Invalid tag", "%q is not a tag: letters, digits, dots, hyphens and underscores, at most 128, without a repository. replace(%q, \"/\", \"-\") makes one of a branch.", tag, tag)
+		}
+	}
 }
 
 // validRegistry reports whether images can be named under address.

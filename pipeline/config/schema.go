@@ -50,7 +50,7 @@ var kindFunction = kind{name: "a function", args: []string{"params", "variadic_p
 var kindGroup = kind{name: "a group", args: []string{"targets", "description"}}
 
 var kindRegistry = kind{
-	name: "a registry", args: []string{"address", "insecure"},
+	name: "a registry", args: []string{"address", "insecure", "tags"},
 	other: map[string]string{
 		"username": "Credentials come from docker login's store or a credential helper, never from the file.",
 		"password": "Credentials come from docker login's store or a credential helper, never from the file.",

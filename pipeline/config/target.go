@@ -50,7 +50,11 @@ func (d *targetDecoder) onto(t *pipeline.Target, name string) {
 	if len(d.stack) == 1 {
 		d.outer = b
 	}
-	for _, parent := range d.parents(b) {
+	parents := d.parents(b)
+	if len(d.stack) == 1 {
+		t.Inherits = parents
+	}
+	for _, parent := range parents {
 		if slices.Contains(d.stack, parent) {
 			d.cycle(parent)
 			continue

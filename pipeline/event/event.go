@@ -104,13 +104,19 @@ var Discard Sink = Func(func(Event) {})
 // to next.
 func With(next Sink, fill func(*Event)) Sink {
 	return Func(func(e Event) {
-		if e.Version == 0 {
-			e.Version = Version
-		}
-		if e.Time.IsZero() {
-			e.Time = time.Now()
-		}
+		e = Stamped(e)
 		fill(&e)
 		next.Emit(e)
 	})
+}
+
+// Stamped gives e a version and a time where it has none yet.
+func Stamped(e Event) Event {
+	if e.Version == 0 {
+		e.Version = Version
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	return e
 }

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -14,19 +15,16 @@ import (
 	"dray/pipeline/event"
 )
 
-// Build builds the targets, or all of them, side by side. A target whose
-// contexts name another one ("target:base") waits for it. What was built is
-// returned for the named ones and for those that they needed.
+// Build builds the named targets side by side. A target whose contexts name
+// another one ("target:base") waits for it; what was built is returned for the
+// named ones alone.
 func (r *Runner) Build(ctx context.Context, names ...string) (Built, error) {
-	if len(names) == 0 {
-		names = slices.Sorted(maps.Keys(r.Project.Targets))
-	}
 	order, err := r.withNeeds(names)
 	if err != nil || len(order) == 0 {
 		return Built{}, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	b := &builds{runner: r, done: map[string]chan struct{}{}, built: Built{}, slots: make(chan struct{}, max(r.Parallel, 2))}
+	b := &builds{runner: r, done: map[string]chan struct{}{}, built: Built{}, slots: make(chan struct{}, cmp.Or(r.Parallel, 2))}
 	for _, name := range order {
 		b.done[name] = make(chan struct{})
 	}
@@ -36,6 +34,7 @@ func (r *Runner) Build(ctx context.Context, names ...string) (Built, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(b.built, func(name string, _ pipeline.ReleaseImage) bool { return !slices.Contains(names, name) })
 	return b.built, nil
 }
 
@@ -50,7 +49,7 @@ type builds struct {
 }
 
 func (b *builds) build(ctx context.Context, target *pipeline.Target) error {
-	for _, need := range needs(target) {
+	for _, need := range target.Needs() {
 		select {
 		case <-b.done[need]:
 		case <-ctx.Done():
@@ -97,7 +96,7 @@ func (r *Runner) withNeeds(names []string) ([]string, error) {
 			return nil
 		}
 		state[name] = visiting
-		for _, need := range needs(target) {
+		for _, need := range target.Needs() {
 			if err := visit(need); err != nil {
 				return err
 			}
@@ -112,16 +111,4 @@ func (r *Runner) withNeeds(names []string) ([]string, error) {
 		}
 	}
 	return order, nil
-}
-
-// needs lists the targets that a target's contexts name.
-func needs(t *pipeline.Target) []string {
-	var out []string
-	for _, value := range t.Contexts {
-		if name, ok := strings.CutPrefix(value, "target:"); ok {
-			out = append(out, name)
-		}
-	}
-	slices.Sort(out)
-	return out
 }

@@ -123,7 +123,7 @@ func (r *Runner) Push(ctx context.Context, built Built) error {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(built)) {
-		tags := slices.Clone(r.Project.Targets[name].Tags)
+		tags := slices.Concat(r.Project.Targets[name].Tags, r.Project.Registry.Tags)
 		if r.Source.Commit != "" && !r.Source.Dirty {
 			tags = append(tags, "git-"+r.Source.Commit[:min(12, len(r.Source.Commit))])
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,20 @@ func git(t *testing.T, w *world.World, args ...string) string {
 }
 
 // remoteTag reads what a repository has under a tag.
+func tagsOf(t *testing.T, repository string) []string {
+	t.Helper()
+	repo, err := name.NewRepository(repository, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags, err := remote.List(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(tags)
+	return tags
+}
+
 func remoteTag(t *testing.T, address string) *remote.Descriptor {
 	t.Helper()
 	ref, err := name.ParseReference(address, name.Insecure)
@@ -161,11 +176,15 @@ func TestRegistry(t *testing.T) {
 	var digest string
 	t.Run("push names it, and sends it once", func(t *testing.T) {
 		w.Dray(t, 0, "push")
-		digest = remoteTag(t, repository+":latest").Digest.String()
-		for _, tag := range []string{"/shop/web:git-" + git(t, w, "rev-parse", "HEAD")[:12], "/shop/web:stable", "/elsewhere/web:1"} {
+		commit := "git-" + git(t, w, "rev-parse", "HEAD")[:12]
+		digest = remoteTag(t, repository+":"+commit).Digest.String()
+		for _, tag := range []string{"/shop/web:stable", "/elsewhere/web:1"} {
 			if got := remoteTag(t, far.Addr()+tag).Digest.String(); got != digest {
-				t.Errorf("%s is %s, latest %s", tag, got, digest)
+				t.Errorf("%s is %s, %s is %s", tag, got, commit, digest)
 			}
+		}
+		if tags := tagsOf(t, repository); !slices.Equal(tags, []string{commit, "stable"}) {
+			t.Errorf("the repository has tags %q: none moves that the file does not name", tags)
 		}
 		sent := far.Faults.Count("PATCH", "")
 		w.Dray(t, 0, "push")
@@ -382,7 +401,7 @@ func TestServedRegistry(t *testing.T) {
 	w := layeredApp(t, "", "", "test: t1")
 	data := t.TempDir()
 	address, stop := serveRegistry(t, w, data, "127.0.0.1:0")
-	declare(t, w, address, "")
+	declare(t, w, address, `  tags = ["latest"]`)
 	r := w.Dray(t, 0, "deploy", "test")
 	if strings.Contains(r.Stderr, "warning") {
 		t.Errorf("a loopback address was tried elsewhere: %s", r)

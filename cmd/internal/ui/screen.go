@@ -27,8 +27,10 @@ func (s *Screen) Begin(v View) {
 	s.view = v
 }
 
-// Emit shows the event, or keeps it while a question stands.
+// Emit shows the event, or keeps it while a question stands. Whoever reads it
+// finds a version and a time in it.
 func (s *Screen) Emit(e event.Event) {
+	e = event.Stamped(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

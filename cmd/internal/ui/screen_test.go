@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"testing"
 
@@ -62,3 +64,16 @@ func (v *recordingView) Emit(e event.Event) { v.seen = append(v.seen, e.Text) }
 func (v *recordingView) Leave()             { v.seen = append(v.seen, "left") }
 func (v *recordingView) Return()            { v.seen = append(v.seen, "returned") }
 func (v *recordingView) Close()             { v.seen = append(v.seen, "closed") }
+
+// TestScreenStampsEvents: what a verb says by itself has a version and a time,
+// as what a stage says.
+func TestScreenStampsEvents(t *testing.T) {
+	var buf bytes.Buffer
+	s := NewScreen()
+	s.Begin(&jsonView{encoder: json.NewEncoder(&buf)})
+	s.Emit(event.Event{Type: event.Notice, Text: "pinned"})
+	var got event.Event
+	if err := json.Unmarshal(buf.Bytes(), &got); err != nil || got.Version != event.Version || got.Time.IsZero() {
+		t.Errorf("got %s (%v)", buf.String(), err)
+	}
+}

@@ -36,6 +36,7 @@ function "greet" {
 registry {
   address  = "registry.example.com:5000/shop/"
   insecure = true
+  tags     = ["latest", ""]
 }
 
 group "default" { targets = ["web"] }

@@ -1,6 +1,11 @@
 package pipeline
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Actor says who asks, for leases, history and audit.
 type Actor struct {
@@ -49,4 +54,36 @@ func (r *Release) ReleaseNumber() ReleaseNumber {
 		return ReleaseNumber{}
 	}
 	return ReleaseNumber{Number: r.Number, Revision: r.Revision}
+}
+
+// TaskHost is the host that runs a task, on its schedule and by hand: where it
+// is placed by name, otherwise the first of the environment by name.
+func (r *Release) TaskHost(task string) string {
+	hosts := slices.Sorted(maps.Keys(r.Placement))
+	for _, host := range hosts {
+		if slices.Contains(r.Placement[host], "task."+task) {
+			return host
+		}
+	}
+	if len(hosts) == 0 {
+		return ""
+	}
+	return hosts[0]
+}
+
+// ImagesOn are the digests that a host needs: of what is placed there, and of
+// the tasks that run there. Sorted.
+func (r *Release) ImagesOn(host string) []string {
+	var out []string
+	for _, instance := range r.Placement[host] {
+		service, _, _ := strings.Cut(instance, "/")
+		out = append(out, r.Images[service].Digest)
+	}
+	for _, t := range r.Tasks {
+		if r.TaskHost(t.Name) == host {
+			out = append(out, r.Images["task."+t.Name].Digest)
+		}
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(digest string) bool { return digest == "" })
 }

@@ -18,6 +18,9 @@ type Offer interface {
 	// Sources says where a host finds an image, the shortest way first. peer is
 	// the socket on the host that leads to this machine.
 	Sources(ctx context.Context, host pipeline.Host, peer, digest string) []pipeline.ImageSource
+	// Lacking sums up what a host of this architecture would be sent of images: of
+	// each, by digest, and of all together. The host's store is asked through dial.
+	Lacking(ctx context.Context, dial func(ctx context.Context) (net.Conn, error), arch string, digests []string) (each map[string]pipeline.Bytes, all pipeline.Bytes, err error)
 	// Publish puts what the hosts swear beside the images, where there is a place
 	// for it.
 	Publish(ctx context.Context, release pipeline.Release, statements func(context.Context) ([]pipeline.Statement, error))

@@ -3,6 +3,7 @@ package environment
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"dray/deploy"
 	"dray/deploy/strategy"
@@ -17,7 +18,11 @@ func (e *Environment) Plan(ctx context.Context, release pipeline.Release) (*plan
 	if err != nil {
 		return nil, err
 	}
-	in := plan.Input{Desired: release, Hosts: e.observed(ctx, seen), Promotes: e.env.Promotion != nil, Foresee: foresee}
+	hosts, err := e.observed(ctx, seen, release)
+	if err != nil {
+		return nil, err
+	}
+	in := plan.Input{Desired: release, Hosts: hosts, Promotes: e.env.Promotion != nil, Foresee: foresee}
 	for _, v := range e.env.Verify {
 		in.Verify = append(in.Verify, v.Name)
 	}
@@ -35,17 +40,39 @@ func (e *Environment) Plan(ctx context.Context, release pipeline.Release) (*plan
 	return result, nil
 }
 
-// observed is what each host runs, with what it has room for.
-func (e *Environment) observed(ctx context.Context, seen map[string]*api.Environment) []pipeline.Observed {
-	var out []pipeline.Observed
-	for _, h := range e.fleet.Hosts() {
-		o := deploy.Observed(h.Name, seen[h.Name])
-		if facts, err := h.Client.Host(ctx); err == nil { // without it the plan says less
-			o.MemoryFree = pipeline.Bytes(facts.MemoryFree)
-		}
-		out = append(out, o)
+// observed is what each host runs, with what it has room for and what it lacks
+// of the release's images.
+func (e *Environment) observed(ctx context.Context, seen map[string]*api.Environment, release pipeline.Release) ([]pipeline.Observed, error) {
+	from := ""
+	if e.env.Promotion != nil {
+		from = e.env.Promotion.From
 	}
-	return out
+	offer, err := e.opener.Images(release, e.opener.holders(from), e.opener.Sink)
+	if err != nil {
+		return nil, err
+	}
+	hosts := e.fleet.Hosts()
+	out := make([]pipeline.Observed, len(hosts))
+	var group sync.WaitGroup
+	for i, h := range hosts {
+		out[i] = deploy.Observed(h.Name, seen[h.Name])
+		group.Go(func() { e.measure(ctx, &out[i], h, offer, release.ImagesOn(h.Name)) })
+	}
+	group.Wait()
+	return out, nil
+}
+
+// measure asks a host for its free memory, and for what it lacks. Without an
+// answer the plan says less, and is as right.
+func (e *Environment) measure(ctx context.Context, o *pipeline.Observed, h *deploy.Host, offer Offer, digests []string) {
+	facts, err := h.Client.Host(ctx)
+	if err != nil {
+		return
+	}
+	o.MemoryFree = pipeline.Bytes(facts.MemoryFree)
+	if send, all, err := offer.Lacking(ctx, h.Dial, facts.Arch, digests); err == nil {
+		o.Send, o.SendAll = send, all
+	}
 }
 
 // foresee lets the one place that knows batches say what they mean.

@@ -33,20 +33,10 @@ type taskRecord struct {
 	Container string `json:"container,omitempty"`
 }
 
-// runsTasks says whether a task of a release runs on a host: where it is
-// placed by name, otherwise on the first host.
+// runsTasks says whether a task of a release runs on a host. A release without
+// any placement runs its tasks wherever it is.
 func runsTasks(r *api.Release, host, task string) bool {
-	for _, names := range r.Placement {
-		if slices.Contains(names, taskPrefix+task) {
-			return slices.Contains(r.Placement[host], taskPrefix+task)
-		}
-	}
-	for other := range r.Placement {
-		if other < host {
-			return false
-		}
-	}
-	return true
+	return len(r.Placement) == 0 || r.TaskHost(task) == host
 }
 
 // runTask runs a task for a client and waits for its end.

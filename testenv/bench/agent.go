@@ -208,7 +208,7 @@ func (b *Bench) answer(ctx context.Context) (took time.Duration, err error) {
 
 // firstAnswer asks each millisecond; zero: ctx ended before an answer came.
 func firstAnswer(ctx context.Context, url string) time.Time {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := freshClient()
 	for !answers(ctx, client, url, "up") {
 		select {
 		case <-ctx.Done():

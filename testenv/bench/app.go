@@ -144,7 +144,7 @@ func pushBase(ctx context.Context, m *mirror.Mirror) error {
 	if err != nil {
 		return fmt.Errorf("making the base image: %w", err)
 	}
-	ref, err := name.ParseReference(m.Addr()+"/bench/base:1", name.Insecure)
+	ref, err := name.ParseReference(m.Addr()+"/"+baseImage, name.Insecure)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,10 @@ func writeBase(w io.Writer, data []byte) error {
 	return archive.Close()
 }
 
-const dockerfile = `FROM bench/base:1
+// baseImage is the base image's name in a registry.
+const baseImage = "bench/base:1"
+
+const dockerfile = "FROM " + baseImage + `
 COPY data.bin /opt/data.bin
 COPY --chmod=755 web /web
 USER 1000

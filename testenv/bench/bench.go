@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"dray/testenv"
@@ -31,6 +32,11 @@ type Bench struct {
 	app      *app
 	dir      string // temporary; everything but the lab's state is here
 	deployed map[string]bool
+	before   Use      // of the machine, before anything was done
+	runtimes []Result // of the OCI runtimes; nil: not measured yet
+	engines  *engines // Docker's; nil: not made yet, or noEngines says why not
+
+	noEngines error
 }
 
 // The lab's hosts. Each environment has its own, so that a row can do to one
@@ -55,6 +61,9 @@ func New(ctx context.Context, o Options) (_ *Bench, err error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	b := &Bench{Options: o, deployed: map[string]bool{}}
+	if b.before, err = observe(ctx); err != nil {
+		return nil, err
+	}
 	if b.dir, err = os.MkdirTemp("", "dbench"); err != nil {
 		return nil, err
 	}
@@ -89,6 +98,9 @@ func New(ctx context.Context, o Options) (_ *Bench, err error) {
 // Close ends the builder, the lab and the registry, and removes every file.
 func (b *Bench) Close(ctx context.Context) error {
 	var errs []error
+	if b.engines != nil {
+		errs = append(errs, b.engines.close(ctx))
+	}
 	if w := b.world; w != nil {
 		if w.Bin != "" {
 			if r := w.Run(ctx, "builder", "stop"); r.Code != 0 {
@@ -112,21 +124,27 @@ type Row struct {
 // Rows are all there are, in the order of the table.
 func Rows() []Row {
 	return []Row{
+		{"oci", measureRuntimes},
 		{"build-noop", measureNoopBuild},
+		{"docker-build", withDocker("Docker here: `docker build`", dockerBuild)},
 		{"change-one", measureChangeOne},
 		{"change-three", measureChangeThree},
+		{"docker-script", withDocker("Docker here: a script", dockerScript)},
 		{"noop-one", measureNoopOne},
 		{"noop-three", measureNoopThree},
 		{"first", measureFirst},
 		{"rollback", measureRollback},
 		{"exec", measureExec},
 		{"pull", measurePull},
+		{"docker-pull", withDocker("Docker here: `docker pull`", dockerPull)},
 		{"answer", measureAnswer},
+		{"docker-answer", withDocker("Docker here: `docker run -d`", dockerAnswer)},
 		{"memory", measureMemory},
+		{"docker-memory", withDocker("Docker here: the engine idle", dockerMemory)},
 		{"disk", measureDisk},
 		{"lost", measureLost},
+		{"docker-lost", withDocker("Docker here: requests lost", dockerLost)},
 		{"p99", measureLatency},
-		{"oci", measureRuntimes},
 		{"bundle", measureBundle},
 		{"fleet", measureFleet},
 	}
@@ -144,30 +162,45 @@ func Select(rows []Row, pattern *regexp.Regexp) []Row {
 }
 
 // Run measures rows, one after the other. One that fails is a line that says
-// so; when ctx ends, the rest is left out. done hears of each row.
+// so; when ctx ends, the rest is left out. done hears of each row. What "runc
+// run" takes is measured first in any case: times are compared with it.
 func (b *Bench) Run(ctx context.Context, rows []Row, done func(row string, took time.Duration, results []Result)) *Report {
 	report := newReport(b.Count)
+	report.Before, report.leftOut = b.before, without(Rows(), rows)
+	machine := startWatch()
+	report.RuncRun = b.runcRun(ctx)
 	for _, row := range rows {
 		if ctx.Err() != nil {
-			report.Interrupted = true
 			break
 		}
 		began := time.Now()
 		results, err := row.measure(ctx, b)
 		if ctx.Err() != nil {
-			report.Interrupted = true
 			break
 		}
 		if err != nil {
 			results = append(results, Result{Measure: row.Name, Error: err.Error()})
 		}
+		lap, _ := machine.lap()
 		for i := range results {
-			results[i].Row = row.Name
-			results[i].complete()
+			results[i].Row, results[i].Machine = row.Name, lap
+			results[i].complete(report.RuncRun)
 		}
 		report.Results = append(report.Results, results...)
 		done(row.Name, time.Since(began), results)
 	}
-	report.end()
+	report.Interrupted = ctx.Err() != nil
+	_, report.During = machine.lap()
+	report.end(machine.err)
 	return report
+}
+
+// without gives the names of rows that are not among others.
+func without(rows, others []Row) (names []string) {
+	for _, r := range rows {
+		if !slices.ContainsFunc(others, func(o Row) bool { return o.Name == r.Name }) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }

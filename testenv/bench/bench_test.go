@@ -33,24 +33,75 @@ func TestTableShowsWhatWasMeasured(t *testing.T) {
 		{"failed", Result{Error: "exit 1\nmore | text"}, "failed: exit 1"},
 	}
 	for _, c := range cases {
-		c.result.complete()
+		c.result.complete(0)
 		if got := c.result.cell(); got != c.cell {
 			t.Errorf("%s: %q, want %q", c.name, got, c.cell)
 		}
 	}
 	report := newReport(5)
 	report.Results = []Result{{Measure: "`exec`", Aim: "0.25 s", Unit: Seconds, Values: []float64{0.2}}}
-	report.Results[0].complete()
-	report.end()
+	report.Results[0].complete(0.04)
+	report.end(nil)
 	var table bytes.Buffer
 	if err := report.Markdown(&table); err != nil {
 		t.Fatal(err)
 	}
-	if want := "| `exec` | – | 0.25 s | 0.20 s |\n"; !strings.HasSuffix(table.String(), want) || !strings.Contains(table.String(), "Linux ") {
+	if want := "| `exec` | – | 0.25 s | 0.20 s | 5.0 |\n"; !strings.HasSuffix(table.String(), want) || !strings.Contains(table.String(), "Linux ") {
 		t.Errorf("%s\nwant its last line to be %q", table.String(), want)
 	}
 	if report.Failed() {
 		t.Error("a report without faults counts as failed")
+	}
+}
+
+// TestReportTellsOfTheMachine has a machine that is idle, one that works before
+// anything is measured, and one whose host takes processors away.
+func TestReportTellsOfTheMachine(t *testing.T) {
+	const warning = "The machine was busy"
+	cases := []struct {
+		name           string
+		before, during Use
+		busy           bool
+	}{
+		{"idle before, working during", Use{Busy: 0.01}, Use{Busy: 0.9}, false},
+		{"working before", Use{Busy: 0.4}, Use{Busy: 0.9}, true},
+		{"taken away before", Use{Stolen: 0.1}, Use{}, true},
+		{"taken away during", Use{}, Use{Busy: 0.5, Stolen: 0.03}, true},
+	}
+	for _, c := range cases {
+		report := newReport(5)
+		report.Before, report.During = c.before, c.during
+		report.leftOut = []string{"exec", "fleet"}
+		report.Results = []Result{{Row: "pull", Measure: "pull", Machine: Use{Stolen: 0.051}, Skipped: "there is no registry"}}
+		var table bytes.Buffer
+		if err := report.Markdown(&table); err != nil {
+			t.Fatal(err)
+		}
+		if busy := strings.Contains(table.String(), warning); busy != c.busy {
+			t.Errorf("%s: it warns: %v\n%s", c.name, busy, table.String())
+		}
+		for _, want := range []string{"at most 5.1 % (pull)", "not measured: there is no registry", "Not asked for, and so not measured: exec, fleet.", "`runc run` could not be measured here"} {
+			if !strings.Contains(table.String(), want) {
+				t.Errorf("%s: the table lacks %q\n%s", c.name, want, table.String())
+			}
+		}
+	}
+}
+
+func TestUseOfProcessors(t *testing.T) {
+	before, err := parseTicks("cpu  100 0 50 800 50 0 0 10 5 5\ncpu0 …\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := parseTicks("cpu  130 0 60 840 60 0 0 20 5 5\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := after.since(before), (Use{Busy: 0.4, Stolen: 0.1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if _, err := parseTicks("cpu 1 2 3\n"); err == nil {
+		t.Error("a line that is cut off is no error")
 	}
 }
 
@@ -83,7 +134,7 @@ func TestChangeIsOneVersion(t *testing.T) {
 }
 
 func TestSelect(t *testing.T) {
-	for pattern, want := range map[string]int{".": len(Rows()), "^noop": 2, "^exec$": 1, "none": 0} {
+	for pattern, want := range map[string]int{".": len(Rows()), "^noop": 2, "^exec$": 1, "^docker": 6, "none": 0} {
 		if got := len(Select(Rows(), regexp.MustCompile(pattern))); got != want {
 			t.Errorf("%s selects %d rows, want %d", pattern, got, want)
 		}

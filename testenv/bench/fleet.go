@@ -85,7 +85,7 @@ func (f *fleet) measure(ctx context.Context, count int) ([]Result, error) {
 		each.Values = append(each.Values, v/float64(f.hosts))
 	}
 	least := few.result("", "", "", 0)
-	least.complete()
+	least.complete(0)
 	each.Note = fmt.Sprintf("over %d hosts %s each", some, Seconds.text(least.Median/some))
 	if more := float64(f.hosts - some); more > 0 {
 		each.Note += fmt.Sprintf("; the client takes %s of processor and %s of memory for each host more", Seconds.text((noop.CPU-least.CPU)/more), Bytes.text((noop.RSS-least.RSS)/more))
@@ -109,7 +109,7 @@ func (f *fleet) memory(ctx context.Context) ([]float64, error) {
 	var values []float64
 	hosts := f.Lab.Hosts()
 	for _, h := range hosts[len(hosts)-looked:] {
-		u, err := programs(h)
+		u, err := programs(h, drays...)
 		if err != nil {
 			return nil, err
 		}

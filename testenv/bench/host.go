@@ -111,11 +111,14 @@ func ours(ctx context.Context, h *testenv.Host) (usage, error) {
 	if err := rested(ctx); err != nil {
 		return nil, err
 	}
-	return programs(h)
+	return programs(h, drays...)
 }
 
-// programs is what dray's programs on a host use now.
-func programs(h *testenv.Host) (usage, error) {
+// drays are the programs of dray's that run on a host.
+var drays = []string{"drayd", "dray-oci"}
+
+// programs is what the programs of those names on a host use now.
+func programs(h *testenv.Host, names ...string) (usage, error) {
 	processes, err := h.Processes()
 	if err != nil {
 		return nil, err
@@ -124,7 +127,7 @@ func programs(h *testenv.Host) (usage, error) {
 	for _, p := range processes {
 		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.PID))
 		program := filepath.Base(exe)
-		if err != nil || (program != "drayd" && program != "dray-oci") {
+		if err != nil || !slices.Contains(names, program) {
 			continue // the app, sshd, init; or gone
 		}
 		size, err := proportional(p.PID)

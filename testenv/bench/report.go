@@ -24,10 +24,16 @@ type Report struct {
 	Kernel      string    `json:"kernel"`
 	LoadBefore  float64   `json:"load_before"` // the machine's, averaged over a minute
 	LoadAfter   float64   `json:"load_after"`
-	Count       int       `json:"count"` // runs of each measure
+	Before      Use       `json:"machine_before"` // before the lab was made
+	During      Use       `json:"machine_during"`
+	RuncRun     float64   `json:"runc_run_seconds,omitempty"` // the median of runc run in this run; 0: not known
+	Count       int       `json:"count"`                      // runs of each measure
 	Seconds     float64   `json:"seconds"`
 	Interrupted bool      `json:"interrupted,omitempty"`
 	Results     []Result  `json:"results"`
+
+	leftOut []string // names of rows that nobody asked for
+	failed  error    // what kept it from being whole, beside its rows
 }
 
 func newReport(count int) *Report {
@@ -37,8 +43,8 @@ func newReport(count int) *Report {
 	}
 }
 
-func (r *Report) end() {
-	r.LoadAfter, r.Seconds = loadAverage(), time.Since(r.Date).Seconds()
+func (r *Report) end(err error) {
+	r.LoadAfter, r.Seconds, r.failed = loadAverage(), time.Since(r.Date).Seconds(), err
 }
 
 // Failed tells if a row could not be measured.
@@ -48,7 +54,7 @@ func (r *Report) Failed() bool {
 			return true
 		}
 	}
-	return r.Interrupted
+	return r.Interrupted || r.failed != nil
 }
 
 // JSON writes the report as one object.
@@ -58,20 +64,64 @@ func (r *Report) JSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// Markdown writes the table, with notes below it.
+// Markdown writes the table, with notes around it.
 func (r *Report) Markdown(w io.Writer) error {
 	var t strings.Builder
-	fmt.Fprintf(&t, "%s, %d × %s, Linux %s; load %.1f before, %.1f after; %d runs each; measured: min / median / max.\n\n",
-		r.Date.Format("2006-01-02"), r.CPUs, r.CPU, r.Kernel, r.LoadBefore, r.LoadAfter, r.Count)
-	t.WriteString("| measure | people's tools today | aim | measured |\n|---|---|---|---|\n")
+	fmt.Fprintf(&t, "%s, %d × %s, Linux %s; %d runs each; measured: min / median / max.\n%s\n%s\n\n",
+		r.Date.Format("2006-01-02"), r.CPUs, r.CPU, r.Kernel, r.Count, r.machine(), r.lastColumn())
+	t.WriteString("| measure | people's tools today | aim | measured | × `runc run` |\n|---|---|---|---|---|\n")
 	for _, one := range r.Results {
-		fmt.Fprintf(&t, "| %s | %s | %s | %s |\n", one.Measure, dash(one.Today), dash(one.Aim), one.cell())
+		fmt.Fprintf(&t, "| %s | %s | %s | %s | %s |\n", one.Measure, dash(one.Today), dash(one.Aim), one.cell(), one.times())
+	}
+	if len(r.leftOut) > 0 {
+		fmt.Fprintf(&t, "\nNot asked for, and so not measured: %s.\n", strings.Join(r.leftOut, ", "))
 	}
 	if r.Interrupted {
 		t.WriteString("\nInterrupted: the rest was not measured.\n")
 	}
+	if r.failed != nil {
+		fmt.Fprintf(&t, "\nWhat the machine did is not known: %s.\n", r.failed)
+	}
 	_, err := io.WriteString(w, t.String())
 	return err
+}
+
+// machine says what the machine did beside it.
+func (r *Report) machine() string {
+	text := fmt.Sprintf("Before: load %.1f, processors busy %.0f %%, stolen %.1f %%. During: stolen %.1f %%", r.LoadBefore, 100*r.Before.Busy, 100*r.Before.Stolen, 100*r.During.Stolen)
+	var worst Result
+	for _, one := range r.Results {
+		if one.Machine.Stolen > worst.Machine.Stolen {
+			worst = one
+		}
+	}
+	if worst.Row != "" {
+		text += fmt.Sprintf(", at most %.1f %% (%s)", 100*worst.Machine.Stolen, worst.Row)
+	}
+	text += fmt.Sprintf("; load %.1f after.", r.LoadAfter)
+	if r.Before.Busy > busyBefore || r.Before.Stolen > busyStolen || r.During.Stolen > busyStolen {
+		text += " **The machine was busy with something else: compare multiples, not times.**"
+	}
+	return text
+}
+
+// lastColumn says what the last column is.
+func (r *Report) lastColumn() string {
+	if r.RuncRun == 0 {
+		return "There is no last column: `runc run` could not be measured here."
+	}
+	return fmt.Sprintf("The last column is the median in multiples of `runc run` of a program that ends at once, whose median here was %s.", Seconds.text(r.RuncRun))
+}
+
+// times is the last column.
+func (r *Result) times() string {
+	switch {
+	case r.Times == 0:
+		return "–"
+	case r.Times < 10:
+		return strconv.FormatFloat(r.Times, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(r.Times, 'f', 0, 64)
 }
 
 // cell is what the table shows as measured.

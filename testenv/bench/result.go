@@ -27,6 +27,8 @@ type Result struct {
 	Min     float64   `json:"min"`
 	Median  float64   `json:"median"`
 	Max     float64   `json:"max"`
+	Times   float64   `json:"times_runc_run,omitempty"`     // the median, in medians of runc run
+	Machine Use       `json:"machine"`                      // while the row was measured
 	CPU     float64   `json:"client_cpu_seconds,omitempty"` // median of what the client itself used
 	RSS     float64   `json:"client_max_rss_bytes,omitempty"`
 	Note    string    `json:"note,omitempty"`
@@ -37,13 +39,17 @@ type Result struct {
 // Missed tells if the median is worse than the aim.
 func (r *Result) Missed() bool { return r.Limit > 0 && r.Median > r.Limit }
 
-// complete works out what the values say.
-func (r *Result) complete() {
+// complete works out what the values say. runcRun is what that takes, in
+// seconds; 0: not known.
+func (r *Result) complete(runcRun float64) {
 	if len(r.Values) == 0 {
 		return
 	}
 	sorted := slices.Sorted(slices.Values(r.Values))
 	r.Min, r.Median, r.Max = sorted[0], median(sorted), sorted[len(sorted)-1]
+	if r.Unit == Seconds && runcRun > 0 {
+		r.Times = r.Median / runcRun
+	}
 }
 
 // median is that of sorted values.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -131,7 +132,7 @@ func awaitVersion(ctx context.Context, addresses []string, version string) (wait
 	seen := make([]time.Time, len(addresses))
 	for i, address := range addresses {
 		group.Go(func() error {
-			client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+			client := freshClient()
 			tick := time.NewTicker(pollPause)
 			defer tick.Stop()
 			for {
@@ -157,6 +158,18 @@ func awaitVersion(ctx context.Context, addresses []string, version string) (wait
 		}
 		return last, err
 	}
+}
+
+// connectLimit is how long a question may take to connect before another is
+// asked. The first packet to a container whose interface is not up yet is lost,
+// and the kernel sends the next one after a second (RFC 6298, 2.1): who waited
+// for that would find out a second too late that the service is there.
+const connectLimit = 50 * time.Millisecond
+
+// freshClient asks on a connection of its own each time.
+func freshClient() *http.Client {
+	dialer := &net.Dialer{Timeout: connectLimit}
+	return &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext}}
 }
 
 func answers(ctx context.Context, client *http.Client, url, start string) bool {

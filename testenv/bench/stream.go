@@ -81,13 +81,12 @@ type stream struct {
 	err strings.Builder
 }
 
-// start begins to ask environment one's host for its version.
-func (b *Bench) start(ctx context.Context, l Load) (*stream, error) {
+// start begins to ask.
+func start(ctx context.Context, l Load) (*stream, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	l.URL = "http://" + b.addresses("one")[0] + "/version"
 	text, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
@@ -136,9 +135,9 @@ func (s *stream) abandon() {
 }
 
 // atRest asks while nothing is done to the service.
-func (b *Bench) atRest(ctx context.Context, l Load) (Seen, error) {
+func atRest(ctx context.Context, l Load) (Seen, error) {
 	l.Duration = rest
-	s, err := b.start(ctx, l)
+	s, err := start(ctx, l)
 	if err != nil {
 		return Seen{}, err
 	}

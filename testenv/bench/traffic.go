@@ -15,12 +15,28 @@ const lostDeploys = 10
 // rest is how long a service is watched while nothing is done to it.
 const rest = 5 * time.Second
 
-// measureLost deploys one-line changes under two streams of 200 requests a
-// second: one on kept connections, one that opens a connection each time.
+// measureLost deploys one-line changes under load.
 func measureLost(ctx context.Context, b *Bench) ([]Result, error) {
 	if err := b.ready(ctx, "one"); err != nil {
 		return nil, err
 	}
+	results, err := b.lost(ctx, b.versionURL(), func() error {
+		_, _, err := b.change(ctx, "one")
+		return err
+	})
+	for i := range results {
+		results[i].Today, results[i].Aim, results[i].Limit = "script 77–89 each, Kamal 0", "0", 0.5
+	}
+	return results, err
+}
+
+// versionURL is where environment one's host tells its version.
+func (b *Bench) versionURL() string { return "http://" + b.addresses("one")[0] + "/version" }
+
+// lost counts the requests that are lost while something is deployed several
+// times, of two streams of 200 a second: one on kept connections, one that
+// opens a connection each time.
+func (b *Bench) lost(ctx context.Context, url string, deploy func() error) ([]Result, error) {
 	kinds := []struct {
 		name string
 		keep bool
@@ -29,12 +45,12 @@ func measureLost(ctx context.Context, b *Bench) ([]Result, error) {
 	streams := make([]*stream, len(kinds))
 	for i, k := range kinds {
 		var err error
-		if quiet[i], err = b.atRest(ctx, Load{Rate: 200, KeepAlive: k.keep}); err != nil {
+		if quiet[i], err = atRest(ctx, Load{URL: url, Rate: 200, KeepAlive: k.keep}); err != nil {
 			return nil, err
 		}
 	}
 	for i, k := range kinds {
-		s, err := b.start(ctx, Load{Rate: 200, KeepAlive: k.keep})
+		s, err := start(ctx, Load{URL: url, Rate: 200, KeepAlive: k.keep})
 		if err != nil {
 			return nil, err
 		}
@@ -43,7 +59,7 @@ func measureLost(ctx context.Context, b *Bench) ([]Result, error) {
 	}
 	var failed error
 	for range lostDeploys {
-		if _, _, failed = b.change(ctx, "one"); failed != nil {
+		if failed = deploy(); failed != nil {
 			break
 		}
 	}
@@ -54,8 +70,8 @@ func measureLost(ctx context.Context, b *Bench) ([]Result, error) {
 			return nil, errors.Join(failed, err)
 		}
 		results = append(results, Result{
-			Measure: fmt.Sprintf("requests lost at 200/s over %d deploys, %s", lostDeploys, k.name), Today: "script 77–89 each, Kamal 0", Aim: "0", Limit: 0.5,
-			Unit: Count, Values: []float64{float64(busy.Failed)},
+			Measure: fmt.Sprintf("requests lost at 200/s over %d deploys, %s", lostDeploys, k.name),
+			Unit:    Count, Values: []float64{float64(busy.Failed)},
 			Note: fmt.Sprintf("of %d; p99 %s while building and deploying here, %s at rest%s", busy.Sent,
 				Seconds.text(busy.P99), Seconds.text(quiet[i].P99), reasons(busy)),
 		})
@@ -85,7 +101,7 @@ func measureLatency(ctx context.Context, b *Bench) ([]Result, error) {
 	var quiet, busy, ratios []float64
 	lost := Seen{Errors: map[string]int{}}
 	for n := range b.Count {
-		still, err := b.atRest(ctx, Load{Rate: 1000, KeepAlive: true})
+		still, err := atRest(ctx, Load{URL: b.versionURL(), Rate: 1000, KeepAlive: true})
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +127,7 @@ func measureLatency(ctx context.Context, b *Bench) ([]Result, error) {
 
 // underLoad runs a command while the service is asked 1000 times a second.
 func (b *Bench) underLoad(ctx context.Context, args ...string) (Seen, error) {
-	s, err := b.start(ctx, Load{Rate: 1000, KeepAlive: true})
+	s, err := start(ctx, Load{URL: b.versionURL(), Rate: 1000, KeepAlive: true})
 	if err != nil {
 		return Seen{}, err
 	}

@@ -54,10 +54,18 @@ type Volume struct {
 	Created time.Time // of the folder, by its last change where the file system keeps no birth
 }
 
+// rootMode lets nobody but root pass to the data: what containers write there
+// may be a program that runs as root for whoever starts it, or a device.
+const rootMode = 0o700
+
 // Open returns the volumes below root, and clears away what a crash left.
 // users names the containers that have a path mounted; nil is nobody ever.
 func Open(root string, users func(path string) []string) (*Store, error) {
-	if err := os.MkdirAll(root, 0o711); err != nil {
+	err := os.MkdirAll(root, rootMode)
+	if err == nil {
+		err = os.Chmod(root, rootMode) // one that an older agent made let others pass
+	}
+	if err != nil {
 		return nil, fmt.Errorf("opening volumes: %w", err)
 	}
 	left, err := filepath.Glob(filepath.Join(root, "*", ".*"))

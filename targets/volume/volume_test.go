@@ -3,6 +3,7 @@ package volume
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -159,5 +160,39 @@ func TestOpenSweeps(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOthersDoNotPass tries, as another user of the host, to start a program
+// that a container has put into its volume; also where an older agent made the
+// folders.
+func TestOthersDoNotPass(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to become another user")
+	}
+	for name, older := range map[string]bool{"new": false, "made by an older agent": true} {
+		t.Run(name, func(t *testing.T) {
+			// A folder that everybody may pass, as /var/lib is.
+			dir, err := os.MkdirTemp("", "volumes")
+			must(t, err)
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			must(t, os.Chmod(dir, 0o755))
+			root := filepath.Join(dir, "volumes")
+			if older {
+				must(t, os.Mkdir(root, 0o711))
+			}
+			s, err := Open(root, nil)
+			must(t, err)
+			path, err := s.Ensure(t.Context(), "shop-prod", "data")
+			must(t, err)
+			program := filepath.Join(path, "program")
+			must(t, os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755))
+			run := exec.Command(program)
+			run.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			run.Dir = "/"
+			if err := run.Run(); !errors.Is(err, os.ErrPermission) {
+				t.Errorf("another user started it: %v, want that it is not allowed", err)
+			}
+		})
 	}
 }

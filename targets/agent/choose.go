@@ -101,7 +101,7 @@ func (a *Agent) alike(w *work, p placed) (runtime.Container, bool) {
 	}
 	var best runtime.Container
 	for _, c := range a.containersOf(w.e) {
-		if c.Spec.Labels[runtime.LabelInstance] != p.instance || w.made.of(c) != p.fingerprint {
+		if c.State == runtime.Broken || c.Spec.Labels[runtime.LabelInstance] != p.instance || w.made.of(c) != p.fingerprint {
 			continue
 		}
 		if c.ID == current {

@@ -175,6 +175,8 @@ func drift(r *api.Release, d *deployment, made fingerprints, ended time.Time, co
 		switch {
 		case !exists:
 			add("missing", p.instance, "its container is gone")
+		case c.State == runtime.Broken:
+			add("changed", p.instance, "container %s is broken: %s", c.Spec.Name, c.Error)
 		case c.State == runtime.Exited && !c.Wanted:
 			add("stopped", p.instance, "container %s was stopped %s", c.Spec.Name, ago(c.Finished))
 		case c.State == runtime.Paused:

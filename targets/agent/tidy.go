@@ -289,7 +289,7 @@ func (a *Agent) removeUnneeded(ctx context.Context) error {
 	for _, c := range containers {
 		labels := c.Spec.Labels
 		ours := labels[runtime.LabelDeployment] != "" && !runsOnce(c)
-		if !ours || runs(c) || k.containers[c.ID] || k.open[labels[runtime.LabelDeployment]] {
+		if !ours || runs(c) || c.State == runtime.Broken || k.containers[c.ID] || k.open[labels[runtime.LabelDeployment]] {
 			continue
 		}
 		if err := a.parts.Containers.Remove(ctx, c.ID); err != nil {

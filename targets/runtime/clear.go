@@ -43,9 +43,10 @@ func (e *Engine) clearProcess(ctx context.Context, id string) error {
 
 // discard removes a container entirely. The caller holds it.
 func (e *Engine) discard(ctx context.Context, c *container) error {
-	spec := c.snapshot().Spec
+	value := c.snapshot()
+	spec := value.Spec
 	failed := e.clearProcess(ctx, c.id)
-	if spec.Network != "" {
+	if spec.Network != "" || value.State == Broken && e.Networks != nil { // of a broken one it may not be known
 		if err := e.Networks.Detach(ctx, spec.Network, c.id); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("leaving network %s: %w", spec.Network, err))
 		}

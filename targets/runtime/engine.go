@@ -133,7 +133,10 @@ func New(c Config) (*Engine, error) {
 
 // Run watches the containers until ctx ends, and then returns nil. Containers
 // go on.
-func (e *Engine) Run(ctx context.Context) error { return e.group.run(ctx) }
+func (e *Engine) Run(ctx context.Context) error {
+	e.group.spawn(e.retryBroken)
+	return e.group.run(ctx)
+}
 
 // Get returns a container by its id, its name, or the beginning of its id
 // where only one has it.

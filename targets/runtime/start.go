@@ -47,6 +47,9 @@ func (e *Engine) StartWanted(ctx context.Context, idOrName string) error {
 // start is Start for whoever has acquired the container.
 func (e *Engine) start(ctx context.Context, c *container) (err error) {
 	value := c.snapshot()
+	if value.State == Broken {
+		return brokenError("starting", value)
+	}
 	if value.running() {
 		if value.Wanted {
 			return nil
@@ -74,6 +77,10 @@ func (e *Engine) start(ctx context.Context, c *container) (err error) {
 	})
 	e.tell(value, "start")
 	return e.save(c)
+}
+
+func brokenError(what string, c Container) error {
+	return fmt.Errorf("%s container %s: %w: it is broken (%s)", what, c.Spec.Name, ErrState, c.Error)
 }
 
 // startFailed clears a process away that never ran, and keeps the reason.

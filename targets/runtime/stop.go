@@ -33,6 +33,10 @@ func (e *Engine) stop(ctx context.Context, c *container, grace *time.Duration, k
 		return err
 	}
 	value := c.snapshot()
+	if value.State == Broken {
+		c.release()
+		return brokenError("stopping", value)
+	}
 	var err error
 	if value.Wanted && !keep {
 		value = c.set(func(v *Container) { v.Wanted = false })
@@ -270,7 +274,11 @@ func (e *Engine) Remove(ctx context.Context, idOrName string, force bool) error 
 	if err != nil {
 		return err
 	}
-	if value := c.snapshot(); value.running() {
+	value := c.snapshot()
+	if value.State == Broken && !force {
+		return brokenError("removing", value)
+	}
+	if value.running() {
 		if !force {
 			return fmt.Errorf("removing container %s: %w: it is %s", value.Spec.Name, ErrState, value.State)
 		}
@@ -282,7 +290,7 @@ func (e *Engine) Remove(ctx context.Context, idOrName string, force bool) error 
 		return err
 	}
 	defer c.release()
-	value := c.snapshot()
+	value = c.snapshot()
 	if value.running() { // started meanwhile
 		return fmt.Errorf("removing container %s: %w: it is %s", value.Spec.Name, ErrState, value.State)
 	}

@@ -17,6 +17,10 @@ const (
 	Running State = "running"
 	Paused  State = "paused"
 	Exited  State = "exited" // also: never started and its created process is gone (reboot)
+	// Broken: what is kept of it can't be read, or what there is of it can't be
+	// cleared away. Error says why. It may run: it is left as it is, and can
+	// only be removed.
+	Broken State = "broken"
 )
 
 // Spec says what a container is. It is immutable and kept on disk as JSON, so

@@ -74,6 +74,9 @@ func stateOf(c runtime.Container) container.ContainerState {
 	if c.State == runtime.Exited && c.Wanted && willRestart(c) {
 		return container.StateRestarting
 	}
+	if c.State == runtime.Broken {
+		return container.StateDead
+	}
 	return container.ContainerState(c.State)
 }
 
@@ -105,6 +108,8 @@ func statusLine(c runtime.Container) string {
 		return "Up " + ago(c.Started) + " (Paused)"
 	case container.StateCreated:
 		return "Created"
+	case container.StateDead:
+		return "Dead (broken: " + c.Error + ")"
 	case container.StateRestarting:
 		return fmt.Sprintf("Restarting (%d) %s ago", c.ExitCode, ago(c.Finished))
 	}

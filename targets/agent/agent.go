@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -55,7 +54,7 @@ type Agent struct {
 
 	mu           sync.Mutex
 	environments map[string]*environment
-	names        map[string]string        // environment's key → name that it keeps from an older agent; set once
+	names        map[string]string        // environment's key → name that it is kept under; set once
 	tasks        map[string]chan struct{} // runs with a key under way
 }
 
@@ -80,7 +79,7 @@ func New(c Config) (*Agent, error) {
 		a.id, err = a.hostID()
 	}
 	if err == nil {
-		err = errors.Join(a.keepNames(), a.loadNames())
+		err = a.keepNames()
 	}
 	if err != nil {
 		_ = db.close() // the first fault is the one to tell

@@ -3,8 +3,10 @@ package agent
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +33,7 @@ type envRecord struct {
 	Approvals  []api.Approval    `json:"approvals,omitempty"`
 	Serving    map[string]string `json:"serving,omitempty"` // instance → container that connections should reach
 	Network    bool              `json:"network,omitempty"` // its network may exist on this host
-	KeptAs     string            `json:"kept_as,omitempty"` // name that it keeps from an older agent; "" is ownName's
+	KeptAs     string            `json:"kept_as,omitempty"` // name of all that is kept of it on the host; see names.go
 	Down       *downRecord       `json:"down,omitempty"`    // it is being removed from this host
 }
 
@@ -91,6 +93,20 @@ func (t *transaction) record(e *environment) (envRecord, error) {
 	r := envRecord{Project: e.project, Name: e.name}
 	_, err := t.get(bucketEnvironments, e.key(), &r)
 	return r, err
+}
+
+// eachEnvironment calls visit for every environment, with the fault of one whose
+// record can't be read: that one is broken, and the others go on.
+func (t *transaction) eachEnvironment(visit func(key string, r envRecord, fault error) error) error {
+	return t.each(bucketEnvironments, "", func(key string, raw []byte) error {
+		var r envRecord
+		err := json.Unmarshal(raw, &r)
+		if err != nil {
+			r.Project, r.Name, _ = strings.Cut(key, "/")
+			err = fmt.Errorf("reading what is kept of %s: %w", key, err)
+		}
+		return visit(key, r, err)
+	})
 }
 
 func (t *transaction) putRecord(e *environment, r envRecord) error {

@@ -24,59 +24,36 @@ func ownName(project, name string) string {
 // containers' names begin with.
 func joinedName(project, name string) string { return project + "-" + name }
 
-// namesKept says, in the bucket of the host, that the environments of an older
-// agent have been given the names under which it keeps them.
-const namesKept = "names"
-
 // keepNames gives the environments that an older agent has deployed the joined
-// name to keep: their containers, networks and data stay where they are. Such
-// an agent let only one environment of each joined name be deployed.
+// name to keep: their containers, networks and data stay where they are. They
+// are those that have been deployed and have no name noted. Such an agent let
+// only one environment of each joined name be deployed.
 func (a *Agent) keepNames() error {
-	var done bool
-	err := a.db.view(func(t *transaction) (err error) {
-		_, err = t.get(bucketHost, namesKept, &done)
-		return err
+	a.names = map[string]string{} // by the environment's key
+	older := map[string]envRecord{}
+	err := a.db.view(func(t *transaction) error {
+		return t.eachEnvironment(func(key string, r envRecord, fault error) error {
+			switch {
+			case fault != nil:
+				a.log.Error("an environment is broken; it is left as it is", "environment", key, "error", fault)
+			case r.KeptAs != "":
+				a.names[key] = r.KeptAs
+			case r.LastNumber > 0:
+				r.KeptAs = joinedName(r.Project, r.Name)
+				older[key], a.names[key] = r, r.KeptAs
+			}
+			return nil
+		})
 	})
-	if err != nil || done {
+	if err != nil || len(older) == 0 {
 		return err
 	}
 	return a.db.update("names", func(t *transaction) error {
-		taken := map[string]string{}
-		keep := map[string]envRecord{}
-		err := eachOf(t, bucketEnvironments, "", func(key string, r envRecord) error {
-			joined := joinedName(r.Project, r.Name)
-			if r.LastNumber == 0 || joined == ownName(r.Project, r.Name) {
-				return nil // nothing of it is on the host, or that is its name
-			}
-			if other := taken[joined]; other != "" { // no older agent did that
-				a.log.Error("two environments are kept under one name; the first keeps it", "name", joined, "first", other, "second", key)
-				return nil
-			}
-			taken[joined], r.KeptAs = key, joined
-			keep[key] = r
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for key, r := range keep {
+		for key, r := range older {
 			if err := t.put(bucketEnvironments, key, r); err != nil {
 				return err
 			}
 		}
-		return t.put(bucketHost, namesKept, true)
-	})
-}
-
-// loadNames reads the names that environments keep from an older agent.
-func (a *Agent) loadNames() error {
-	a.names = map[string]string{}
-	return a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketEnvironments, "", func(key string, r envRecord) error {
-			if r.KeptAs != "" {
-				a.names[key] = r.KeptAs
-			}
-			return nil
-		})
+		return nil
 	})
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -176,7 +177,7 @@ func layOut(t *testing.T, w *world, records map[string]envRecord) {
 				return err
 			}
 		}
-		return tx.Bucket([]byte(bucketHost)).Delete([]byte(namesKept))
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -184,4 +185,44 @@ func layOut(t *testing.T, w *world, records map[string]envRecord) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestABrokenRecordIsAlone starts over a journal in which one environment's
+// record can't be read: the others work, and it is told.
+func TestABrokenRecordIsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		layOut(t, w, map[string]envRecord{"ab/c-d": {Project: "ab", Name: "c-d", LastNumber: 3}})
+		db, err := bbolt.Open(filepath.Join(w.dir, "agent.db"), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte(bucketEnvironments)).Put([]byte("shop/broken"), []byte(`{"fence": "seven"}`))
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		w.reboot()
+		r := w.boot(0)
+		defer r.stop()
+		w.assertRelease(r, 1, first)
+		list, err := r.client.Environments(t.Context(), "shop")
+		if err != nil || len(list) != 2 || list[0].Name != "broken" || len(list[0].Drift) != 1 {
+			t.Errorf("the environments of shop: %+v, %v; want the broken one with its fault", list, err)
+		}
+		s := &sequence{t: t, id: "d2", r: second, steps: forward}
+		if err := s.run(r); err != nil {
+			t.Errorf("deploying beside it: %v", err)
+		}
+		if _, err := r.client.Environment("shop", "broken").AcquireLease(t.Context(), api.AcquireLease{TTL: 20}); err == nil {
+			t.Error("the broken one took a lease")
+		}
+		if !w.images[digest(1)] {
+			t.Error("an image was dropped though it is not known what the broken one needs")
+		}
+		if got := r.agent.environmentOf("ab", "c-d").network(); got != "ab-c-d" {
+			t.Errorf("the one of an older agent is kept as %s", got)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,6 +103,7 @@ func (t *transaction) openDeployment(r *envRecord, p *api.Prepare) error {
 		d.FromNumber = from.Release
 	}
 	r.Open, r.LastNumber, r.Network = d.ID, max(r.LastNumber, d.Release.Number), true
+	r.KeptAs = cmp.Or(r.KeptAs, ownName(r.Project, r.Name))
 	if err := errors.Join(t.put(bucketReleases, d.ID, p.Release), t.addContent(r, &p.Release)); err != nil {
 		return err
 	}

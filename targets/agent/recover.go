@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"dray/pipeline"
@@ -21,7 +20,11 @@ const (
 func (a *Agent) recover(ctx context.Context) error {
 	records := map[*environment]envRecord{}
 	err := a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketEnvironments, "", func(_ string, r envRecord) error {
+		return t.eachEnvironment(func(key string, r envRecord, err error) error {
+			if err != nil {
+				a.log.Error("an environment is broken; it is left as it is", "environment", key, "error", err)
+				return nil
+			}
 			e := a.environmentOf(r.Project, r.Name)
 			e.resumeLease(r.Lease)
 			records[e] = r
@@ -37,7 +40,7 @@ func (a *Agent) recover(ctx context.Context) error {
 	close(a.ready)
 	for e, r := range records {
 		if err := a.resume(ctx, e, r); err != nil {
-			return fmt.Errorf("resuming %s: %w", e.key(), err)
+			a.log.Error("an environment is broken; it is left as it is", "environment", e.key(), "error", err)
 		}
 	}
 	return nil

@@ -249,7 +249,7 @@ func (a *Agent) environmentList(project string) ([]api.Environment, error) {
 	out := []api.Environment{}
 	var all []*environment
 	err := a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketEnvironments, "", func(_ string, r envRecord) error {
+		return t.eachEnvironment(func(_ string, r envRecord, _ error) error {
 			if project == "" || r.Project == project {
 				all = append(all, a.environmentOf(r.Project, r.Name))
 			}
@@ -261,8 +261,11 @@ func (a *Agent) environmentList(project string) ([]api.Environment, error) {
 	}
 	for _, e := range all {
 		env, err := a.observe(e)
-		if err != nil {
-			return nil, err
+		if err != nil { // it is broken; the others are told all the same
+			env = &api.Environment{
+				Project: e.project, Name: e.name, Previous: []api.ReleaseNumber{}, Instances: []api.InstanceStatus{},
+				Drift: []api.Drift{{Kind: "changed", Detail: err.Error()}},
+			}
 		}
 		out = append(out, *env)
 	}

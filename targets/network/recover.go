@@ -26,13 +26,9 @@ func (n *Networks) recover() error {
 		n.state.VIPs = freeRange(append([]netip.Prefix{n.config.VIPs}, spareVIPs...), used)
 	}
 	if err := n.sweep(); err != nil {
-		return err
+		n.log.Error("removing what no network has", "error", err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(n.state.Networks)) {
-		if err := makeBridge(n.state.Networks[name]); err != nil {
-			return fmt.Errorf("making bridge of network %s: %w", name, err)
-		}
-	}
+	n.makeBridges()
 	tx := n.begin()
 	was, err := tx.readLayout()
 	if err != nil {
@@ -52,6 +48,20 @@ func (n *Networks) recover() error {
 	}
 	n.passForeignFirewall()
 	return nil
+}
+
+// makeBridges has the bridge of every network exist, and says whether they do.
+// One that can't be made keeps only its own network down: Verify and Attach
+// tell why, and Run tries again.
+func (n *Networks) makeBridges() (whole bool) {
+	whole = true
+	for _, name := range slices.Sorted(maps.Keys(n.state.Networks)) {
+		if err := makeBridge(n.state.Networks[name]); err != nil {
+			n.log.Error("a network has no bridge; it is tried again", "network", name, "error", err)
+			whole = false
+		}
+	}
+	return whole
 }
 
 // sweep removes the bridges and namespaces of dray that the state does not

@@ -15,6 +15,9 @@ import (
 // before it looks: a firewall that is reloaded changes many.
 const settleTime = 200 * time.Millisecond
 
+// repairEvery is how often Run tries again what it could not put right.
+const repairEvery = 30 * time.Second
+
 // Run watches the host's rules until ctx ends, and then returns nil. When
 // someone flushes the ruleset, or starts a firewall that drops forwarded
 // packets, what dray needs is put back.
@@ -28,15 +31,27 @@ func (n *Networks) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(past) }) // wakes Receive; a closed socket needs no waking
 	defer stop()
 	for {
-		if err := n.repair(); err != nil {
+		again := time.Time{} // without an end
+		whole, err := n.repair()
+		if err != nil {
 			n.log.Error("putting dray's rules back", "error", err)
 		}
+		if err != nil || !whole {
+			again = time.Now().Add(repairEvery)
+		}
+		if err := conn.SetReadDeadline(again); err != nil {
+			return fmt.Errorf("watching the host's rules: %w", err)
+		}
 		for changed := false; !changed; {
+			if ctx.Err() != nil {
+				return nil
+			}
 			messages, err := conn.Receive()
 			if ctx.Err() != nil {
 				return nil
 			}
-			// An error is that of a full buffer: something was missed.
+			// An error is that of a full buffer: something was missed. Or it is
+			// time to try again.
 			changed = err != nil || slices.ContainsFunc(messages, matters)
 		}
 		select {
@@ -57,24 +72,25 @@ func matters(m netlink.Message) bool {
 	return false
 }
 
-// repair brings the table back to the state where they differ.
-func (n *Networks) repair() error {
+// repair brings the bridges and the table back to the state where they differ.
+func (n *Networks) repair() (whole bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	whole = n.makeBridges()
 	tx := n.begin()
 	was, err := tx.readLayout()
 	if err != nil {
-		return err
+		return whole, err
 	}
 	is := layoutOf(n.state)
 	if !was.sameKeys(is) {
 		n.log.Warn("someone has changed dray's rules; putting them back")
 		if err := n.rebuild(tx, was); err != nil {
-			return err
+			return whole, err
 		}
 	}
 	n.passForeignFirewall()
-	return nil
+	return whole, nil
 }
 
 // passForeignFirewall does what it can about the host's own rules, and says

@@ -80,45 +80,96 @@ func bundle() string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256(manifest))
 }
 
-// serve runs the agent and its socket until ctx ends.
+// serve opens the agent's socket, then brings the agent up behind it, and runs
+// both until ctx ends. What keeps the agent from coming up, such as a full disk,
+// is told to whoever asks, and tried again.
 func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
-	host, err := assembly.Open(ctx, assembly.Config{State: at.state, Run: at.run, OCI: at.oci, Log: log})
+	lock, err := lockState(ctx, at.state)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, host.Close()) }()
-	stop := &failpoint{run: at.run, log: log}
-	a, err := agent.New(agent.Config{
-		State: at.state, Log: log, Parts: host.Parts(), Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot,
-		BeforeCommit: stop.at("before"), AfterCommit: stop.at("after"),
-	})
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
 	listener, err := listen(ctx, filepath.Join(at.run, "agent.sock"))
 	if err != nil {
-		return errors.Join(err, a.Close())
+		return err
 	}
-	engine := host.EngineAPI(a.Host)
-	other := http.NewServeMux()
-	other.Handle("/v2/", host.Registry())
-	other.Handle("/", engine)
-	server := &http.Server{Handler: a.Handler(other), ReadHeaderTimeout: 10 * time.Second}
+	gate := newGate()
+	server := &http.Server{Handler: gate, ReadHeaderTimeout: 10 * time.Second}
+	d := &daemon{place: at, log: log, gate: gate, server: server}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return host.Run(ctx) })
-	group.Go(func() error { return a.Run(ctx) })
-	group.Go(func() error { return engine.Run(ctx) })
-	group.Go(func() error { return rest(ctx, restEvery) })
 	group.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
+	group.Go(func() error { return rest(ctx, restEvery) })
+	group.Go(func() error { return comeUp(ctx, gate, log, d.work) })
 	group.Go(func() error {
 		<-ctx.Done()
 		return shutDown(context.WithoutCancel(ctx), server)
 	})
+	return group.Wait()
+}
+
+// daemon is one agent behind its socket.
+type daemon struct {
+	place
+	log    *slog.Logger
+	gate   *gate
+	server *http.Server
+}
+
+// Bounds of the wait until the agent is brought up again.
+const (
+	firstUp = time.Second
+	lastUp  = 30 * time.Second
+)
+
+// comeUp has the agent work until ctx ends. One that did not come up is tried
+// again; one that did and ends has a fault of its own, and ends the process.
+func comeUp(ctx context.Context, gate *gate, log *slog.Logger, work func(context.Context) error) error {
+	for wait := firstUp; ; wait = min(2*wait, lastUp) {
+		err := work(ctx)
+		if err == nil || ctx.Err() != nil || gate.isOpen() {
+			return err
+		}
+		gate.refuse(err)
+		log.Error("the agent does not come up", "error", err, "retry", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// work brings the agent up, opens the gate, and runs it until ctx ends.
+func (d *daemon) work(ctx context.Context) (err error) {
+	host, err := assembly.Open(ctx, assembly.Config{State: d.state, Run: d.run, OCI: d.oci, Log: d.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, host.Close()) }()
+	stop := &failpoint{run: d.run, log: d.log}
+	a, err := agent.New(agent.Config{
+		State: d.state, Log: d.log, Parts: host.Parts(), Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot,
+		BeforeCommit: stop.at("before"), AfterCommit: stop.at("after"),
+	})
+	if err != nil {
+		return err
+	}
+	engine := host.EngineAPI(a.Host)
+	other := http.NewServeMux()
+	other.Handle("/v2/", host.Registry())
+	other.Handle("/", engine)
+	d.gate.open(a.Handler(other))
+	// Requests end before what they work with is closed.
+	defer func() { err = errors.Join(err, shutDown(context.WithoutCancel(ctx), d.server)) }()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return host.Run(ctx) })
+	group.Go(func() error { return a.Run(ctx) })
+	group.Go(func() error { return engine.Run(ctx) })
 	return group.Wait()
 }
 
@@ -132,7 +183,7 @@ func shutDown(ctx context.Context, server *http.Server) error {
 }
 
 // listen makes the agent's socket. A socket that a dead agent left is
-// replaced; that no other agent lives is settled by the locks on its state.
+// replaced; that no other agent lives is settled by lockState.
 func listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("replacing the old socket: %w", err)

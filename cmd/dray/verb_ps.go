@@ -36,6 +36,9 @@ func psCommand(a *app) *cobra.Command {
 				return err
 			}
 			views := p.environments.Look(cmd.Context(), envs)
+			if err := context.Cause(cmd.Context()); err != nil {
+				return err // half an answer is none
+			}
 			var hosts []environment.HostStatus
 			for _, v := range views {
 				hosts = append(hosts, v.Hosts...)

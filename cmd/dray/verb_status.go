@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -42,6 +43,9 @@ object. A host that goes away is shown, and again when it is back.`,
 				return p.watch(cmd.Context(), envs)
 			}
 			views := p.environments.Look(cmd.Context(), envs)
+			if err := context.Cause(cmd.Context()); err != nil {
+				return err // half an answer is none
+			}
 			if len(args) == 0 {
 				views = p.environments.AddOrphans(cmd.Context(), views)
 			}

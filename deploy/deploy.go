@@ -20,7 +20,7 @@ import (
 // Request asks for one deployment.
 type Request struct {
 	pipeline.Deployment
-	Place    Placer
+	Place    Placer // nil: the release has its places
 	Sources  func(h *Host, image pipeline.ReleaseImage) []pipeline.ImageSource
 	LockWait time.Duration // how long to wait for somebody else's lease
 }
@@ -57,7 +57,7 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *pipeline.Deployed, er
 		return nil, newError(Refused, err)
 	}
 	if d.Release, err = f.resolve(held, d.before, d.Release, d.Place); err != nil {
-		return nil, newError(Unchanged, err)
+		return nil, newError(unplaced(err), err)
 	}
 	if from, same := d.unchanged(); same {
 		d.Release.Number, d.Release.Revision = from.Number, from.Revision
@@ -67,6 +67,15 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *pipeline.Deployed, er
 		return nil, newError(Refused, err)
 	}
 	return d.run(held)
+}
+
+// unplaced is the outcome of a release that could not be placed, or not be named.
+func unplaced(err error) Outcome {
+	var refused *PlacementError
+	if errors.As(err, &refused) {
+		return Refused
+	}
+	return Unchanged
 }
 
 // unapproved says that the approval which came along is for another release:

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -43,6 +44,26 @@ func (e *Error) Error() string { return e.Cause.Error() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
+
+// PlacementError is a release whose instances can't go onto the hosts that there
+// are. Nothing has changed.
+type PlacementError struct {
+	Environment string
+	Release     pipeline.ReleaseNumber
+	Reasons     []string
+}
+
+// Hint says what brings it there.
+func (e *PlacementError) Hint() pipeline.Hint {
+	return pipeline.Hint{
+		Class: pipeline.Refused, Conclusion: "Nothing was changed.",
+		Next: "put those hosts back into " + e.Environment + ", or go back to another release: dray history " + e.Environment,
+	}
+}
+
+func (e *PlacementError) Error() string {
+	return fmt.Sprintf("%s can't go onto the hosts of %s: %s", e.Release.Name(), e.Environment, strings.Join(e.Reasons, "; "))
+}
 
 // HostError is a failure on one host.
 type HostError struct {

@@ -9,8 +9,9 @@ import (
 	"dray/targets/api"
 )
 
-// Placer says which host runs which instances, given where they are now.
-type Placer func(previous map[string][]string) map[string][]string
+// Placer says which host runs which instances of a release, given where those
+// are that run now. A release that ran before has the places that it had then.
+type Placer func(r *pipeline.Release, now map[string][]string) (map[string][]string, error)
 
 // Preview returns the release as it would be brought now: under which name, and
 // where to. Only under a lease that is certain.
@@ -22,8 +23,11 @@ func (f *Fleet) Preview(ctx context.Context, r pipeline.Release, place Placer) (
 	return f.resolve(ctx, seen, r, place)
 }
 
-// resolve fills in what only the hosts know: the release's name and where its
-// instances go. A release that was there before keeps both.
+// resolve fills in what only the hosts know: where the release's instances go,
+// and its name. A release that ran before keeps its images, its configuration and
+// its secrets, but its places are those of the hosts that there are today; where
+// that makes another content of it, it gets another revision. Without a placer it
+// stays as it is.
 func (f *Fleet) resolve(ctx context.Context, seen map[string]*api.Environment, r pipeline.Release, place Placer) (pipeline.Release, error) {
 	previous := f.previous(seen)
 	last := 0
@@ -31,16 +35,21 @@ func (f *Fleet) resolve(ctx context.Context, seen map[string]*api.Environment, r
 		last = max(last, env.LastNumber)
 	}
 	r.Project, r.Environment = f.Project, f.Environment
-	if r.Placement != nil {
+	if place == nil {
 		return r, nil
 	}
-	r.Placement = place(previous)
-	if r.Number == 0 {
-		r.Number = last + 1 // nobody has that one
-		return r, nil
-	}
+	ran, content := r.Placement != nil, r.ContentHash()
 	var err error
-	r.Revision, err = f.revision(ctx, seen, r)
+	if r.Placement, err = place(&r, previous); err != nil {
+		return r, err
+	}
+	switch {
+	case r.Number == 0:
+		r.Number = last + 1 // nobody has that one
+	case ran && r.ContentHash() == content: // its name says it already
+	default:
+		r.Revision, err = f.revision(ctx, seen, r)
+	}
 	return r, err
 }
 

@@ -71,7 +71,7 @@ func configured(number, revision int, level string) pipeline.Release {
 // TestPreview names releases as prod's hosts would.
 func TestPreview(t *testing.T) {
 	info, debug := configured(42, 0, "info"), configured(42, 1, "debug")
-	place := func(map[string][]string) map[string][]string { return info.Placement }
+	place := func(*pipeline.Release, map[string][]string) (map[string][]string, error) { return info.Placement, nil }
 	on := func(current pipeline.Release) *api.Environment {
 		return &api.Environment{Current: &current, LastNumber: 45}
 	}

@@ -11,6 +11,13 @@ type Running struct {
 	Locked    string        // who keeps deployments out, and why; "": nobody
 }
 
+// Kept is a release that was confirmed in an environment and that hosts of it
+// still keep.
+type Kept struct {
+	Release
+	Lacking []string // hosts that take part and do not keep it: they are new, or were left out
+}
+
 // Observed is what one host runs of an environment.
 type Observed struct {
 	Name       string           // the host's

@@ -86,24 +86,6 @@ func (p *project) trustedKeys(name string) []gossh.PublicKey {
 	return []gossh.PublicKey{key}
 }
 
-// secretValues finds the values of a release's secrets, where their versions
-// are still the same. A host that has a value already needs none.
-func (p *project) secretValues(ctx context.Context, env string, wanted map[string]string) (map[string]string, error) {
-	if len(wanted) == 0 {
-		return nil, nil
-	}
-	versions, values, err := p.secrets(ctx, env, sortedNames(wanted))
-	if err != nil {
-		return nil, err
-	}
-	for name, version := range versions {
-		if wanted[name] != version {
-			delete(values, version)
-		}
-	}
-	return values, nil
-}
-
 // secrets finds an environment's secrets: name → version, and version → value.
 func (p *project) secrets(ctx context.Context, env string, names []string) (versions, values map[string]string, err error) {
 	source := &secret.Source{Project: p.project.Name, Dir: p.project.Dir, Environ: p.app.environ()}

@@ -123,8 +123,8 @@ func (p *project) runner() *run.Runner {
 type opener struct{ *environment.Opener }
 
 // Open connects to the environment's hosts.
-func (o opener) Open(ctx context.Context, env *pipeline.Environment, sink event.Sink) (run.Environment, error) {
-	open, err := o.Opener.Open(ctx, env, sink)
+func (o opener) Open(ctx context.Context, env *pipeline.Environment, skip []string, sink event.Sink) (run.Environment, error) {
+	open, err := o.Opener.Open(ctx, env, skip, sink)
 	if err != nil {
 		return nil, err // a nil *Environment would be no nil
 	}

@@ -17,7 +17,7 @@ import (
 // onOpen connects to an environment and lets do work on it.
 func (a *app) onOpen(ctx context.Context, name string, do func(*project, *pipeline.Environment, *environment.Environment) error) error {
 	return a.onEnvironment(ctx, name, func(p *project, env *pipeline.Environment) error {
-		open, err := p.environments.Open(ctx, env, a.view)
+		open, err := p.environments.Open(ctx, env, nil, a.view)
 		if err != nil {
 			return err
 		}

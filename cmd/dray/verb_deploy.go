@@ -48,7 +48,7 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 	p.begin(what)
 	a.changes.Store(true)
 	runner := p.runner()
-	p.environments.Skip = r.skip
+	runner.Skip = r.skip
 	runner.Approve = a.approver(r.approve)
 	runner.Continue = a.continuer(r.proceed)
 	began := time.Now()
@@ -174,17 +174,20 @@ func shipCommand(a *app) *cobra.Command {
 
 func rollbackCommand(a *app) *cobra.Command {
 	var r rollout
+	var noVerify bool
 	cmd := &cobra.Command{
 		Use:   "rollback ENV [RELEASE]",
 		Short: "Go back to the last stable release, or to a named one",
 		Long: `rollback brings an older release back, with its images, configuration and
 secrets, from what the hosts have kept: nothing is built and no registry is
-asked. 42 is the newest kept revision of release 42 that does not run; 42.1 and
+asked. Its instances go onto the hosts that the environment has today; a host
+that was added since gets it from the others. What can't go onto them is
+refused before anything changes. 42 is the newest kept revision of release 42 that does not run; 42.1 and
 42.0 are that one. Where a release failed and is held (auto_revert = false),
 rollback without a number goes back from it to the release before.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var to run.Back
+			to := run.Back{NoVerify: noVerify}
 			if len(args) == 2 {
 				var err error
 				if to.Release, to.Exact, err = pipeline.ParseReleaseNumber(args[1]); err != nil {
@@ -198,6 +201,7 @@ rollback without a number goes back from it to the release before.`,
 		},
 	}
 	r.flags(cmd)
+	cmd.Flags().BoolVar(&noVerify, "no-verify", false, "do not run the environment's verify commands, which belong to the newer release")
 	return cmd
 }
 

@@ -55,7 +55,7 @@ func (a *app) down(ctx context.Context, name string, on []string, volumes, yes b
 	if !yes && !a.canAsk() {
 		return notConfirmed(name, on, volumes, ui.Unanswered)
 	}
-	open, err := p.environments.Open(ctx, env, a.view)
+	open, err := p.environments.Open(ctx, env, nil, a.view)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
+	"dray/pipeline/run"
 	"dray/targets/api"
 )
 
@@ -59,7 +60,7 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, open *
 		Wait:     max(p.app.settings.LockWait, p.app.settings.Lease), // a deployer that died holds its lease until that ends
 		TakeBack: func(id string) bool { return yes || held != nil && held.ID == id },
 		Secrets: func(ctx context.Context, versions map[string]string) (map[string]string, error) {
-			return p.secretValues(ctx, env.Name, versions)
+			return run.Secrets(p.secrets).Kept(ctx, env.Name, versions)
 		},
 	})
 	if err != nil {

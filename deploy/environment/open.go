@@ -41,7 +41,6 @@ type Opener struct {
 	Parallel int           // hosts at a time; 0 is deploy.DefaultParallel
 	Lease    time.Duration // 0 is deploy.DefaultLease
 	LockWait time.Duration // how long to wait for somebody else's lease
-	Skip     []string      // hosts to leave out
 	// Slow is told that a connection begins where hosts are only looked at, and
 	// gives what is called at its end; nil: its events go to Sink.
 	Slow func(env, host string) (stop func() bool)
@@ -69,16 +68,16 @@ type Environment struct {
 	fleet  *deploy.Fleet
 }
 
-// Open connects to the environment's hosts.
-func (o *Opener) Open(ctx context.Context, env *pipeline.Environment, sink event.Sink) (*Environment, error) {
-	options := deploy.Options{Project: o.Project.Name, Environment: env.Name, Skip: o.Skip, Parallel: o.Parallel, Lease: o.Lease}
+// Open connects to the environment's hosts, without those to skip.
+func (o *Opener) Open(ctx context.Context, env *pipeline.Environment, skip []string, sink event.Sink) (*Environment, error) {
+	options := deploy.Options{Project: o.Project.Name, Environment: env.Name, Skip: skip, Parallel: o.Parallel, Lease: o.Lease}
 	for _, name := range env.Hosts {
 		options.Hosts = append(options.Hosts, *o.Project.Hosts[name])
 	}
 	fleet, err := deploy.Connect(ctx, o.Connector, options, sink)
 	if err != nil {
 		err = fmt.Errorf("reaching %s: %w", env.Name, err)
-		if away := deploy.FailedHosts(err); len(away) > 0 && len(away) < len(env.Hosts)-len(o.Skip) {
+		if away := deploy.FailedHosts(err); len(away) > 0 && len(away) < len(env.Hosts)-len(skip) {
 			err = &UnreachableError{Err: err, Hosts: away}
 		}
 		return nil, err

@@ -7,18 +7,12 @@ import (
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
-	"dray/pipeline/plan"
 	"dray/targets/api"
 )
 
 // Preview says under which name a release would come, and where to.
 func (e *Environment) Preview(ctx context.Context, r pipeline.Release) (pipeline.Release, error) {
 	return e.fleet.Preview(ctx, r, e.place)
-}
-
-// place spreads instances; a skipped host keeps its share.
-func (e *Environment) place(previous map[string][]string) map[string][]string {
-	return plan.Place(e.env.Services, e.env.Hosts, previous)
 }
 
 // Deploy brings a release onto the hosts, and puts what they swear about it
@@ -30,7 +24,7 @@ func (e *Environment) Deploy(ctx context.Context, d pipeline.Deployment) (*pipel
 		return nil, err
 	}
 	done, err := e.fleet.Deploy(ctx, deploy.Request{
-		Deployment: d, LockWait: e.opener.LockWait, Place: e.place,
+		Deployment: d, LockWait: e.opener.LockWait, Place: e.placer(d.Kind),
 		Sources: func(h *deploy.Host, image pipeline.ReleaseImage) []pipeline.ImageSource {
 			return offer.Sources(ctx, e.opener.host(h.Name), h.Peer, image.Digest)
 		},

@@ -59,6 +59,7 @@ func (v *Status) Sum(env *pipeline.Environment) {
 		}
 	}
 	for name, t := range counts {
+		t.wish(env, newest, name)
 		v.Services[name] = t.String()
 	}
 	if newest != nil {
@@ -203,6 +204,22 @@ func (f *notes) of(env string, h HostStatus) {
 type tally struct {
 	want, healthy, running int
 	unknown                int // on hosts that could not be asked
+	unplaced               int // by the file there are to be so many more than the release has
+}
+
+// wish counts what the file asks for beyond what the release has on the hosts:
+// that a host was taken out, or the count was raised, makes no service whole.
+func (t *tally) wish(env *pipeline.Environment, newest *pipeline.Release, service string) {
+	s := env.Services[service]
+	if s == nil || newest == nil || !slices.ContainsFunc(newest.Services, func(r pipeline.Service) bool { return r.Name == service }) {
+		return // it is to go, or has not come yet
+	}
+	want := s.Count
+	if s.Mode == pipeline.ModeGlobal {
+		want = len(env.Hosts)
+	}
+	t.unplaced = max(want-t.want, 0)
+	t.want += t.unplaced
 }
 
 func (t *tally) add(service string, r *pipeline.Release, h HostStatus) {
@@ -238,10 +255,13 @@ func (t *tally) String() string {
 		return "-"
 	}
 	text := fmt.Sprintf("%d/%d healthy", t.healthy, t.want)
-	if down := t.want - t.running - t.unknown; down > 0 {
+	if down := t.want - t.running - t.unknown - t.unplaced; down > 0 {
 		text += fmt.Sprintf(", %d down", down)
 	} else if t.running > t.healthy {
 		text += fmt.Sprintf(", %d running", t.running)
+	}
+	if t.unplaced > 0 {
+		text += fmt.Sprintf(", %d not deployed", t.unplaced)
 	}
 	if t.unknown > 0 {
 		text += fmt.Sprintf(", %d not known", t.unknown)

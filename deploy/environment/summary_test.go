@@ -65,6 +65,7 @@ func TestSum(t *testing.T) {
 			"revisions differ", []HostStatus{{Host: "p1", State: revised(state(41, runs("web/1", 41, api.HealthHealthy)))}, {Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}},
 			0, "1/3 healthy, 2 down", []string{"p2: release 41", "p1: release 41.1", "hosts run different releases: dray recover prod says which is right; dray deploy or dray rollback makes them alike"},
 		},
+		{"a host was taken out", []HostStatus{{Host: "p2", State: state(41, runs("web/2", 41, api.HealthHealthy))}}, 41, "1/3 healthy, 2 not deployed", nil},
 		{"nothing runs", []HostStatus{{Host: "p1", State: &api.Environment{}}}, 0, "-", nil},
 		{
 			"what is said of several is said once",
@@ -90,6 +91,10 @@ func TestSum(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			v := Status{Environment: "prod", Hosts: test.hosts}
+			env.Services["web"].Count = 0
+			if test.name == "a host was taken out" {
+				env.Services["web"].Count = 3
+			}
 			v.Sum(env)
 			if v.Release != test.release || v.Services["web"] != test.web || !slices.Equal(v.Notes, test.notes) {
 				t.Errorf("got release %d, %q, %q; want %d, %q, %q", v.Release, v.Services["web"], v.Notes, test.release, test.web, test.notes)

@@ -63,7 +63,7 @@ func (p *placing) place(s *pipeline.Service) {
 		case home == "":
 			homeless = append(homeless, i)
 			continue
-		case keepsData(s):
+		case KeepsData(s):
 		case load[home] >= share, load[home] == share-1 && full == 0:
 			homeless = append(homeless, i)
 			continue
@@ -111,6 +111,8 @@ func (p *placing) names(host string) []string {
 	return names
 }
 
-func keepsData(s *pipeline.Service) bool {
+// KeepsData tells whether instances of a service have data of their own on their
+// host: it stays there when they go elsewhere.
+func KeepsData(s *pipeline.Service) bool {
 	return slices.ContainsFunc(s.Volumes, func(v pipeline.Volume) bool { return v.Source == "" })
 }

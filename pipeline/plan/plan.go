@@ -267,7 +267,7 @@ func (c *comparison) warn() {
 	services := servicesOf(c.base)
 	for _, change := range c.plan.Changes {
 		s := services[change.Name]
-		if change.Kind != KindService || s == nil || !keepsData(s) {
+		if change.Kind != KindService || s == nil || !KeepsData(s) {
 			continue
 		}
 		for _, m := range change.Moves {

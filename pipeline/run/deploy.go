@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -32,7 +30,7 @@ func (r *Runner) Deploy(ctx context.Context, name string) (*pipeline.Deployed, e
 		return r.Push(both, built)
 	})
 	group.Go(func() (err error) {
-		open, err = r.Deployer.Open(both, env, r.Sink)
+		open, err = r.Deployer.Open(both, env, r.Skip, r.Sink)
 		return err
 	})
 	group.Go(func() error { return r.secretsAtHand(both, env) })
@@ -71,7 +69,7 @@ func (r *Runner) Promote(ctx context.Context, from, to string) (*pipeline.Deploy
 	case from == "":
 		from = env.Promotion.From
 	}
-	open, err := r.Deployer.Open(ctx, env, r.Sink)
+	open, err := r.Deployer.Open(ctx, env, r.Skip, r.Sink)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +89,7 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 	if err != nil {
 		return nil, err
 	}
-	origin, err := r.Deployer.Open(ctx, source, r.Sink)
+	origin, err := r.Deployer.Open(ctx, source, nil, r.Sink)
 	if err != nil {
 		return nil, fmt.Errorf("reading what %s runs: %w", from, err)
 	}
@@ -115,111 +113,6 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 		return nil, err
 	}
 	return r.bring(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindPromote, Origin: from, Approval: approval}, images, running.Release.Number)
-}
-
-// Back is the release that a rollback goes to.
-type Back struct {
-	Release pipeline.ReleaseNumber // none: the stable one before the current
-	Exact   bool                   // this revision; otherwise the newest that is kept and not current
-}
-
-// Rollback brings an older release back, from what the hosts kept. Where a
-// release failed and is held, what there is to go back to is the current one.
-func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*pipeline.Deployed, error) {
-	env, err := r.environment(name)
-	if err != nil {
-		return nil, err
-	}
-	open, err := r.Deployer.Open(ctx, env, r.Sink)
-	if err != nil {
-		return nil, err
-	}
-	defer open.Close()
-	kept, err := open.Releases(ctx)
-	if err != nil {
-		return nil, err
-	}
-	running, err := open.Running(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if current := running.Release.ReleaseNumber(); running.Held.Known() && (!to.Release.Known() || to.Release == current || to.Release.Number == current.Number && !to.Exact) {
-		return r.takeBack(ctx, env, open, running)
-	}
-	if !to.Release.Known() && running.Release != nil {
-		if to.Release, err = before(ctx, open, running.Release, kept); err != nil {
-			return nil, err
-		}
-		to.Exact = true
-	}
-	target, err := chooseRollback(env.Name, kept, running.Release.ReleaseNumber(), to)
-	if err != nil {
-		return nil, err
-	}
-	target.By = r.Actor
-	return r.deploy(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindRollback, Release: *target, Base: running.Release.ReleaseNumber()})
-}
-
-// before is the release before the current one that was something else: not
-// simply the newest kept, which may be one that was rolled back, nor one that
-// differs in its number only, as one that was deployed again to mend drift.
-func before(ctx context.Context, archive Archive, current *pipeline.Release, kept []pipeline.Release) (pipeline.ReleaseNumber, error) {
-	n := current.ReleaseNumber()
-	for seen := map[pipeline.ReleaseNumber]bool{}; n.Known() && !seen[n]; {
-		seen[n] = true
-		var err error
-		if n, err = archive.Before(ctx, n); err != nil {
-			return n, err
-		}
-		i := slices.IndexFunc(kept, func(r pipeline.Release) bool { return r.ReleaseNumber() == n })
-		if i < 0 || !kept[i].SameExceptPlacement(current) {
-			return n, nil
-		}
-	}
-	return pipeline.ReleaseNumber{}, nil
-}
-
-// takeBack goes back from a release that is held to the one that all hosts have
-// confirmed.
-func (r *Runner) takeBack(ctx context.Context, env *pipeline.Environment, open Environment, running *pipeline.Running) (*pipeline.Deployed, error) {
-	done := &pipeline.Deployed{From: running.Held, Release: pipeline.Release{Environment: env.Name}}
-	if running.Release != nil {
-		done.Release = *running.Release
-	}
-	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
-	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*pipeline.Deployed, error) {
-		return done, open.TakeBack(ctx, done.Release.ReleaseNumber())
-	})
-}
-
-// hostsOf names the hosts that take part.
-func hostsOf(open Environment) string {
-	return strings.Join(slices.Sorted(maps.Keys(open.Addresses())), " ")
-}
-
-// chooseRollback picks one of the kept releases, which are newest first.
-func chooseRollback(env string, kept []pipeline.Release, current pipeline.ReleaseNumber, to Back) (*pipeline.Release, error) {
-	var others []string
-	for i := range kept {
-		n := kept[i].ReleaseNumber()
-		switch {
-		case n == current:
-			continue
-		case n == to.Release, n.Number == to.Release.Number && !to.Exact:
-			return &kept[i], nil
-		}
-		others = append(others, n.String())
-	}
-	refusal := &Refusal{Environment: env, Release: to.Release, Runs: current, Next: "dray history " + env, Back: true}
-	switch {
-	case !to.Release.Known():
-		refusal.Reasons = []string{"there is no stable release before the current one"}
-	case to.Release == current, to.Release.Number == current.Number && !to.Exact:
-		refusal.Reasons = []string{fmt.Sprintf("it runs release %s already", current)}
-	default:
-		refusal.Reasons = []string{fmt.Sprintf("release %s is not kept on all hosts; there are: %s", to.Release, strings.Join(others, ", "))}
-	}
-	return nil, refusal
 }
 
 // Ship builds, then walks every environment in order, up to the first gate
@@ -252,7 +145,7 @@ func (r *Runner) Ship(ctx context.Context) ([]*pipeline.Deployed, *Refusal, erro
 }
 
 func (r *Runner) shipTo(ctx context.Context, env *pipeline.Environment, built Built) (*pipeline.Deployed, error) {
-	open, err := r.Deployer.Open(ctx, env, r.Sink)
+	open, err := r.Deployer.Open(ctx, env, r.Skip, r.Sink)
 	if err != nil {
 		return nil, err
 	}
@@ -274,18 +167,13 @@ func (r *Runner) bring(ctx context.Context, env *pipeline.Environment, open Envi
 		return nil, err
 	}
 	release.Number = number
-	d.Release, d.Secrets = release, values
+	d.Release, d.Secrets, d.Verify = release, values, r.verifier(env, open)
 	return r.deploy(ctx, env, open, d)
 }
 
 func (r *Runner) deploy(ctx context.Context, env *pipeline.Environment, open Environment, d pipeline.Deployment) (*pipeline.Deployed, error) {
 	d.Continue = r.Continue
 	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
-	if len(env.Verify) > 0 {
-		d.Verify = func(ctx context.Context, release pipeline.Release) ([]pipeline.VerifyResult, error) {
-			return r.verify(ctx, env, open.Addresses(), release, sink)
-		}
-	}
 	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*pipeline.Deployed, error) {
 		return open.Deploy(ctx, d)
 	})

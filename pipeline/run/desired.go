@@ -40,7 +40,7 @@ func (r *Runner) Desire(ctx context.Context, name string) (*Desired, error) {
 		return err
 	})
 	group.Go(func() (err error) {
-		d.Open, err = r.Deployer.Open(both, env, r.Sink)
+		d.Open, err = r.Deployer.Open(both, env, r.Skip, r.Sink)
 		return err
 	})
 	group.Go(func() error { return r.secretsAtHand(both, env) })
@@ -77,7 +77,7 @@ func (r *Runner) waiting(ctx context.Context, env *pipeline.Environment) (*gate,
 	if err != nil {
 		return nil, err
 	}
-	origin, err := r.Deployer.Open(ctx, source, r.Sink)
+	origin, err := r.Deployer.Open(ctx, source, nil, r.Sink)
 	if err != nil {
 		return nil, err
 	}

@@ -131,9 +131,9 @@ func TestChooseRollback(t *testing.T) {
 	n := func(number, revision int) pipeline.ReleaseNumber {
 		return pipeline.ReleaseNumber{Number: number, Revision: revision}
 	}
-	var kept []pipeline.Release
+	var kept []pipeline.Kept
 	for _, k := range []pipeline.ReleaseNumber{n(43, 0), n(42, 2), n(42, 1), n(42, 0), n(40, 0)} {
-		kept = append(kept, pipeline.Release{Number: k.Number, Revision: k.Revision})
+		kept = append(kept, pipeline.Kept{Release: pipeline.Release{Number: k.Number, Revision: k.Revision}})
 	}
 	for name, c := range map[string]struct {
 		current pipeline.ReleaseNumber
@@ -148,10 +148,14 @@ func TestChooseRollback(t *testing.T) {
 		"a revision":                 {n(43, 0), Back{Release: n(42, 1), Exact: true}, n(42, 1), ""},
 		"the one that runs":          {n(42, 1), Back{Release: n(42, 1), Exact: true}, n(0, 0), "it runs release 42.1 already"},
 		"the only one runs":          {n(40, 0), Back{Release: n(40, 0)}, n(0, 0), "it runs release 40 already"},
-		"a revision that never was":  {n(43, 0), Back{Release: n(42, 3), Exact: true}, n(0, 0), "release 42.3 is not kept on all hosts; there are: 42.2, 42.1, 42, 40"},
+		"a revision that never was":  {n(43, 0), Back{Release: n(42, 3), Exact: true}, n(0, 0), "release 42.3 is not kept; there are: 42.2, 42.1, 42, 40"},
 		"there is nothing before it": {n(40, 0), Back{Exact: true}, n(0, 0), "no stable release before"},
 	} {
-		got, err := chooseRollback("prod", kept, c.current, c.to)
+		chosen, err := chooseRollback("prod", kept, c.current, c.to)
+		got := &pipeline.Release{}
+		if chosen != nil {
+			got = &chosen.Release
+		}
 		if got.ReleaseNumber() != c.want || (err == nil) != (c.says == "") || (err != nil && !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %s, %v; want %s, %q", name, got.ReleaseNumber(), err, c.want, c.says)
 		}

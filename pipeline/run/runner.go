@@ -12,6 +12,7 @@ import (
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/plan"
+	"dray/pipeline/secret"
 )
 
 // Builder builds one target into this user's image store.
@@ -30,7 +31,8 @@ type Images interface {
 
 // Deployer opens environments.
 type Deployer interface {
-	Open(ctx context.Context, env *pipeline.Environment, sink event.Sink) (Environment, error)
+	// Open connects to the hosts of an environment, without those to skip.
+	Open(ctx context.Context, env *pipeline.Environment, skip []string, sink event.Sink) (Environment, error)
 }
 
 // Environment is an environment whose hosts are connected: what it runs, what
@@ -54,8 +56,9 @@ type Observer interface {
 
 // Archive has the releases that ran in an environment.
 type Archive interface {
-	// Releases returns the stable releases kept on the hosts, newest first.
-	Releases(ctx context.Context) ([]pipeline.Release, error)
+	// Releases returns the stable releases that the hosts keep together, newest
+	// first.
+	Releases(ctx context.Context) ([]pipeline.Kept, error)
 	// Before returns the name of the release that ran when this one was deployed
 	// or promoted.
 	Before(ctx context.Context, n pipeline.ReleaseNumber) (pipeline.ReleaseNumber, error)
@@ -89,6 +92,34 @@ type Previewer interface {
 // value.
 type Secrets func(ctx context.Context, env string, names []string) (versions, values map[string]string, err error)
 
+// Kept finds values of secrets by their versions, for hosts that may have them: of
+// those whose value is the same here still. One that this machine lacks is no
+// fault, since a host that has it needs none.
+func (find Secrets) Kept(ctx context.Context, env string, versions map[string]string) (map[string]string, error) {
+	if len(versions) == 0 {
+		return nil, nil
+	}
+	names := slices.Sorted(maps.Keys(versions))
+	here, values, err := find(ctx, env, names)
+	var missing *secret.MissingError
+	if errors.As(err, &missing) {
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(missing.Names, name) })
+		if len(names) == 0 {
+			return nil, nil
+		}
+		here, values, err = find(ctx, env, names)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for name, version := range here {
+		if versions[name] != version {
+			delete(values, version)
+		}
+	}
+	return values, nil
+}
+
 // Runner walks a project's stages.
 type Runner struct {
 	Project  *pipeline.Project
@@ -99,6 +130,7 @@ type Runner struct {
 	Actor    pipeline.Actor
 	Source   pipeline.Source
 	Sink     event.Sink
+	Skip     []string         // hosts to leave out of what is changed; what is promoted from is asked whole
 	Parallel int              // builds at a time; 0 is 2
 	Now      func() time.Time // the clock of gates
 	// Approve asks the person at the terminal about what would enter env; nil
@@ -107,6 +139,8 @@ type Runner struct {
 	// Continue asks whether a healthy canary may go on; an error is a no. Nil
 	// where there is nobody to ask.
 	Continue func(ctx context.Context, reason string) error
+
+	outlive time.Duration // of tests; 0 is outlive
 
 	found struct {
 		sync.Mutex

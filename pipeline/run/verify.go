@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,18 @@ func (e *VerifyError) Error() string {
 // Unwrap returns why.
 func (e *VerifyError) Unwrap() error { return e.Err }
 
+// verifier runs the environment's verify blocks for a deployment; nil where it
+// has none.
+func (r *Runner) verifier(env *pipeline.Environment, open Environment) func(context.Context, pipeline.Release) ([]pipeline.VerifyResult, error) {
+	if len(env.Verify) == 0 {
+		return nil
+	}
+	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
+	return func(ctx context.Context, release pipeline.Release) ([]pipeline.VerifyResult, error) {
+		return r.verify(ctx, env, open.Addresses(), release, sink)
+	}
+}
+
 // verify runs the environment's verify blocks in order, on this machine.
 func (r *Runner) verify(ctx context.Context, env *pipeline.Environment, addresses map[string]string, release pipeline.Release, sink event.Sink) ([]pipeline.VerifyResult, error) {
 	var passed []pipeline.VerifyResult
@@ -48,6 +61,10 @@ func (r *Runner) verify(ctx context.Context, env *pipeline.Environment, addresse
 	return passed, nil
 }
 
+// outlive is how long the output of a command that ended is waited for, and how
+// long one has to end that was interrupted.
+const outlive = 5 * time.Second
+
 func (r *Runner) verifyOne(ctx context.Context, v pipeline.Verify, environ []string, sink event.Sink) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, v.Timeout.D(), fmt.Errorf("it did not end within %s", v.Timeout))
 	defer cancel()
@@ -58,13 +75,16 @@ func (r *Runner) verifyOne(ctx context.Context, v pipeline.Verify, environ []str
 		cmd.Env = append(cmd.Env, name+"="+v.Env[name])
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = cmp.Or(r.outlive, outlive)
 	out := &lines{sink: sink}
 	cmd.Stdout, cmd.Stderr = out, out
 	err := cmd.Run()
 	out.flush()
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it ended well; a child that it left behind still holds its output
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

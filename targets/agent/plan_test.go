@@ -128,7 +128,9 @@ func (s *stage) compare(f *file) string {
 	for i := range release.Services {
 		services[release.Services[i].Name] = &release.Services[i]
 	}
-	place := func(previous map[string][]string) map[string][]string { return plan.Place(services, f.Hosts, previous) }
+	place := func(_ *pipeline.Release, now map[string][]string) (map[string][]string, error) {
+		return plan.Place(services, f.Hosts, now), nil
+	}
 	planned := s.plan(fleet, release, place)
 	before := s.instances(f.Hosts)
 	values := map[string]string{}

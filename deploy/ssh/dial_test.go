@@ -108,21 +108,6 @@ func TestDialWithAgent(t *testing.T) {
 	if err := keyring.Add(agent.AddedKey{PrivateKey: private, Comment: "mira"}); err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(c.dir, "agent.sock")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _ = agent.ServeAgent(keyring, conn) }()
-		}
-	}()
 	key, err := ssh.NewPublicKey(private.Public())
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +115,7 @@ func TestDialWithAgent(t *testing.T) {
 	h.allow(key)
 	c.knows(h, h.hostKey.PublicKey())
 	c.config("")
-	t.Setenv("SSH_AUTH_SOCK", socket)
+	t.Setenv("SSH_AUTH_SOCK", serveAgent(t, keyring))
 	whoami(t, mustDial(t, c.options(h, "deploy")), "deploy")
 
 	// Too many other keys: the one that the configuration names goes first.

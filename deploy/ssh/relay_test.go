@@ -4,6 +4,7 @@ package ssh
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +16,9 @@ type relay struct {
 	dead    atomic.Bool
 	rate    atomic.Int64 // bytes a second towards the host; 0 is no limit
 	gone    chan struct{}
+
+	mu    sync.Mutex
+	conns []net.Conn
 }
 
 func newRelay(t testing.TB, to string) *relay {
@@ -36,6 +40,9 @@ func newRelay(t testing.TB, to string) *relay {
 				_ = near.Close()
 				continue
 			}
+			r.mu.Lock()
+			r.conns = append(r.conns, near, far)
+			r.mu.Unlock()
 			go r.carry(near, far, nil)
 			go r.carry(far, near, &r.rate)
 		}
@@ -44,6 +51,17 @@ func newRelay(t testing.TB, to string) *relay {
 }
 
 func (r *relay) cut() { r.dead.Store(true) }
+
+// drop ends the connections that there are, as a host does that waits no
+// longer.
+func (r *relay) drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, conn := range r.conns {
+		_ = conn.Close()
+	}
+	r.conns = nil
+}
 
 func (r *relay) carry(dst, src net.Conn, rate *atomic.Int64) {
 	defer dst.Close()

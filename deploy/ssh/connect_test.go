@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -185,6 +186,38 @@ func TestUpgrade(t *testing.T) {
 	agentOf(t, s)
 }
 
+// TestLookChangesNothing looks at a host without drayd, and at one with
+// another bundle.
+func TestLookChangesNothing(t *testing.T) {
+	cleanHost(t)
+	_, o := ready(t, "deploy")
+	one, two := bundleOf(t, "one"), bundleOf(t, "two")
+	look := func() (*Session, error) {
+		return Connect(t.Context(), mustDial(t, o), finds(two), ConnectOptions{Look: true}, event.Func(func(e event.Event) {
+			t.Errorf("something happens: %+v", e)
+		}))
+	}
+	if _, err := look(); !errors.Is(err, ErrAbsent) {
+		t.Errorf("looking at a host without drayd: %v", err)
+	}
+	if left, _ := filepath.Glob("/var/lib/dray/*"); len(left) > 0 {
+		t.Errorf("made there: %v", left)
+	}
+	before := agentOf(t, mustConnect(t, o, finds(one)))
+	installed, _ := filepath.Glob("/var/lib/dray/bin/*")
+	s, err := look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if after := agentOf(t, s); s.Hello.Bundle != one.Digest || after.ID != before.ID {
+		t.Errorf("the agent was replaced: %+v, agent %+v", s.Hello, after)
+	}
+	if now, _ := filepath.Glob("/var/lib/dray/bin/*"); !slices.Equal(now, installed) {
+		t.Errorf("installed: %v, before %v", now, installed)
+	}
+}
+
 func TestTwoInstallAtOnce(t *testing.T) {
 	cleanHost(t)
 	_, o := ready(t, "deploy")
@@ -236,6 +269,17 @@ func TestInstallFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		setup(t, o, good, SetupRoot, "guest ALL=(root) NOPASSWD: ALL")
+	})
+	t.Run("sudo at a terminal only", func(t *testing.T) {
+		cleanHost(t)
+		replaced(t, "/etc/sudoers.d/dray-test", "deploy ALL=(root) NOPASSWD: ALL\nDefaults:deploy requiretty\n")
+		_, o := ready(t, "deploy")
+		setup(t, o, good, SetupRoot, "requiretty")
+		setup(t, o, good, SetupRoot, "Defaults:deploy !requiretty")
+		if err := Install(t, good); err != nil {
+			t.Fatal(err)
+		}
+		setup(t, o, good, SetupRoot, "Defaults:deploy !requiretty")
 	})
 	t.Run("no bundle", func(t *testing.T) {
 		cleanHost(t)
@@ -483,6 +527,8 @@ func TestSlowLink(t *testing.T) {
 func TestNoisyShell(t *testing.T) {
 	cleanHost(t)
 	_, o := ready(t, "root", `ForceCommand echo "Welcome!"; echo; eval "$SSH_ORIGINAL_COMMAND"`)
+	agentOf(t, mustConnect(t, o, finds(bundleOf(t, "one"))))
+	_, o = ready(t, "root", `ForceCommand printf "]0;p1"; eval "$SSH_ORIGINAL_COMMAND"`) // a terminal's title has no line end
 	agentOf(t, mustConnect(t, o, finds(bundleOf(t, "one"))))
 	_, o = ready(t, "root", `ForceCommand echo "This account is closed."; exit 1`)
 	_, err := Connect(t.Context(), mustDial(t, o), finds(nil), ConnectOptions{}, event.Discard)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"dray/pipeline"
 )
 
 // The shell on a host sees three commands, all of them one-liners in single
@@ -15,7 +17,7 @@ import (
 const connectScript = `p=/var/lib/dray/bin/current/drayd; s=; [ "$(id -u)" = 0 ] || s="sudo -n"; ` +
 	`if [ -x $p ] || $s test -x $p 2>/dev/null; then exec $s $p connect; fi; ` +
 	`echo dray-absent; echo os=$(uname -s); echo arch=$(uname -m); echo kernel=$(uname -r); echo user=$(id -un); ` +
-	`if $s true 2>/dev/null; then echo root=yes; else echo root=no; fi; ` +
+	`if r=$($s true 2>&1); then echo root=yes; else echo root=no; echo sudo=$r; fi; ` +
 	`m=; for t in tar gzip sha256sum mktemp; do command -v $t >/dev/null 2>&1 || m="$m $t"; done; echo missing=$m; ` +
 	`df -Pk /var/lib 2>/dev/null | { read a; read a b c d e; echo free=$d; }; echo dray-end`
 
@@ -44,7 +46,8 @@ func receiveCommand(root bool, hex, digest, archive string) string {
 // facts are what connectScript says of a host without drayd.
 type facts struct {
 	os, arch, kernel, user string
-	root                   bool // it is root, or sudo works without a password
+	root                   bool   // it is root, or sudo works without a password
+	sudo                   string // what sudo says when it does not
 	missing                string
 	freeKiB                int64 // -1: not known
 }
@@ -71,6 +74,8 @@ func parseFacts(lines []string) facts {
 			f.user = value
 		case "root":
 			f.root = value == "yes"
+		case "sudo":
+			f.sudo = value
 		case "missing":
 			f.missing = value
 		case "free":
@@ -111,7 +116,7 @@ func (f facts) check(host string) error {
 	case olderKernel(f.kernel, oldestKernel):
 		return refuse(SetupSystem, fmt.Sprintf("its kernel is %s; dray needs %s or newer", f.kernel, oldestKernel), "upgrade the host's system")
 	case !f.root:
-		return noRoot(host, f.user)
+		return noRoot(host, f.user, f.sudo)
 	case f.missing != "":
 		return refuse(SetupTools, "it lacks "+strings.Join(strings.Fields(f.missing), ", "), "install them there with its package manager (Debian: apt-get install tar gzip coreutils)")
 	case f.freeKiB >= 0 && f.freeKiB < neededKiB:
@@ -120,11 +125,25 @@ func (f facts) check(host string) error {
 	return nil
 }
 
-func noRoot(host, user string) error {
+// noRoot is the fault of a user who can't become root; output has sudo's words.
+func noRoot(host, user, output string) error {
 	user = or(user, "USER")
-	return &SetupError{Host: host, Kind: SetupRoot,
-		Detail: fmt.Sprintf("user %s is not root there, and sudo asks for a password", user),
-		Next:   fmt.Sprintf("as root there: echo '%s ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/dray", user)}
+	fault := &SetupError{Host: host, Kind: SetupRoot}
+	switch {
+	case strings.Contains(output, "must have a tty"):
+		fault.Detail = fmt.Sprintf("user %s is not root there, and sudo works at a terminal only (requiretty in sudoers)", user)
+		fault.Next = fmt.Sprintf("as root there: echo 'Defaults:%s !requiretty' > /etc/sudoers.d/dray-tty", user)
+	case strings.Contains(output, "sudo: not found"), strings.Contains(output, "sudo: command not found"):
+		fault.Detail = fmt.Sprintf("user %s is not root there, and there is no sudo", user)
+		fault.Next = fmt.Sprintf("connect as root, or install sudo there, then: echo '%s ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/dray", user)
+	default:
+		fault.Detail = fmt.Sprintf("user %s is not root there, and sudo asks for a password", user)
+		if output != "" && !strings.Contains(output, "a password is required") {
+			fault.Detail = fmt.Sprintf("user %s is not root there, and sudo does not help: %s", user, output)
+		}
+		fault.Next = fmt.Sprintf("as root there: echo '%s ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/dray", user)
+	}
+	return fault
 }
 
 // olderKernel compares MAJOR.MINOR; what it can't read is not older.
@@ -152,6 +171,7 @@ const (
 	SetupDamage = "damage" // what arrived is not what was sent
 	SetupBundle = "bundle" // this dray has no programs for the host
 	SetupNewer  = "newer"  // the host's drayd is newer than this dray understands
+	SetupOlder  = "older"  // it is older, and this is only a look
 	SetupAgent  = "agent"  // drayd is there, but does not run
 )
 
@@ -166,6 +186,9 @@ type SetupError struct {
 
 // Error names the host and the reason.
 func (e *SetupError) Error() string { return e.Host + ": " + e.Detail }
+
+// Hint says what to do next.
+func (e *SetupError) Hint() pipeline.Hint { return pipeline.Hint{Next: e.Next} }
 
 // Unwrap returns the error below.
 func (e *SetupError) Unwrap() error { return e.Err }

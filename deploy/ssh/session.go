@@ -1,15 +1,12 @@
 package ssh
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +35,7 @@ const (
 )
 
 // newSession speaks with the drayd connect that p runs, whose output is in.
-func newSession(t Transport, p *Process, in *prefaced) (*Session, error) {
+func newSession(t Transport, p *Process, in *prefaceReader) (*Session, error) {
 	mux, err := link.Client(struct {
 		io.Reader
 		io.WriteCloser
@@ -196,64 +193,4 @@ type peer struct {
 func (p *peer) Close() error {
 	p.free()
 	return p.Stream.Close()
-}
-
-const mostNoise = 64 << 10 // bytes that a host's shell may print before drayd speaks
-
-// prefaced is the output of connectScript: it skips what a shell prints, and
-// begins behind drayd's preface.
-type prefaced struct {
-	r       *bufio.Reader
-	greeted bool
-	absent  *facts
-	noise   []string
-	failed  error
-}
-
-func newPrefaced(output io.Reader) *prefaced {
-	return &prefaced{r: bufio.NewReaderSize(output, 64<<10)}
-}
-
-var errNoDrayd = errors.New("drayd is not on the host")
-
-// Read reads behind the preface.
-func (p *prefaced) Read(b []byte) (int, error) {
-	if !p.greeted {
-		if p.failed == nil {
-			p.failed = p.greet()
-		}
-		if p.failed != nil {
-			return 0, p.failed
-		}
-	}
-	return p.r.Read(b)
-}
-
-func (p *prefaced) greet() error {
-	var lines []string
-	absent, size := false, 0
-	for size < mostNoise {
-		line, err := p.r.ReadString('\n')
-		size += len(line)
-		line = strings.TrimRight(line, "\r\n")
-		switch {
-		case line == link.Preface && err == nil:
-			p.greeted = true
-			return nil
-		case line == absentLine:
-			absent = true
-		case line == endLine && absent:
-			f := parseFacts(lines)
-			p.absent = &f
-			return errNoDrayd
-		case absent:
-			lines = append(lines, line)
-		case line != "":
-			p.noise = append(p.noise, line)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("more than %d bytes came before drayd spoke", mostNoise)
 }

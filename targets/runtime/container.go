@@ -179,6 +179,16 @@ func (e *Engine) save(c *container) error {
 	return nil
 }
 
+// keep writes state.json after something was done that holds whether it is
+// written or not. On a full disk a container can still be stopped, which is
+// often what makes room; what is lost then is seen again by Recover, apart from
+// the wish that it runs or not. The next change writes it too.
+func (e *Engine) keep(c *container) {
+	if err := e.save(c); err != nil {
+		e.Log.Warn("a container's state is not on disk", "container", c.snapshot().Spec.Name, "error", err)
+	}
+}
+
 // writeDurably replaces a file with value as JSON: whole, or as it was.
 func writeDurably(path string, value any) error {
 	data, err := json.Marshal(value)

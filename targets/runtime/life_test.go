@@ -417,3 +417,40 @@ func TestAFloodIsLoggedWhole(t *testing.T) {
 		t.Errorf("up to %d, the last one %v: %v", next-1, last, err)
 	}
 }
+
+// TestNothingCanBeWritten stops, kills, starts and pauses containers whose state
+// can't be written, as on a full disk.
+func TestNothingCanBeWritten(t *testing.T) {
+	h := newHost(t)
+	stopped, killed := h.run(t, sh("stopped", "sleep 600")), h.run(t, sh("killed", "sleep 600"))
+	waiting, err := h.Create(t.Context(), sh("waiting", "sleep 600"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{stopped.ID, killed.ID, waiting.ID} {
+		// What the state is written to first.
+		if err := os.Mkdir(filepath.Join(h.config.Root, id, "state.json.new"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grace := time.Duration(0)
+	if err := h.Stop(t.Context(), "stopped", &grace); err != nil || alive(stopped.Pid) {
+		t.Errorf("stopping: %v, alive %t", err, alive(stopped.Pid))
+	}
+	if err := h.Kill(t.Context(), "killed", "KILL"); err != nil {
+		t.Errorf("killing: %v", err)
+	}
+	if c := h.wait(t, killed.ID); c.Wanted || alive(killed.Pid) {
+		t.Errorf("after the kill: %+v", c)
+	}
+	if err := h.Start(t.Context(), "waiting"); err != nil {
+		t.Errorf("starting: %v", err)
+	}
+	if err := h.Pause(t.Context(), "waiting"); err != nil {
+		t.Errorf("pausing: %v", err)
+	}
+	h.restart(t)
+	if c, err := h.Get("waiting"); err != nil || c.State != runtime.Paused {
+		t.Errorf("found by the next agent: %+v, %v; want it paused", c, err)
+	}
+}

@@ -57,7 +57,8 @@ func (e *Engine) start(ctx context.Context, c *container) (err error) {
 		// A Stop that was cut off had withdrawn the wish; the process may be
 		// ending still, and must come back then.
 		c.set(func(v *Container) { v.Wanted = true })
-		return e.save(c)
+		e.keep(c)
+		return nil
 	}
 	restarts := 0
 	if value.State == Exited && value.Wanted && !value.Finished.IsZero() {
@@ -76,7 +77,8 @@ func (e *Engine) start(ctx context.Context, c *container) (err error) {
 		v.State, v.Wanted, v.Restarts, v.Started = Running, true, restarts, time.Now().UTC()
 	})
 	e.tell(value, "start")
-	return e.save(c)
+	e.keep(c)
+	return nil
 }
 
 func brokenError(what string, c Container) error {
@@ -140,7 +142,8 @@ func (e *Engine) ended(ctx context.Context, c *container, exit shim.Exit, reason
 	}
 	e.tell(value, "die")
 	e.forgetExecs(c.id)
-	if err := errors.Join(e.clearProcess(ctx, c.id), e.save(c)); err != nil {
+	if err := e.clearProcess(ctx, c.id); err != nil {
 		e.Log.Error("clearing up after a container", "container", value.Spec.Name, "error", err)
 	}
+	e.keep(c)
 }

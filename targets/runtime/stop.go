@@ -37,15 +37,18 @@ func (e *Engine) stop(ctx context.Context, c *container, grace *time.Duration, k
 		c.release()
 		return brokenError("stopping", value)
 	}
-	var err error
-	if value.Wanted && !keep {
+	unwanted := value.Wanted && !keep
+	if unwanted {
 		value = c.set(func(v *Container) { v.Wanted = false })
-		err = e.save(c)
 	}
-	if err != nil || !value.running() {
+	if !value.running() {
+		if unwanted {
+			e.keep(c)
+		}
 		c.release()
-		return err
+		return nil
 	}
+	var err error
 	if value.State == Paused { // a frozen process can't take a signal
 		err = e.resume(ctx, c)
 	}
@@ -59,6 +62,9 @@ func (e *Engine) stop(ctx context.Context, c *container, grace *time.Duration, k
 	}
 	if err == nil {
 		err = ignoreEnded(c.process.signal(signal))
+	}
+	if unwanted {
+		e.keep(c)
 	}
 	c.release()
 	if err != nil {
@@ -167,13 +173,15 @@ func (e *Engine) Kill(ctx context.Context, idOrName, signal string) error {
 	if !value.running() {
 		return fmt.Errorf("killing container %s: %w: it is %s", value.Spec.Name, ErrState, value.State)
 	}
-	if s == unix.SIGKILL && value.Wanted {
+	unwanted := s == unix.SIGKILL && value.Wanted
+	if unwanted {
 		value = c.set(func(v *Container) { v.Wanted = false })
-		if err := e.save(c); err != nil {
-			return err
-		}
 	}
-	if err := c.process.signal(s); err != nil {
+	err = c.process.signal(s)
+	if unwanted {
+		e.keep(c)
+	}
+	if err != nil {
 		return fmt.Errorf("killing container %s: %w", value.Spec.Name, err)
 	}
 	if s == unix.SIGKILL && value.State == Paused {
@@ -256,7 +264,8 @@ func (e *Engine) freeze(ctx context.Context, idOrName string, from State, action
 		return fmt.Errorf("%s of container %s: %w", action, value.Spec.Name, err)
 	}
 	e.tell(c.snapshot(), action)
-	return e.save(c)
+	e.keep(c)
+	return nil
 }
 
 func (e *Engine) resume(ctx context.Context, c *container) error {

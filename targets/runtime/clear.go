@@ -29,7 +29,7 @@ func (e *Engine) clearProcess(ctx context.Context, id string) error {
 		_, _ = conn.Read(make([]byte, 1))
 		_ = conn.Close()
 	}
-	for _, path := range []string{e.rootfs(id), filepath.Join(dir, "secrets")} {
+	for _, path := range []string{e.rootfs(id), filepath.Join(dir, secretsDir), filepath.Join(dir, etcDir)} {
 		err := mount.UnmountAll(path, unix.MNT_DETACH)
 		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.EINVAL) {
 			failed = errors.Join(failed, fmt.Errorf("unmounting %s: %w", path, err))

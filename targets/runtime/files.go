@@ -17,11 +17,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Folders of a container's run folder that are file systems of its own.
+const (
+	etcDir     = "etc"     // hosts, hostname, resolv.conf
+	secretsDir = "secrets" // secrets that are files
+)
+
 // writeFiles writes the files that a container has for itself and returns
 // them as mounts. They stay writable for it, as Docker's are: they are its
-// own.
+// own. So they lie in a small file system of its own, and not in the host's
+// /run, which a container could fill through them.
 func (e *Engine) writeFiles(b *blueprint) error {
-	dir := e.runDir(b.id)
+	dir := filepath.Join(e.runDir(b.id), etcDir)
+	if err := mountOwn(dir, "mode=755,size=1m"); err != nil {
+		return err
+	}
 	hostname := hostnameOf(b.id, b.spec)
 	resolv, err := resolvConf(b.endpoint.Nameservers)
 	if err != nil {
@@ -74,7 +84,10 @@ func (e *Engine) SetHosts(ctx context.Context, idOrName string, entries []HostEn
 		return nil // its next start asks the network anew
 	}
 	text := hostsFile(hostnameOf(v.ID, v.Spec), v.Address, entries)
-	f, err := os.OpenFile(filepath.Join(e.runDir(v.ID), "hosts"), os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(e.runDir(v.ID), etcDir, "hosts"), os.O_WRONLY, 0)
+	if errors.Is(err, os.ErrNotExist) { // an older agent made it
+		f, err = os.OpenFile(filepath.Join(e.runDir(v.ID), "hosts"), os.O_WRONLY, 0)
+	}
 	if err != nil {
 		return fmt.Errorf("writing /etc/hosts: %w", err)
 	}
@@ -137,7 +150,7 @@ func reachable(resolv string) (string, bool) {
 // writeSecrets fetches the values of secrets. Those that are files go to a
 // tmpfs of this container's, so that they never reach a disk.
 func (e *Engine) writeSecrets(b *blueprint) error {
-	dir := filepath.Join(e.runDir(b.id), "secrets")
+	dir := filepath.Join(e.runDir(b.id), secretsDir)
 	mounted := false
 	for i, use := range b.spec.Secrets {
 		value, err := e.Secrets.Value(use.Version)
@@ -151,7 +164,7 @@ func (e *Engine) writeSecrets(b *blueprint) error {
 			continue
 		}
 		if !mounted {
-			if err := mountSecrets(dir); err != nil {
+			if err := mountOwn(dir, "mode=700,size=16m"); err != nil {
 				return err
 			}
 			mounted = true
@@ -168,13 +181,14 @@ func (e *Engine) writeSecrets(b *blueprint) error {
 	return nil
 }
 
-func mountSecrets(dir string) error {
+// mountOwn makes a folder that is a file system in memory.
+func mountOwn(dir, options string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if err := unix.Mount("tmpfs", dir, "tmpfs", flags, "mode=700,size=16m"); err != nil {
-		return fmt.Errorf("mounting a tmpfs for secrets: %w", err)
+	if err := unix.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
+		return fmt.Errorf("mounting a tmpfs on %s: %w", dir, err)
 	}
 	return nil
 }

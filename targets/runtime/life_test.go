@@ -13,6 +13,8 @@ import (
 	"dray/pipeline"
 	"dray/targets/logs"
 	"dray/targets/runtime"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestRunAndExit(t *testing.T) {
@@ -452,5 +454,33 @@ func TestNothingCanBeWritten(t *testing.T) {
 	h.restart(t)
 	if c, err := h.Get("waiting"); err != nil || c.State != runtime.Paused {
 		t.Errorf("found by the next agent: %+v, %v; want it paused", c, err)
+	}
+}
+
+// TestOwnFilesAreBounded has a container write to its files in /etc without end:
+// the host's /run does not fill.
+func TestOwnFilesAreBounded(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("greedy", "sleep 600"))
+	var sum int64
+	for _, name := range []string{"hosts", "hostname", "resolv.conf"} {
+		_, code := h.exec(t, c.ID, runtime.ExecConfig{Command: []string{"dd", "if=/dev/zero", "of=/etc/" + name, "bs=1M", "count=20"}})
+		if code == 0 {
+			t.Errorf("20 MiB were written to /etc/%s", name)
+		}
+		info, err := os.Stat(filepath.Join(h.config.RunDir, c.ID, "etc", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += info.Size()
+	}
+	if sum > 1<<20 {
+		t.Errorf("its files have %d bytes", sum)
+	}
+	if err := h.SetHosts(t.Context(), c.ID, nil); err != nil && !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("writing its names: %v", err)
+	}
+	if err := h.Remove(t.Context(), c.ID, true); err != nil {
+		t.Error(err)
 	}
 }

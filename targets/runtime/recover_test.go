@@ -165,8 +165,10 @@ func TestReboot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := unix.Unmount(filepath.Join(h.config.RunDir, c.ID, "rootfs"), unix.MNT_DETACH); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{"rootfs", "etc"} {
+		if err := unix.Unmount(filepath.Join(h.config.RunDir, c.ID, dir), unix.MNT_DETACH); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, dir := range []string{h.config.RunDir, filepath.Join(filepath.Dir(h.config.RunDir), "oci")} {
 		if err := os.RemoveAll(dir); err != nil {

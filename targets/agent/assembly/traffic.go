@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dray/pipeline"
 	"dray/targets/agent"
 	"dray/targets/api"
@@ -91,7 +93,8 @@ func setHosts(ctx context.Context, engine *runtime.Engine, networks *network.Net
 		if c.Spec.Network != name || c.State != runtime.Running {
 			continue // its next start asks for the names
 		}
-		if err := unlessGone(engine.SetHosts(ctx, c.ID, entries)); err != nil {
+		// A container that has filled its own files keeps the names that it has.
+		if err := unlessGone(engine.SetHosts(ctx, c.ID, entries)); err != nil && !errors.Is(err, unix.ENOSPC) {
 			faults = append(faults, fmt.Errorf("writing /etc/hosts of %s: %w", c.Spec.Name, err))
 		}
 	}

@@ -224,7 +224,7 @@ func systemCalls(s *specs.Spec, architecture string) (*specs.LinuxSeccomp, error
 }
 
 // mounts lists what is mounted over the root file system: the kernel's, the
-// container's own files, its volumes. Later ones cover earlier ones.
+// container's own. Later ones cover earlier ones.
 func (b blueprint) mounts() []specs.Mount {
 	mounts := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
@@ -235,17 +235,22 @@ func (b blueprint) mounts() []specs.Mount {
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
 	}
+	return append(mounts, b.ownMounts()...)
+}
+
+// ownMounts lists what the container has for itself, parents first: whatever
+// lies deeper is mounted over what lies above it, so that no volume hides a
+// secret or a file in /etc. What has the same place as a file of the
+// container's own comes after it.
+func (b blueprint) ownMounts() []specs.Mount {
+	var mounts []specs.Mount
 	for _, path := range b.spec.Tmpfs {
 		mounts = append(mounts, specs.Mount{
 			Destination: path, Type: "tmpfs", Source: "tmpfs",
 			Options: []string{"nosuid", "nodev", "noexec", "mode=1777"},
 		})
 	}
-	volumes := slices.Clone(b.spec.Mounts)
-	slices.SortStableFunc(volumes, func(x, y Mount) int { // parents first
-		return strings.Count(filepath.Clean(x.Destination), "/") - strings.Count(filepath.Clean(y.Destination), "/")
-	})
-	for _, m := range slices.Concat(b.binds, volumes) {
+	for _, m := range slices.Concat(b.binds, b.spec.Mounts) {
 		options := []string{"rbind", "rprivate", "rw"}
 		if m.ReadOnly {
 			options[2] = "ro"
@@ -254,5 +259,9 @@ func (b blueprint) mounts() []specs.Mount {
 			Destination: m.Destination, Type: "bind", Source: m.Source, Options: options,
 		})
 	}
+	depth := func(m specs.Mount) int {
+		return strings.Count(strings.TrimSuffix(filepath.Clean(m.Destination), "/"), "/")
+	}
+	slices.SortStableFunc(mounts, func(x, y specs.Mount) int { return depth(x) - depth(y) })
 	return mounts
 }

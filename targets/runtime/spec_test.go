@@ -162,3 +162,30 @@ func FuzzNetDev(f *testing.F) {
 		}
 	})
 }
+
+// TestMountsCoverNothingDeeper has volumes and a tmpfs above a secret, a volume
+// and the files in /etc: what lies deeper is mounted later.
+func TestMountsCoverNothingDeeper(t *testing.T) {
+	b := blueprint{
+		spec: Spec{
+			Tmpfs:  []string{"/run", "/data/cache"},
+			Mounts: []Mount{{Destination: "/data/cache/deep"}, {Destination: "/etc/"}, {Destination: "/data"}, {Destination: "/run/secrets"}, {Destination: "/etc/hosts"}},
+		},
+		binds: []Mount{{Destination: "/etc/hosts", Source: "own"}, {Destination: "/run/secrets/db"}},
+	}
+	var got []string
+	mounts := b.mounts()
+	for _, m := range mounts {
+		got = append(got, filepath.Clean(m.Destination))
+	}
+	for i, path := range got {
+		for _, later := range got[i+1:] {
+			if strings.HasPrefix(path, later+"/") {
+				t.Errorf("%s is mounted over %s", later, path)
+			}
+		}
+	}
+	if last := slices.Index(got, "/etc/hosts"); mounts[last].Source != "own" {
+		t.Error("a volume at the place of a file of the container's own is hidden by it")
+	}
+}

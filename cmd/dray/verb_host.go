@@ -88,10 +88,7 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 			return distrusted(name, said)
 		}
 	}
-	if err := p.lock.SetHostKey(name, key.Text()); err != nil {
-		return err
-	}
-	if err := p.lock.Write(); err != nil {
+	if err := p.lock.Update(func(now *config.Lock) error { return now.SetHostKey(name, key.Text()) }); err != nil {
 		return err
 	}
 	return p.trusted(key, name+" is trusted")
@@ -206,23 +203,25 @@ func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport
 }
 
 func (p *project) recordAll(reports []hostReport) error {
-	for _, r := range reports {
-		if r.Host == nil {
-			continue
+	return p.lock.Update(func(now *config.Lock) error {
+		for _, r := range reports {
+			if r.Host == nil {
+				continue
+			}
+			if err := record(now, r.Name, r.Host); err != nil {
+				return err
+			}
 		}
-		if err := p.record(r.Name, r.Host); err != nil {
-			return err
-		}
-	}
-	return p.lock.Write()
+		return nil
+	})
 }
 
 // record keeps the key that a host's agent signs with, the first time that it
 // is seen. Another key than the recorded one is a fault.
-func (p *project) record(host string, facts *api.Host) error {
-	switch known := p.lock.AgentKey(host); {
+func record(lock *config.Lock, host string, facts *api.Host) error {
+	switch known := lock.AgentKey(host); {
 	case known == nil && len(facts.PublicKey) > 0:
-		return p.lock.SetAgentKey(host, facts.PublicKey)
+		return lock.SetAgentKey(host, facts.PublicKey)
 	case known != nil && !bytes.Equal(known, facts.PublicKey):
 		return fmt.Errorf("%s: its agent signs with another key than the one in %s; if the host was set up anew, remove its agent_key there", host, config.LockFileName)
 	}

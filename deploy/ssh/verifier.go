@@ -34,7 +34,7 @@ func newHostKeyVerifier(ctx context.Context, e *endpoint, trusted []ssh.PublicKe
 		if err != nil {
 			return nil, err
 		}
-		v.add(printed)
+		v.addPrinted(printed)
 	}
 	for _, key := range trusted {
 		v.known = append(v.known, knownKey{key: key, file: LockFile})
@@ -52,6 +52,15 @@ func (v *hostKeyVerifier) add(keys []knownKey) {
 			v.known = append(v.known, k)
 		case v.endpoint.keyAlias == "" && v.name != bare && k.matches(bare):
 			v.bare = append(v.bare, k)
+		}
+	}
+}
+
+// addPrinted takes the keys of KnownHostsCommand, which knows the port.
+func (v *hostKeyVerifier) addPrinted(keys []knownKey) {
+	for _, k := range keys {
+		if k.matches(v.name) {
+			v.known = append(v.known, k)
 		}
 	}
 }
@@ -99,7 +108,7 @@ func (v *hostKeyVerifier) check(ctx context.Context, address string, remote net.
 		if err != nil {
 			return err
 		}
-		v.add(printed)
+		v.addPrinted(printed)
 	}
 	if err := v.checkRevoked(ctx, key); err != nil {
 		return err

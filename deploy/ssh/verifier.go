@@ -17,7 +17,7 @@ type hostKeyVerifier struct {
 	endpoint *endpoint
 	name     string     // "host" or "[host]:port", as known_hosts has it
 	known    []knownKey // of that name
-	bare     []knownKey // of the name without the port; they count where known has nothing to say
+	bare     []knownKey // of the name without the port, used where known has no answer
 	pinned   bool       // the lock file has keys: nothing else makes a key trusted
 }
 

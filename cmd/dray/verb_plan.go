@@ -22,7 +22,7 @@ difference. It changes nothing. Exit code 0: nothing to do; 2: there is
 something to do; 1: it could not be found out.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.open(cmd.Context())
+			p, err := a.openToLook(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,7 @@ type Embedded struct {
 	Runtime      string              `json:"runtime,omitempty"`     // OCI runtime; found by FindRuntime when empty
 	Idle         pipeline.Duration   `json:"idle,omitempty"`        // ends after so long without a client; 10m by default
 	Keep         pipeline.Bytes      `json:"keep,omitempty"`        // build cache kept; 10 GB by default
+	KeepFor      pipeline.Duration   `json:"keep_for,omitempty"`    // what has not been used for so long goes; 60 days by default
 	Mirrors      map[string][]string `json:"mirrors,omitempty"`     // registry host → URLs asked before it; http only for loopback
 	Snapshotter  string              `json:"snapshotter,omitempty"` // overlayfs or native; chosen by itself when empty
 	CgroupParent string              `json:"cgroup,omitempty"`      // of RUN steps; /dray-build by default
@@ -31,6 +32,7 @@ type Embedded struct {
 const (
 	defaultIdle         = 10 * time.Minute
 	defaultKeep         = 10_000_000_000
+	defaultKeepFor      = 60 * 24 * time.Hour
 	defaultCgroupParent = "/dray-build"
 	maxSocketPath       = 100 // sun_path holds 108 bytes
 )
@@ -41,6 +43,9 @@ func (o Embedded) withDefaults() Embedded {
 	}
 	if o.Keep <= 0 {
 		o.Keep = defaultKeep
+	}
+	if o.KeepFor <= 0 {
+		o.KeepFor = pipeline.Duration(defaultKeepFor)
 	}
 	if o.CgroupParent == "" {
 		o.CgroupParent = defaultCgroupParent

@@ -6,16 +6,17 @@ import (
 	"github.com/moby/buildkit/client"
 )
 
-// gcPolicy keeps the cache within keep bytes. What is easy to make again (the
+// gcPolicy keeps the cache within keep bytes, and nothing that has not been used
+// for the time of unused. What is easy to make again (the
 // copies of contexts, mounts of type cache, git checkouts) goes first.
-func gcPolicy(keep int64) []client.PruneInfo {
+func gcPolicy(keep int64, unused time.Duration) []client.PruneInfo {
 	return []client.PruneInfo{
 		{
 			Filter:       []string{"type==source.local,type==exec.cachemount,type==source.git.checkout"},
-			KeepDuration: 48 * time.Hour,
+			KeepDuration: min(48*time.Hour, unused),
 			MaxUsedSpace: keep / 10,
 		},
-		{KeepDuration: 60 * 24 * time.Hour, ReservedSpace: keep / 2, MaxUsedSpace: keep},
+		{All: true, KeepDuration: unused},
 		{ReservedSpace: keep / 2, MaxUsedSpace: keep},
 		{All: true, ReservedSpace: keep / 2, MaxUsedSpace: keep},
 	}

@@ -244,7 +244,15 @@ func TestUsageAndPrune(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	freed, err := c.Prune(t.Context(), PruneOptions{All: true})
+	for _, bound := range []struct {
+		keep   int64
+		unused time.Duration
+	}{{0, time.Hour}, {1 << 40, 0}, {1 << 40, time.Hour}} {
+		if freed, err := c.PruneTo(t.Context(), bound.keep, bound.unused); err != nil || freed != 0 {
+			t.Errorf("within %+v: freed %d (%v)", bound, freed, err)
+		}
+	}
+	freed, err := c.PruneTo(t.Context(), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,10 @@ package buildkit
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/moby/buildkit/client"
 	"golang.org/x/sync/errgroup"
-
-	"dray/pipeline"
 )
 
 // Usage is what a builder's cache holds.
@@ -34,30 +33,37 @@ func (c *Client) Usage(ctx context.Context) (Usage, error) {
 	return u, nil
 }
 
-// PruneOptions says what of the build cache to remove.
-type PruneOptions struct {
-	All  bool           // also what other records are made of
-	Keep pipeline.Bytes // the most recently used stays, up to this
+// PruneTo removes build cache that has not been used for the time of unused, or
+// that goes beyond keep bytes, the least recently used first; zero of both
+// removes all that is not in use. It returns the bytes freed.
+func (c *Client) PruneTo(ctx context.Context, keep int64, unused time.Duration) (int64, error) {
+	bounds := []client.PruneOption{client.WithKeepOpt(0, 0, keep, 0)}
+	if unused > 0 {
+		bounds = []client.PruneOption{client.WithKeepOpt(unused, 0, 0, 0)}
+		if keep > 0 {
+			bounds = append(bounds, client.WithKeepOpt(0, 0, keep, 0))
+		}
+	}
+	var freed int64
+	for _, bound := range bounds {
+		n, err := c.prune(ctx, bound)
+		freed += n
+		if err != nil {
+			return freed, fmt.Errorf("pruning the build cache: %w", err)
+		}
+	}
+	return freed, nil
 }
 
-// Prune removes build cache and returns the bytes that it freed.
-func (c *Client) Prune(ctx context.Context, o PruneOptions) (int64, error) {
-	options := []client.PruneOption{client.WithKeepOpt(0, 0, int64(o.Keep), 0)}
-	if o.All {
-		options = append(options, client.PruneAll)
-	}
+func (c *Client) prune(ctx context.Context, bound client.PruneOption) (freed int64, err error) {
 	removed := make(chan client.UsageInfo)
-	var freed int64
 	var group errgroup.Group
 	group.Go(func() error {
 		defer close(removed)
-		return c.conn.Prune(ctx, removed, options...)
+		return c.conn.Prune(ctx, removed, client.PruneAll, bound)
 	})
 	for r := range removed {
 		freed += r.Size
 	}
-	if err := group.Wait(); err != nil {
-		return freed, fmt.Errorf("pruning the build cache: %w", err)
-	}
-	return freed, nil
+	return freed, group.Wait()
 }

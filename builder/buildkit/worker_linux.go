@@ -91,7 +91,7 @@ func newWorker(ctx context.Context, root string, o Embedded, closers *undo) (*ba
 		Root:             root,
 		Labels:           map[string]string{wlabel.Executor: "oci", wlabel.Snapshotter: name, wlabel.Network: "host"},
 		Platforms:        []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())},
-		GCPolicy:         gcPolicy(int64(o.Keep)),
+		GCPolicy:         gcPolicy(int64(o.Keep), o.KeepFor.D()),
 		BuildkitVersion:  client.BuildkitVersion{Package: "dray", Version: o.Version},
 		NetworkProviders: providers,
 		Executor:         run,

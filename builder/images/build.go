@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -29,7 +30,8 @@ type Builder struct {
 	results map[string]builder.Result // by digest
 }
 
-// Build builds a target and names it in the image store. built has the targets
+// Build builds a target and names it in the image store; what had the name
+// before is remembered for as long as there is room. built has the targets
 // that its contexts name.
 func (b *Builder) Build(ctx context.Context, target *pipeline.Target, built map[string]pipeline.ReleaseImage, sink event.Sink) (pipeline.ReleaseImage, error) {
 	b.once.Do(func() { b.engine, b.err = b.Connect(ctx) })
@@ -58,9 +60,11 @@ func (b *Builder) Build(ctx context.Context, target *pipeline.Target, built map[
 	b.mu.Unlock()
 	image := pipeline.ReleaseImage{Name: m.Name(target.Name), Digest: result.Digest, Size: result.Total}
 	descriptor := ocispec.Descriptor{MediaType: result.MediaType, Digest: digest.Digest(result.Digest), Size: result.Size}
-	if err := m.Store.Tag(ctx, m.Project.Name+"/"+target.Name, descriptor); err != nil {
+	name := m.Project.Name + "/" + target.Name
+	if err := errors.Join(m.Store.Tag(ctx, name, descriptor), m.Store.Remember(ctx, name, descriptor)); err != nil {
 		return pipeline.ReleaseImage{}, fmt.Errorf("naming the image: %w", err)
 	}
+	m.wrote.Store(true)
 	return image, nil
 }
 

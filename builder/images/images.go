@@ -15,9 +15,11 @@
 package images
 
 import (
+	"context"
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -47,6 +49,7 @@ type Options struct {
 type Images struct {
 	Options
 	relay *relay
+	wrote atomic.Bool // an image came into the store
 
 	pinning sync.Mutex // held while pins are found and kept
 	pinned  map[string]pipeline.ReleaseImage
@@ -55,6 +58,14 @@ type Images struct {
 // New joins what a run needs. It opens nothing.
 func New(o Options) *Images {
 	return &Images{Options: o, relay: newRelay(o.Store.Source()), pinned: map[string]pipeline.ReleaseImage{}}
+}
+
+// Prune keeps the image store within bounds, if this run has written to it.
+func (m *Images) Prune(ctx context.Context, keep registry.Keep) error {
+	if !m.wrote.Load() {
+		return nil
+	}
+	return m.Store.PruneDue(ctx, keep)
 }
 
 // Name is the repository of a target: in the project's registry, or a name of

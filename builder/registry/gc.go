@@ -36,7 +36,7 @@ func (s *Store) GC(ctx context.Context, keep time.Duration) (freed int64, err er
 	if err != nil {
 		return 0, fmt.Errorf("collecting garbage: %w", err)
 	}
-	before := time.Now().Add(-keep)
+	before := s.now().Add(-keep)
 	dead := map[digest.Digest]int64{}
 	err = s.content.Walk(ctx, func(info content.Info) error {
 		if !live[info.Digest] && info.CreatedAt.Before(before) {

@@ -28,6 +28,7 @@ import (
 //	ingest/            content that is being written
 //	names.json         name → root, replaced whole
 //	names.lock         flock, exclusive: held while names.json is changed
+//	pruned             its time is that of the last pruning by itself
 //	lock               flock: shared while content is written that no name
 //	                   leads to yet (Hold), exclusive while GC removes content
 //
@@ -35,15 +36,17 @@ import (
 type Store struct {
 	dir     string
 	content content.Store
+	now     func() time.Time
 }
 
 // Entry is one name of a Store.
 type Entry struct {
 	ocispec.Descriptor               // of the manifest or index
 	Name               string        `json:"name"`
-	Subject            digest.Digest `json:"subject,omitempty"` // what a referrer refers to
-	Total              int64         `json:"total"`             // bytes of all content that the root reaches
-	Time               time.Time     `json:"time"`              // when the name was last set
+	Subject            digest.Digest `json:"subject,omitempty"`    // what a referrer refers to
+	Total              int64         `json:"total"`                // bytes of all content that the root reaches
+	Time               time.Time     `json:"time"`                 // when the name was last set
+	Remembered         bool          `json:"remembered,omitempty"` // Prune may forget it; see Remember
 }
 
 // names is the content of names.json.
@@ -61,7 +64,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the image store in %s: %w", dir, err)
 	}
-	return &Store{dir: dir, content: cs}, nil
+	return &Store{dir: dir, content: cs, now: time.Now}, nil
 }
 
 // Content is the store's content. Who writes to it does so between Hold and
@@ -130,7 +133,7 @@ func (s *Store) Tag(ctx context.Context, name string, desc ocispec.Descriptor) e
 		return err
 	}
 	defer release()
-	entry := Entry{Descriptor: desc, Name: normalize(name), Time: time.Now().UTC()}
+	entry := Entry{Descriptor: desc, Name: normalize(name), Time: s.now().UTC()}
 	if err := s.complete(ctx, &entry); err != nil {
 		return fmt.Errorf("tagging %s: %w", name, err)
 	}

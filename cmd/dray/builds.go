@@ -27,7 +27,7 @@ func (p *project) builder(noCache bool) *images.Builder {
 // builderOptions says which builder to use.
 func (a *app) builderOptions() buildkit.Options {
 	return buildkit.Options{
-		Address:  a.settings.Builder,
+		Address: a.settings.Builder, TLS: a.settings.BuilderTLS,
 		Images:   filepath.Join(a.settings.DataDir, "images"),
 		Embedded: a.embedded(),
 	}
@@ -42,6 +42,7 @@ func (a *app) embedded() buildkit.Embedded {
 	return buildkit.Embedded{
 		Dir:     filepath.Join(a.settings.DataDir, "builder"),
 		Command: []string{self, "builder", "serve"},
-		Version: api.BuildVersion, Idle: pipeline.Duration(a.settings.BuilderIdle), Mirrors: a.settings.Mirrors,
+		Version: api.BuildVersion, Idle: pipeline.Duration(a.settings.BuilderIdle),
+		Keep: pipeline.Bytes(a.settings.Keep.Bytes), KeepFor: pipeline.Duration(a.settings.Keep.Age), Mirrors: a.settings.Mirrors,
 	}
 }

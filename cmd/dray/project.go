@@ -7,12 +7,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"dray/builder/images"
-	"dray/builder/registry"
 	"dray/cmd/internal/ui"
 	"dray/deploy/environment"
 	"dray/deploy/ssh"
@@ -67,9 +67,9 @@ func (a *app) open(ctx context.Context) (*project, error) {
 		return nil, err
 	}
 	p := &project{app: a, project: loaded.Project, git: git}
-	store, err := registry.Open(filepath.Join(a.settings.DataDir, "images"))
+	store, err := a.imageStore()
 	if err != nil {
-		return nil, fmt.Errorf("opening the image store: %w", err)
+		return nil, err
 	}
 	if p.lock, err = a.readLock(loaded.Dir); err != nil {
 		return nil, err
@@ -108,14 +108,22 @@ func (p *project) onlyLook() {
 	}
 }
 
-func (p *project) close() { p.sessions.Close() }
+// close ends the connections, and keeps the image store within its bounds. That
+// it can't is told, and is no failure of what was done.
+func (p *project) close() {
+	p.sessions.Close()
+	if err := p.images.Prune(context.Background(), p.app.settings.Keep); err != nil {
+		p.app.remark(fmt.Sprintf("the image store was not pruned: %v", err))
+	}
+}
 
 // runner wires the stages to the parts that do them.
 func (p *project) runner() *run.Runner {
 	return &run.Runner{
 		Project: p.project, Builder: p.builder(false), Images: p.images,
 		Deployer: opener{p.environments}, Secrets: p.secrets, Actor: p.app.actor(), Source: p.source(),
-		Sink: event.With(p.app.view, func(*event.Event) {}), Now: time.Now,
+		Parallel: min(p.app.settings.Parallel, max(2, runtime.NumCPU())),
+		Sink:     event.With(p.app.view, func(*event.Event) {}), Now: time.Now,
 	}
 }
 

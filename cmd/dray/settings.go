@@ -1,7 +1,7 @@
 package main
 
 import (
-	"dray/pipeline/phrase"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -16,6 +16,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"dray/builder/buildkit"
+	"dray/builder/registry"
+	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // settings are those of the tool, not of a pipeline. They come, strongest
@@ -23,9 +28,11 @@ import (
 // $DRAY_CONFIG, or config.{yaml,toml,json} in $XDG_CONFIG_HOME/dray.
 type settings struct {
 	Builder     string              // address of a BuildKit; "" is the embedded one
+	BuilderTLS  *buildkit.TLS       // of a builder at tcp://; nil: none of its own
 	BuilderIdle time.Duration       // the embedded builder ends after this long without work
+	Keep        registry.Keep       // bounds of the image store, and of the build cache
 	Mirrors     map[string][]string // registry → addresses that are asked first
-	Parallel    int                 // hosts at a time
+	Parallel    int                 // hosts, and builds, at a time
 	DataDir     string              // images and builder state
 	SSHConfig   string              // instead of ~/.ssh/config
 	LockWait    time.Duration       // how long to wait for another deployer
@@ -40,8 +47,12 @@ var settingFlags = []struct {
 	value any
 }{
 	{"builder", "address of a BuildKit (unix://, tcp://, ssh://) instead of the embedded one", ""},
+	{"builder-ca", "certificates of those who vouch for a builder at tcp:// (PEM)", ""},
+	{"builder-cert", "certificate to show to a builder at tcp:// (PEM), with builder-key", ""},
+	{"builder-key", "key of builder-cert (PEM)", ""},
 	{"builder-idle", "end the embedded builder after this long without work", 10 * time.Minute},
-	{"parallel", "hosts to work on at a time", 32},
+	{"keep", "bounds of the image store and of the build cache, each: a size, a time without use", "10GB,60d"},
+	{"parallel", "hosts to work on at a time, and builds", 32},
 	{"data-dir", "folder for images and the builder's state", ""},
 	{"ssh-config", "SSH client configuration instead of ~/.ssh/config", ""},
 	{"lock-wait", "how long to wait while somebody else deploys", time.Duration(0)},
@@ -91,11 +102,12 @@ func readSettings(v *viper.Viper, flags *pflag.FlagSet) (*settings, error) {
 		Builder: v.GetString("builder"), BuilderIdle: r.duration("builder-idle"),
 		Parallel: r.integer("parallel"), DataDir: v.GetString("data-dir"), SSHConfig: v.GetString("ssh-config"),
 		LockWait: r.duration("lock-wait"), Lease: r.duration("lease"), JSON: r.boolean("json"), Quiet: r.boolean("quiet"),
-		Mirrors: r.mirrors(),
+		Mirrors: r.mirrors(), Keep: r.keep("keep"),
 	}
 	if s.Builder == "" {
 		s.Builder = os.Getenv("BUILDKIT_HOST")
 	}
+	s.BuilderTLS = r.builderTLS(s.Builder)
 	if s.DataDir == "" {
 		if s.DataDir, err = dataDir(); err != nil {
 			r.errs = append(r.errs, err)
@@ -206,6 +218,61 @@ func (r *reading) boolean(name string) bool {
 		r.fault(name, "true or false")
 	}
 	return b
+}
+
+// keep reads "10GB,60d": a size, a time, or both.
+func (r *reading) keep(name string) registry.Keep {
+	k, err := parseKeep(r.value(name))
+	if err != nil {
+		r.fault(name, "a size, a time, or both, such as 10GB,60d")
+	}
+	return k
+}
+
+func parseKeep(text string) (registry.Keep, error) {
+	var k registry.Keep
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		age, ageErr := parseAge(part)
+		size, sizeErr := pipeline.ParseBytes(part)
+		switch {
+		case ageErr == nil && age > 0 && k.Age == 0:
+			k.Age = age
+		case sizeErr == nil && size > 0 && k.Bytes == 0:
+			k.Bytes = int64(size)
+		default:
+			return registry.Keep{}, fmt.Errorf("%q is neither a size nor a time, or the second one", part)
+		}
+	}
+	return k, nil
+}
+
+// parseAge reads a time in days or hours; "m" is an amount here.
+func parseAge(text string) (time.Duration, error) {
+	if hours, ok := strings.CutSuffix(text, "h"); ok {
+		n, err := strconv.ParseUint(hours, 10, 16)
+		return time.Duration(n) * time.Hour, err
+	}
+	days, ok := strings.CutSuffix(text, "d")
+	if !ok {
+		return 0, errors.New("a time is in days (14d) or hours (36h)")
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	return time.Duration(n) * 24 * time.Hour, err
+}
+
+// builderTLS gathers the files for a builder at tcp://.
+func (r *reading) builderTLS(address string) *buildkit.TLS {
+	tls := buildkit.TLS{CA: r.viper.GetString("builder-ca"), Cert: r.viper.GetString("builder-cert"), Key: r.viper.GetString("builder-key")}
+	switch {
+	case tls == buildkit.TLS{}:
+		return nil
+	case !strings.HasPrefix(address, "tcp://"):
+		r.errs = append(r.errs, fmt.Errorf("builder-ca, builder-cert and builder-key are for a builder at tcp://, and the builder is %s", cmp.Or(address, "the embedded one")))
+	case (tls.Cert == "") != (tls.Key == ""):
+		r.errs = append(r.errs, errors.New("builder-cert and builder-key go together: one of them is missing"))
+	}
+	return &tls
 }
 
 // mirrors come from DRAY_MIRRORS ("docker.io=http://localhost:5000,…") or from

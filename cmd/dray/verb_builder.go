@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,7 +16,7 @@ import (
 )
 
 func builderCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "builder", Short: "Look after the embedded builder"}
+	cmd := &cobra.Command{Use: "builder", Short: "Look after the builder and what builds leave"}
 	serve := &cobra.Command{
 		Use: "serve", Hidden: true, Args: cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return nil }, // settings come on stdin
@@ -59,46 +56,100 @@ func builderCommand(a *app) *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(serve, status, stop)
+	cmd.AddCommand(serve, status, stop, builderUsageCommand(a), builderPruneCommand(a))
 	return cmd
 }
 
-func registryCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "registry", Short: "Serve this user's images as a registry"}
-	var address string
-	var readOnly bool
-	serve := &cobra.Command{
-		Use: "serve", Short: "Serve until interrupted", Args: cobra.NoArgs,
+// kept is what builds have left on this machine.
+type kept struct {
+	Cache  *buildkit.Usage `json:"cache,omitempty"` // none when there is no builder to ask
+	Images registry.Usage  `json:"images"`
+}
+
+func builderUsageCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "usage", Short: "How much the build cache and the image store hold", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			store, err := registry.Open(filepath.Join(a.settings.DataDir, "images"))
+			var k kept
+			client, err := buildkit.Connect(cmd.Context(), a.builderOptions())
+			if err != nil {
+				a.remark(fmt.Sprintf("the build cache can't be read: %v", err))
+			} else {
+				defer client.Close()
+				usage, err := client.Usage(cmd.Context())
+				if err != nil {
+					return err
+				}
+				k.Cache = &usage
+			}
+			store, err := a.imageStore()
 			if err != nil {
 				return err
 			}
-			options := registry.HandlerOptions{Names: store, Log: slog.New(slog.NewTextHandler(a.errOut, nil))}
-			if !readOnly {
-				options.Content = store.Content()
-			}
-			listener, err := net.Listen("tcp", address)
-			if err != nil {
-				return fmt.Errorf("serving images: %w", err)
-			}
-			server := &http.Server{Handler: registry.Handler(store.Source(), options), ReadHeaderTimeout: 10 * time.Second}
-			fmt.Fprintf(a.errOut, "serving %s on %s\n", a.settings.DataDir, listener.Addr())
-			stopped := make(chan struct{})
-			go func() {
-				defer close(stopped)
-				<-cmd.Context().Done()
-				_ = server.Close() // nothing to save
-			}()
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if k.Images, err = store.Usage(cmd.Context()); err != nil {
 				return err
 			}
-			<-stopped
-			return nil
+			return a.result(k, func(w io.Writer) error { return k.print(w, a.settings.DataDir) })
 		},
 	}
-	serve.Flags().StringVar(&address, "listen", "127.0.0.1:5000", "address to listen on; anyone who reaches it may read and write")
-	serve.Flags().BoolVar(&readOnly, "read-only", false, "refuse pushes")
-	cmd.AddCommand(serve)
+}
+
+func (k kept) print(w io.Writer, dir string) error {
+	if k.Cache != nil {
+		if _, err := fmt.Fprintf(w, "build cache  %s in %s, of which %s can go\n",
+			phrase.Size(k.Cache.Total), phrase.Count(k.Cache.Records, "record"), phrase.Size(k.Cache.Reclaimable)); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "images       %s in %s: %s, and %d remembered from earlier builds\n",
+		phrase.Size(k.Images.Total), filepath.Join(dir, "images"), phrase.Count(k.Images.Names, "name"), k.Images.Remembered)
+	return err
+}
+
+func builderPruneCommand(a *app) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "prune", Short: "Go down to --keep now", Args: cobra.NoArgs,
+		Long: `prune removes from the build cache and from the image store what --keep has no
+room for, the least recently used first. The image that a target's last build
+made stays, and so does what was named by hand. Hosts are not concerned: see
+dray prune.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			keep, images := a.settings.Keep, a.settings.Keep
+			if all {
+				keep, images = registry.Keep{}, registry.Keep{Bytes: 1}
+			}
+			store, err := a.imageStore()
+			if err != nil {
+				return err
+			}
+			var freed struct {
+				Cache  int64 `json:"cache"`
+				Images int64 `json:"images"`
+			}
+			if freed.Images, err = store.Prune(cmd.Context(), images); err != nil {
+				return err
+			}
+			client, err := buildkit.Connect(cmd.Context(), a.builderOptions())
+			if err != nil {
+				a.remark(fmt.Sprintf("the build cache can't be pruned: %v", err))
+			} else {
+				defer client.Close()
+				if freed.Cache, err = client.PruneTo(cmd.Context(), keep.Bytes, keep.Age); err != nil {
+					return err
+				}
+			}
+			return a.result(freed, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%s of build cache and %s of images are gone.\n", phrase.Size(freed.Cache), phrase.Size(freed.Images))
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all that is not in use, whatever --keep says")
 	return cmd
+}
+
+// imageStore opens this user's images.
+func (a *app) imageStore() (*registry.Store, error) {
+	return registry.Open(filepath.Join(a.settings.DataDir, "images"))
 }

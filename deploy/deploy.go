@@ -59,6 +59,9 @@ func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *pipeline.Deployed, er
 	if d.Release, err = f.resolve(held, d.before, d.Release, d.Place); err != nil {
 		return nil, newError(unplaced(err), err)
 	}
+	if err := d.unexpected(); err != nil {
+		return nil, newError(Refused, err)
+	}
 	if from, same := d.unchanged(); same {
 		d.Release.Number, d.Release.Revision = from.Number, from.Revision
 		return &pipeline.Deployed{Release: d.Release, From: from, Unchanged: true}, nil
@@ -76,6 +79,18 @@ func unplaced(err error) Outcome {
 		return Refused
 	}
 	return Unchanged
+}
+
+// unexpected asks who planned this whether it is what was planned.
+func (d *deployment) unexpected() error {
+	if d.Expect == nil {
+		return nil
+	}
+	hosts := make([]pipeline.Observed, 0, len(d.before))
+	for _, name := range sortedKeys(d.before) {
+		hosts = append(hosts, Observed(name, d.before[name]))
+	}
+	return d.Expect(d.Release, hosts)
 }
 
 // unapproved says that the approval which came along is for another release:

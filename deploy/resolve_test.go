@@ -3,13 +3,16 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 
 	"dray/pipeline"
+	"dray/pipeline/event"
 	"dray/targets/api"
 )
 
@@ -177,4 +180,26 @@ func TestTheNewestReleasePlaces(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+}
+
+// TestExpectationRefuses: who planned a deployment is asked under the lease, with
+// what the hosts run then, and a no leaves everything as it is.
+func TestExpectationRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p1, p2 := &fakeHost{name: "p1", before: first()}, &fakeHost{name: "p2", before: first()}
+		request, no := shop(nil), errors.New("it moved")
+		var asked []pipeline.Observed
+		request.Expect = func(r pipeline.Release, hosts []pipeline.Observed) error {
+			asked = hosts
+			return no
+		}
+		_, err := fleetOf(t, event.Discard, p1, p2).Deploy(t.Context(), request)
+		var failed *Error
+		if !errors.As(err, &failed) || failed.Outcome != Refused || !errors.Is(err, no) || len(p1.did())+len(p2.did()) > 0 {
+			t.Errorf("deploying: %v; then %v, %v", err, p1.did(), p2.did())
+		}
+		if len(asked) != 2 || asked[0].Name != "p1" || asked[1].Current.ReleaseNumber().Number != 1 {
+			t.Errorf("it was asked about %+v", asked)
+		}
+	})
 }

@@ -27,6 +27,10 @@ type Deployment struct {
 	// Base is the release that ran when this one was chosen. Where another one
 	// runs by the time of the lease, the choice is stale and refused. None: any.
 	Base ReleaseNumber
+	// Expect is asked under the lease, before anything changes, whether a release,
+	// under the name and in the places that it would have, may come onto hosts that
+	// run this. Its error refuses the deployment. Nil: whatever comes.
+	Expect func(release Release, hosts []Observed) error
 	// Verify runs the environment's checks after the rollout; an error brings
 	// every host back. Nil: there is nothing to verify.
 	Verify func(ctx context.Context, release Release) ([]VerifyResult, error)

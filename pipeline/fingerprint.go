@@ -40,7 +40,12 @@ func (r *Release) Same(other *Release) bool {
 // SameExceptPlacement says that two releases are the same, wherever their
 // instances go.
 func (r *Release) SameExceptPlacement(other *Release) bool {
-	return contentHash(r, r.Secrets, nil) == contentHash(other, other.Secrets, nil)
+	return r.HashExceptPlacement() == other.HashExceptPlacement()
+}
+
+// HashExceptPlacement names the content, wherever the instances go.
+func (r *Release) HashExceptPlacement() string {
+	return contentHash(r, r.Secrets, nil)
 }
 
 // RunsEverywhere tells whether every host runs this very release, whole, and

@@ -18,6 +18,7 @@ import (
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
+	"dray/pipeline/plan"
 	"dray/pipeline/run"
 	"dray/pipeline/secret"
 	"dray/targets/api"
@@ -42,6 +43,7 @@ func explain(err error) (event.Event, int) {
 	var exit *exitError
 	var refusal *run.Refusal
 	var failed *deploy.Error
+	var moved *plan.MovedError
 	switch {
 	case errors.As(err, &exit):
 		return exit.failure, exit.code
@@ -53,6 +55,9 @@ func explain(err error) (event.Event, int) {
 		if refusal.Back || refusal.Runs.Known() || refusal.Release.Known() { // it was looked at
 			e.Conclusion = untouched(refusal.Environment, refusal.Runs)
 		}
+	case errors.As(err, &moved):
+		hint := moved.Hint()
+		code, e.Environment, e.Conclusion, e.Next = exitRefused, hint.Environment, hint.Conclusion, hint.Next
 	case errors.As(err, &failed):
 		code = explainDeploy(failed, &e)
 	}

@@ -13,6 +13,7 @@ import (
 	"dray/deploy"
 	"dray/deploy/ssh"
 	"dray/pipeline"
+	"dray/pipeline/plan"
 	"dray/pipeline/run"
 	"dray/pipeline/secret"
 	"dray/targets/api"
@@ -45,6 +46,13 @@ func TestExplain(t *testing.T) {
 		want string // after "wrapped: "
 	}{
 		{"any error", errors.New("no such thing"), exitFailed, "✗ no such thing\n"},
+		{
+			"a plan that does not fit any more", rollout(deploy.Refused, &plan.MovedError{Environment: "prod", Reasons: []string{"p1 runs release 41.1; the plan was made when it ran release 41"}}, nil), exitRefused,
+			"✗ the plan does not fit prod any more:\n" +
+				"    - p1 runs release 41.1; the plan was made when it ran release 41\n" +
+				"  Nothing was changed.\n" +
+				"  Next: dray plan prod --out FILE, look at it, and deploy that one\n",
+		},
 		{
 			"unhealthy, and back", rollout(deploy.Reverted, &deploy.HostError{Host: "p1", Err: unhealthy}, nil), exitReverted,
 			"✗ web did not become healthy on p1 within 2m\n" +

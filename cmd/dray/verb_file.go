@@ -240,22 +240,25 @@ func (a *app) format(name string, check bool) (bool, error) {
 	if bytes.Equal(src, text) || check {
 		return !bytes.Equal(src, text), nil
 	}
-	return true, replaceFile(name, text)
+	info, err := os.Stat(name)
+	if err == nil {
+		err = writeFile(name, text, info.Mode())
+	}
+	if err != nil {
+		return true, fmt.Errorf("formatting %s: %w", name, err)
+	}
+	return true, nil
 }
 
-// replaceFile writes a file anew, whole or not at all, with its old mode.
-func replaceFile(name string, content []byte) error {
-	info, err := os.Stat(name)
+// writeFile writes a file whole or not at all, over one that may be there.
+func writeFile(name string, content []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".dray-*")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".dray-fmt-*")
-	if err != nil {
-		return fmt.Errorf("formatting %s: %w", name, err)
-	}
 	defer os.Remove(f.Name()) // after the rename there is nothing left to remove
 	_, err = f.Write(content)
-	for _, step := range []func() error{func() error { return f.Chmod(info.Mode()) }, f.Sync, f.Close} {
+	for _, step := range []func() error{func() error { return f.Chmod(mode) }, f.Sync, f.Close} {
 		if err == nil {
 			err = step()
 		}
@@ -263,8 +266,5 @@ func replaceFile(name string, content []byte) error {
 	if err == nil {
 		err = os.Rename(f.Name(), name)
 	}
-	if err != nil {
-		return fmt.Errorf("formatting %s: %w", name, err)
-	}
-	return nil
+	return err
 }

@@ -88,7 +88,10 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 			return distrusted(name, said)
 		}
 	}
-	if err := p.lock.Update(func(now *config.Lock) error { return now.SetHostKey(name, key.Text()) }); err != nil {
+	if err := p.lock.SetHostKey(name, key.Text()); err != nil {
+		return err
+	}
+	if err := p.lock.Write(); err != nil {
 		return err
 	}
 	return p.trusted(key, name+" is trusted")
@@ -126,9 +129,6 @@ type hostReport struct {
 	Error string    `json:"error,omitempty"`
 	Next  string    `json:"next,omitempty"`
 	Host  *api.Host `json:"facts,omitempty"`
-	// Absent: dray was never there. Nothing else is known of a host that is only
-	// looked at.
-	Absent bool `json:"absent,omitempty"`
 }
 
 func hostSetupCommand(a *app) *cobra.Command {
@@ -146,21 +146,16 @@ func hostCheckCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [HOST…]",
 		Short: "See whether hosts can be reached and used",
-		Long: `check connects to hosts as a deployment would, and shows what each has: system,
-processors, memory, disk, and which limits it can enforce. It changes nothing
-there: of a host without dray's agent it says that it can be reached; dray host
-setup brings the agent.`,
+		Long: `check connects to hosts as a deployment would, brings dray's agent to those that
+lack it, and shows what each has: system, processors, memory, disk, and which
+limits it can enforce.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args, false) },
 	}
 }
 
 // checkHosts connects to hosts side by side and says what each is.
 func (a *app) checkHosts(ctx context.Context, names []string, record bool) error {
-	open := a.openToLook
-	if record {
-		open = a.open
-	}
-	p, err := open(ctx)
+	p, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -203,10 +198,7 @@ func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport
 	if err == nil {
 		r.Host, err = connected.Client.Host(ctx)
 	}
-	switch {
-	case errors.Is(err, ssh.ErrAbsent):
-		r.Absent = true
-	case err != nil:
+	if err != nil {
 		e, _ := explain(err)
 		r.Error, r.Next = e.Text, e.Next
 	}
@@ -214,25 +206,23 @@ func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport
 }
 
 func (p *project) recordAll(reports []hostReport) error {
-	return p.lock.Update(func(now *config.Lock) error {
-		for _, r := range reports {
-			if r.Host == nil {
-				continue
-			}
-			if err := record(now, r.Name, r.Host); err != nil {
-				return err
-			}
+	for _, r := range reports {
+		if r.Host == nil {
+			continue
 		}
-		return nil
-	})
+		if err := p.record(r.Name, r.Host); err != nil {
+			return err
+		}
+	}
+	return p.lock.Write()
 }
 
 // record keeps the key that a host's agent signs with, the first time that it
 // is seen. Another key than the recorded one is a fault.
-func record(lock *config.Lock, host string, facts *api.Host) error {
-	switch known := lock.AgentKey(host); {
+func (p *project) record(host string, facts *api.Host) error {
+	switch known := p.lock.AgentKey(host); {
 	case known == nil && len(facts.PublicKey) > 0:
-		return lock.SetAgentKey(host, facts.PublicKey)
+		return p.lock.SetAgentKey(host, facts.PublicKey)
 	case known != nil && !bytes.Equal(known, facts.PublicKey):
 		return fmt.Errorf("%s: its agent signs with another key than the one in %s; if the host was set up anew, remove its agent_key there", host, config.LockFileName)
 	}
@@ -260,9 +250,6 @@ func printHosts(w io.Writer, reports []hostReport) error {
 		}
 	}
 	for _, r := range reports {
-		if r.Absent {
-			fmt.Fprintf(w, "%s can be reached. dray's agent is not there yet: dray host setup %[1]s, or the first deployment, brings it.\n", r.Name)
-		}
 		if r.Error != "" {
 			fmt.Fprintf(w, "✗ %s\n", strings.ReplaceAll(r.Error, "\n", "\n  "))
 		}

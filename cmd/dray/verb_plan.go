@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,15 +16,20 @@ import (
 )
 
 func planCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var out string
+	cmd := &cobra.Command{
 		Use:   "plan ENV",
 		Short: "What a deployment would change, and what has drifted",
 		Long: `plan builds what the environment would run, reads its hosts, and shows the
 difference. It changes nothing. Exit code 0: nothing to do; 2: there is
-something to do; 1: it could not be found out.`,
+something to do; 1: it could not be found out.
+
+With --out the plan is kept: dray deploy ENV --plan FILE does exactly that, or
+refuses because the hosts, the file or the images have moved since. The file has
+no configuration and no secret in it, only what they come to.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.openToLook(cmd.Context())
+			p, err := a.open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -34,7 +41,13 @@ something to do; 1: it could not be found out.`,
 			if gate != nil {
 				result.Warnings = append(result.Warnings, "the gate says no for now: "+strings.Join(gate.Reasons, "; "))
 			}
-			if err := a.result(result, func(w io.Writer) error { return result.Render(w, ui.PlanStyle(os.Stdout)) }); err != nil {
+			shown := shownPlan{Plan: result, Saved: out}
+			if out != "" {
+				if err := p.savePlan(result, gate, out); err != nil {
+					return err
+				}
+			}
+			if err := a.result(shown, shown.print); err != nil {
 				return err
 			}
 			if result.Pending || result.Held.Known() {
@@ -43,6 +56,8 @@ something to do; 1: it could not be found out.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&out, "out", "", "keep the plan in this file, for dray deploy --plan")
+	return cmd
 }
 
 // plan compares what env would run with what its hosts run.
@@ -51,4 +66,52 @@ func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refus
 		return nil, nil, err
 	}
 	return p.runner().Plan(ctx, name)
+}
+
+// shownPlan is a plan, and where it was kept.
+type shownPlan struct {
+	*plan.Plan
+	Saved string `json:"saved,omitempty"`
+}
+
+func (s shownPlan) print(w io.Writer) error {
+	err := s.Render(w, ui.PlanStyle(os.Stdout))
+	if err == nil && s.Saved != "" {
+		_, err = fmt.Fprintf(w, "dray deploy %s --plan %s does exactly this.\n", s.Environment, s.Saved)
+	}
+	return err
+}
+
+// savePlan keeps a plan in a file.
+func (p *project) savePlan(result *plan.Plan, gate *run.Refusal, path string) error {
+	if gate != nil && !gate.Release.Known() {
+		return fmt.Errorf("nothing can enter %s, so %s was not written: %s", result.Environment, path, strings.Join(gate.Reasons, "; "))
+	}
+	content, err := result.Save(plan.Made{At: time.Now().UTC(), By: p.app.actor(), Source: p.source()}).Encode()
+	if err == nil {
+		err = writeFile(path, content, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the plan in %s: %w", path, err)
+	}
+	return nil
+}
+
+// readPlan reads the plan of an environment that savePlan wrote.
+func readPlan(path, project, env string) (*plan.Saved, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the plan: %w", err)
+	}
+	saved, err := plan.Decode(content)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%s can't be deployed: %w", path, err)
+	case saved.Project != project || saved.Environment != env:
+		err = fmt.Errorf("%s is a plan of %s in project %s, not of %s in %s", path, saved.Environment, saved.Project, env, project)
+	default:
+		return saved, nil
+	}
+	again := fmt.Sprintf("dray plan %s --out %s, look at it, and deploy that one", env, path)
+	return nil, &exitError{code: exitFailed, failure: failure(err.Error(), again)}
 }

@@ -113,7 +113,7 @@ func (s *localStdio) Close() error {
 		_ = s.stdin.Close()
 		_ = s.stdout.Close()
 		timer := time.AfterFunc(killAfter, s.kill)
-		_ = s.wait() // Process.Wait reports how it ended
+		_ = s.wait() // whoever wants its end calls Wait
 		timer.Stop()
 	})
 	return nil

@@ -28,7 +28,6 @@ func (l *loader) check(p *pipeline.Project) {
 		l.checkAddresses(p, e)
 	}
 	l.checkShared(p)
-	l.checkTargetNames(p)
 }
 
 func (l *loader) checkTask(d *taskDeclaration) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // settings are the fields of a new service that say most.
@@ -188,12 +189,11 @@ func amount(n int64) string {
 
 // imageText returns 12 digits of the digest, or what is known without one.
 func (c *comparison) imageText(image pipeline.ReleaseImage, written pipeline.Image) string {
-	_, hex, ok := strings.Cut(image.Digest, ":")
-	short := hex[:min(12, len(hex))]
+	short := phrase.Digest(image.Digest)
 	switch {
-	case !ok && written.Target != "":
+	case short == "" && written.Target != "":
 		return "to be built"
-	case !ok:
+	case short == "":
 		return written.Ref
 	case written.Ref != "":
 		return written.Ref + "@" + short
@@ -220,11 +220,11 @@ func (c *comparison) sendNote(digest string) string {
 	case most == 0:
 		return "there already"
 	case known == 1:
-		return decimal(most) + " to send"
+		return phrase.Size(int64(most)) + " to send"
 	case least == most:
-		return decimal(most) + " to send to each host"
+		return phrase.Size(int64(most)) + " to send to each host"
 	}
-	return fmt.Sprintf("%s to %s to send to each host", decimal(least), decimal(most))
+	return fmt.Sprintf("%s to %s to send to each host", phrase.Size(int64(least)), phrase.Size(int64(most)))
 }
 
 // memoryNote names the host with the least free memory.
@@ -239,19 +239,6 @@ func (c *comparison) memoryNote() string {
 		return ""
 	}
 	return fmt.Sprintf("%s has %s free", least.Name, least.MemoryFree)
-}
-
-// decimal returns an amount as transfers are counted.
-func decimal(b pipeline.Bytes) string {
-	switch {
-	case b < 1000:
-		return fmt.Sprintf("%d B", b)
-	case b < 1e6:
-		return fmt.Sprintf("%d kB", (b+500)/1000)
-	case b < 1e9:
-		return fmt.Sprintf("%.1f MB", float64(b)/1e6)
-	}
-	return fmt.Sprintf("%.2f GB", float64(b)/1e9)
 }
 
 // occasion says when a task runs.

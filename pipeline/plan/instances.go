@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // instances fills in what happens to the instances of a service, host by host:
@@ -120,7 +121,7 @@ func instancesOf(all []string, service string) []string {
 
 // how says in words how the instances change.
 func (c *comparison) how(change Change, s *pipeline.Service) string {
-	parts := []string{counted(change.Instances, "replica")}
+	parts := []string{phrase.Count(change.Instances, "replica")}
 	if s.Mode == pipeline.ModeGlobal {
 		parts = []string{"one on each host"}
 	}
@@ -170,11 +171,4 @@ func startsAndEnds(change Change) []string {
 		out = append(out, fmt.Sprintf("%d to another host", n))
 	}
 	return out
-}
-
-func counted(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // Input is what a plan is made of.
@@ -80,6 +81,8 @@ type Plan struct {
 	Seconds     float64                           `json:"seconds"` // see estimate
 	Besides     []string                          `json:"besides"` // what takes time beyond Seconds: tasks, verify commands, people
 	Pending     bool                              `json:"pending"` // a deployment would change something, beside going back from Held
+
+	in Input // for Save
 }
 
 // Change is what happens to one service or task, or to what the environment
@@ -132,6 +135,7 @@ type Move struct {
 // New compares.
 func New(in Input) *Plan {
 	p := &Plan{
+		in:      in,
 		Project: in.Desired.Project, Environment: in.Desired.Environment, To: in.Desired.Number,
 		ToRevision: in.Desired.Revision, From: map[string]pipeline.ReleaseNumber{}, Changes: []Change{}, Besides: []string{},
 	}
@@ -224,7 +228,7 @@ func (c *comparison) service(name string, have, want *pipeline.Service) Change {
 	c.instances(&out, want)
 	switch {
 	case want == nil:
-		out.Action, out.Summary = Remove, counted(out.Removed, "replica")
+		out.Action, out.Summary = Remove, phrase.Count(out.Removed, "replica")
 	case have == nil:
 		out.Action = Create
 		out.Summary = c.how(out, want)

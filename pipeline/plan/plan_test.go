@@ -237,6 +237,7 @@ func TestPlanReadsBack(t *testing.T) {
 	if err := json.Unmarshal(b, &back); err != nil {
 		t.Fatal(err)
 	}
+	p.in = Input{}
 	if !reflect.DeepEqual(*p, back) {
 		t.Errorf("got %+v, want %+v", back, *p)
 	}

@@ -27,6 +27,8 @@ type Images interface {
 	Push(ctx context.Context, image pipeline.ReleaseImage, tags []string, sink event.Sink) error
 	// Pin gives the digest that a reference has now, or is pinned to.
 	Pin(ctx context.Context, ref string) (pipeline.ReleaseImage, error)
+	// Has says whether the image store has all of an image.
+	Has(ctx context.Context, digest string) (bool, error)
 }
 
 // Deployer opens environments.
@@ -133,6 +135,9 @@ type Runner struct {
 	Skip     []string         // hosts to leave out of what is changed; what is promoted from is asked whole
 	Parallel int              // builds at a time; 0 is 2
 	Now      func() time.Time // the clock of gates
+	// Planned is a saved plan of the environment that is deployed: what differs from
+	// it is refused (*plan.MovedError). Nil: whatever the file says.
+	Planned *plan.Saved
 	// Approve asks the person at the terminal about what would enter env; nil
 	// where there is none.
 	Approve func(ctx context.Context, env string, r pipeline.Release) (bool, error)
@@ -140,8 +145,7 @@ type Runner struct {
 	// where there is nobody to ask.
 	Continue func(ctx context.Context, reason string) error
 
-	outlive time.Duration     // of tests; 0 is outlive
-	pushed  map[string]string // target → digest that was pushed in this run
+	outlive time.Duration // of tests; 0 is outlive
 
 	found struct {
 		sync.Mutex

@@ -1,9 +1,6 @@
 project = "Shop" # ERROR: Invalid project name
 
-variable "version" {     # ERROR: No value for variable "version"
-  type     = string
-  nullable = false
-}
+variable "version" {}     # ERROR: No value for variable "version"
 variable "version" {}     # ERROR: Duplicate variable "version"
 variable "two words" {}   # ERROR: Invalid name
 locals {

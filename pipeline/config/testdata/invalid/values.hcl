@@ -29,7 +29,7 @@ function "upper" { # ERROR: Function exists
   params = [x]
   result = x
 }
-function "broken" { # ERROR: Missing argument "result"
+function "broken" { # ERROR: Missing required argument
   params = [x]
 }
 service "web" {

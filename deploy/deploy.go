@@ -223,7 +223,7 @@ func (d *deployment) prepare(ctx context.Context) error {
 		}
 		request := api.Prepare{
 			Deployment: d.id, Fence: d.lease.fences[h.Name], Kind: d.Kind, Actor: d.Release.By,
-			Host: h.Name, Release: d.Release, Sources: sources, Secrets: d.Secrets,
+			Host: h.Name, Release: d.Release, Sources: sources, Secrets: d.secretsFor(h),
 		}
 		var result *api.PrepareResult
 		err := d.insist(ctx, h, func(ctx context.Context) (err error) {
@@ -269,14 +269,41 @@ func (d *deployment) unattended(changes []change) error {
 	return nil
 }
 
-// tasks runs the release's tasks with that hook on the first host, in the
-// order of their names.
+// secretsFor are the values that a host needs: no host is given others.
+func (d *deployment) secretsFor(h *Host) map[string]string {
+	needed := d.Release.SecretsOn(h.Name)
+	for _, t := range d.Release.Tasks {
+		if t.Hook != "" && d.taskHost(t.Name) == h {
+			for _, s := range t.Secrets {
+				needed[s.Name] = d.Release.Secrets[s.Name]
+			}
+		}
+	}
+	values := map[string]string{}
+	for _, version := range needed {
+		if value, ok := d.Secrets[version]; ok {
+			values[version] = value
+		}
+	}
+	return values
+}
+
+// taskHost is the host that runs a hook: the task's own, or the first that takes
+// part where that one is left out.
+func (d *deployment) taskHost(task string) *Host {
+	if h := d.Host(d.Release.TaskHost(task)); h != nil {
+		return h
+	}
+	return d.hosts[0]
+}
+
+// tasks runs the release's tasks with that hook, in the order of their names.
 func (d *deployment) tasks(ctx context.Context, hook string) error {
-	h := d.hosts[0]
 	for _, t := range d.Release.Tasks {
 		if t.Hook != hook {
 			continue
 		}
+		h := d.taskHost(t.Name)
 		subject := "task " + t.Name
 		d.emit(h.Name, event.Event{Type: event.StageStarted, Stage: "task", Subject: subject})
 		began := time.Now()

@@ -71,6 +71,30 @@ func (r *Release) TaskHost(task string) string {
 	return hosts[0]
 }
 
+// SecretsOn are the secrets that a host needs, name → version: those of what is
+// placed there, and of the tasks that run there.
+func (r *Release) SecretsOn(host string) map[string]string {
+	out := map[string]string{}
+	use := func(secrets []Secret) {
+		for _, s := range secrets {
+			if version, ok := r.Secrets[s.Name]; ok {
+				out[s.Name] = version
+			}
+		}
+	}
+	for _, s := range r.Services {
+		if slices.ContainsFunc(r.Placement[host], func(i string) bool { return strings.HasPrefix(i, s.Name+"/") }) {
+			use(s.Secrets)
+		}
+	}
+	for _, t := range r.Tasks {
+		if r.TaskHost(t.Name) == host {
+			use(t.Secrets)
+		}
+	}
+	return out
+}
+
 // ImagesOn are the digests that a host needs: of what is placed there, and of
 // the tasks that run there. Sorted.
 func (r *Release) ImagesOn(host string) []string {

@@ -179,7 +179,7 @@ const (
 )
 
 // Task is a program that ends: before or after a rollout, on a schedule, or by
-// hand. It runs once an environment, on its first host.
+// hand. It runs once an environment, on its first host by name (Release.TaskHost).
 type Task struct {
 	Name       string            `json:"name"`
 	Image      Image             `json:"image"`

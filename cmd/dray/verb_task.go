@@ -35,9 +35,9 @@ func taskRunCommand(a *app) *cobra.Command {
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
-				h, err := p.environments.Reach(cmd.Context(), env.Name, env.Hosts[0]) // where all tasks of an environment run
+				h, err := p.environments.TaskHost(cmd.Context(), env, args[1])
 				if err != nil {
-					return &deploy.HostError{Host: env.Hosts[0], Err: err}
+					return err
 				}
 				show := event.Func(func(e event.Event) {
 					if e.Type == event.Output && !a.settings.JSON {

@@ -120,7 +120,7 @@ func (a *Agent) reserve(ctx context.Context, w *work, p *api.Prepare) error {
 		return err
 	}
 	a.tellUnlimited(w)
-	if err := a.keepSecrets(w.release, p.Secrets); err != nil {
+	if err := a.keepSecrets(w.release, w.Host, p.Secrets); err != nil {
 		return err
 	}
 	if err := a.reservePorts(ctx, w); err != nil {

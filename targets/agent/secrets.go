@@ -16,14 +16,15 @@ func (a *Agent) secretPath(version string) string {
 }
 
 // keepSecrets writes the values that came with a release, readable by root
-// only, and checks that every version that the release needs is there.
-func (a *Agent) keepSecrets(r *api.Release, values map[string]string) error {
+// only, and checks that every version that the release needs on this host is there.
+func (a *Agent) keepSecrets(r *api.Release, host string, values map[string]string) error {
 	if len(r.Secrets) == 0 {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Join(a.state, "secrets"), 0o700); err != nil {
 		return err
 	}
+	needed := r.SecretsOn(host)
 	for name, version := range r.Secrets {
 		_, err := os.Stat(a.secretPath(version))
 		if err == nil {
@@ -33,6 +34,9 @@ func (a *Agent) keepSecrets(r *api.Release, values map[string]string) error {
 			return err
 		}
 		value, sent := values[version]
+		if _, ok := needed[name]; !ok && !sent {
+			continue // another host's
+		}
 		if !sent {
 			return api.Errorf(api.CodeBadRequest, "the value of secret %s is not on this host and was not sent", name)
 		}

@@ -110,13 +110,16 @@ func hostErrors(err error) []*HostError {
 	var out []*HostError
 	var walk func(error)
 	walk = func(err error) {
-		var h *HostError
-		if many, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, e := range many.Unwrap() {
+		switch e := err.(type) { //nolint:errorlint // the walk unwraps by itself, also what wraps several
+		case nil:
+		case *HostError:
+			out = append(out, e)
+		case interface{ Unwrap() []error }:
+			for _, e := range e.Unwrap() {
 				walk(e)
 			}
-		} else if errors.As(err, &h) {
-			out = append(out, h)
+		default:
+			walk(errors.Unwrap(err))
 		}
 	}
 	walk(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -23,11 +24,19 @@ const DefaultParallel = 32
 type Host struct {
 	Name    string
 	Address string // as this machine reaches it
+	Absent  bool   // dray was never there, and it is only looked at: it runs nothing, and no call gets there
 	Client  *api.Client
 	Dial    api.Dialer      // to the agent, for calls that take the connection over
 	Peer    string          // path of the socket on the host that leads to this client's images
 	Done    <-chan struct{} // closed when the connection is lost
 	Close   func() error
+}
+
+// AbsentHost is a host without an agent, for one who only looks. Its calls fail
+// with why.
+func AbsentHost(name string, why error) *Host {
+	dial := func(context.Context) (net.Conn, error) { return nil, why }
+	return &Host{Name: name, Absent: true, Client: api.NewClient(dial, api.Actor{}), Dial: dial, Close: func() error { return nil }}
 }
 
 // Connector opens connections to hosts.
@@ -142,8 +151,12 @@ func (f *Fleet) Observe(ctx context.Context) (map[string]*api.Environment, error
 	var mu sync.Mutex
 	seen := map[string]*api.Environment{}
 	err := f.each(ctx, func(ctx context.Context, h *Host) error {
-		env, err := f.on(h).Get(ctx)
-		if isCode(err, api.CodeNotFound) {
+		var env *api.Environment
+		var err error
+		if !h.Absent {
+			env, err = f.on(h).Get(ctx)
+		}
+		if h.Absent || isCode(err, api.CodeNotFound) {
 			env, err = &api.Environment{Project: f.Project, Name: f.Environment}, nil
 		}
 		if err != nil {

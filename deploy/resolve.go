@@ -91,6 +91,9 @@ func (f *Fleet) revision(ctx context.Context, seen map[string]*api.Environment, 
 	var mu sync.Mutex
 	var known [][]string
 	err := f.each(ctx, func(ctx context.Context, h *Host) error {
+		if h.Absent {
+			return nil
+		}
 		contents, err := f.on(h).Revisions(ctx, r.Number)
 		if isCode(err, api.CodeNotFound) {
 			return nil

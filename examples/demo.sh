@@ -1,20 +1,21 @@
 #!/bin/sh
 # The main job, for real: four hosts on this machine, one image, three
 # environments. "demo.sh up" and "demo.sh down"; make demo and make demo-down
-# call it.
+# call it. $DEMO_DIR is where it keeps its files, $DEMO_LAB the lab's name.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
 PATH=$root/bin:$PATH
-export DRAY_DATA_DIR="$root/.cache/demo"
-project=$root/.cache/demo-web # a copy: the lock file that dray writes there names this lab's hosts
-lab() { "$root/bin/lab" --name demo "$@"; }
+dir=${DEMO_DIR:-$root/.cache/demo}
+export DRAY_DATA_DIR="$dir/data"
+project=$dir/web # a copy: the lock file that dray writes there names this lab's hosts
+lab() { "$root/bin/lab" --name "${DEMO_LAB:-demo}" "$@"; }
 
 case ${1:-up} in
 down)
   dray builder stop >/dev/null 2>&1 || true
   lab down
-  rm -rf "$DRAY_DATA_DIR" "$project" "$root/.cache/demo.env"
+  rm -rf "$dir"
   rmdir "$root/.cache" 2>/dev/null || true # others may keep something there
   echo "The demo is gone."
   exit
@@ -36,9 +37,9 @@ lab up --hosts d1,t1,p1,p2
 {
   lab env
   echo "export DRAY_DATA_DIR='$DRAY_DATA_DIR' PATH='$root/bin':\$PATH"
-} >"$root/.cache/demo.env"
+} >"$dir/env"
 # shellcheck disable=SC1091 # made a line ago
-. "$root/.cache/demo.env"
+. "$dir/env"
 
 cd "$project"
 dray ship
@@ -46,7 +47,7 @@ echo
 dray status
 echo
 for host in d1 t1 p1 p2; do
-  address=$(sed -n "s|^# $host	.*@\([^:]*\).*|\1|p" "$root/.cache/demo.env")
+  address=$(sed -n "s|^# $host	.*@\([^:]*\).*|\1|p" "$dir/env")
   printf '%s  http://%s/version  ' "$host" "$address"
   curl -fsS --max-time 5 "http://$address/version"
 done
@@ -54,7 +55,7 @@ done
 cat <<TEXT
 
 The lab is up. To try it:
-  . $root/.cache/demo.env; cd $project
+  . $dir/env; cd $project
 and then:
   dray deploy dev --var version=2.0    a change, in dev only
   dray status                          what runs where, what waits

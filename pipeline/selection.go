@@ -22,7 +22,7 @@ func (p *Project) Select(names ...string) (Selection, error) {
 	var s Selection
 	if len(names) == 0 {
 		if p.Groups[DefaultTarget] == nil && p.Targets[DefaultTarget] == nil {
-			s.Templates = p.templates()
+			s.Templates = p.Templates()
 			for _, name := range slices.Sorted(maps.Keys(p.Targets)) {
 				if !slices.Contains(s.Templates, name) {
 					s.Targets = append(s.Targets, name)
@@ -44,14 +44,14 @@ func (p *Project) Select(names ...string) (Selection, error) {
 func (p *Project) selectOnto(s *Selection, name string, within []string) error {
 	members, isGroup := p.Groups[name]
 	switch {
-	case isGroup && slices.Contains(within, name):
-		return fmt.Errorf("group %q is a member of itself", name)
-	case isGroup:
+	case isGroup && !slices.Contains(within, name): // a group may hold the target of its own name
 		for _, member := range members {
 			if err := p.selectOnto(s, member, append(slices.Clone(within), name)); err != nil {
 				return err
 			}
 		}
+	case p.Targets[name] == nil && isGroup:
+		return fmt.Errorf("group %q is a member of itself", name)
 	case p.Targets[name] == nil:
 		return fmt.Errorf("no target or group %q", name)
 	case !slices.Contains(s.Targets, name):
@@ -60,9 +60,9 @@ func (p *Project) selectOnto(s *Selection, name string, within []string) error {
 	return nil
 }
 
-// templates are the targets that others inherit and that nothing else names:
+// Templates are the targets that others inherit and that nothing else names:
 // bake's files keep common arguments in such.
-func (p *Project) templates() []string {
+func (p *Project) Templates() []string {
 	inherited, named := map[string]bool{}, map[string]bool{}
 	for _, t := range p.Targets {
 		for _, parent := range t.Inherits {

@@ -128,15 +128,14 @@ func launch(ctx context.Context, cmd *exec.Cmd, settings []byte) error {
 	}
 	undo := context.AfterFunc(ctx, func() { out.Close() })
 	defer undo()
+	// One that has ended by now takes no settings; how it ended is what matters.
 	_, err = in.Write(settings)
-	if err := errors.Join(err, in.Close()); err != nil {
-		return errors.Join(err, cmd.Process.Release())
-	}
+	writeErr := errors.Join(err, in.Close())
 	line, readErr := bufio.NewReader(out).ReadBytes('\n')
 	var answer startAnswer
 	if err := json.Unmarshal(line, &answer); err != nil {
 		exit := cmd.Wait() // it has closed its stdout without an answer, so it ends
-		return fmt.Errorf("it ended without a word (%w); see its log", errors.Join(exit, context.Cause(ctx), readErr))
+		return fmt.Errorf("it ended without a word (%w); see its log", errors.Join(exit, context.Cause(ctx), writeErr, readErr))
 	}
 	switch {
 	case answer.Busy:

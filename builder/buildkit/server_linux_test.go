@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -185,6 +186,11 @@ func TestStartFails(t *testing.T) {
 	l.options.Embedded.Runtime = filepath.Join(t.TempDir(), "no-runtime")
 	_, err = Connect(t.Context(), l.options)
 	if err == nil || !strings.Contains(err.Error(), "no-runtime") {
+		t.Errorf("got %v", err)
+	}
+	// More than a pipe holds: the program has ended before all is written.
+	err = launch(t.Context(), exec.Command("/bin/false"), make([]byte, 1<<20))
+	if err == nil || !strings.Contains(err.Error(), "without a word") || !strings.Contains(err.Error(), "exit status 1") {
 		t.Errorf("got %v", err)
 	}
 	l.options.Embedded.Command = []string{"/bin/false"}

@@ -101,7 +101,7 @@ it is promoted wants another yes.`,
 			if err != nil {
 				return noNumber(err, "dray status shows which release waits for "+args[0])
 			}
-			p, err := a.open(cmd.Context())
+			p, err := a.openToLook(cmd.Context())
 			if err != nil {
 				return err
 			}

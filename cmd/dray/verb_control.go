@@ -78,9 +78,17 @@ func pruneCommand(a *app) *cobra.Command {
 		Short: "Drop what no release on the hosts needs",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onOpen(cmd.Context(), args[0], func(_ *project, _ *pipeline.Environment, open *environment.Environment) error {
+			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+				open, err := p.environments.Open(cmd.Context(), env, nil, a.view)
+				if err != nil {
+					return err
+				}
+				defer open.Close()
 				var pruned []prunedHost
 				for _, h := range open.Hosts() {
+					if h.Absent {
+						continue // nothing is kept there
+					}
 					r, err := h.Client.Prune(cmd.Context(), api.Prune{DryRun: dry})
 					if err != nil {
 						return &deploy.HostError{Host: h.Name, Err: err}

@@ -88,10 +88,7 @@ func (p *project) trust(ctx context.Context, name string, yes, replace bool) err
 			return distrusted(name, said)
 		}
 	}
-	if err := p.lock.SetHostKey(name, key.Text()); err != nil {
-		return err
-	}
-	if err := p.lock.Write(); err != nil {
+	if err := p.lock.Update(func(now *config.Lock) error { return now.SetHostKey(name, key.Text()) }); err != nil {
 		return err
 	}
 	return p.trusted(key, name+" is trusted")
@@ -129,6 +126,9 @@ type hostReport struct {
 	Error string    `json:"error,omitempty"`
 	Next  string    `json:"next,omitempty"`
 	Host  *api.Host `json:"facts,omitempty"`
+	// Absent: dray was never there. Nothing else is known of a host that is only
+	// looked at.
+	Absent bool `json:"absent,omitempty"`
 }
 
 func hostSetupCommand(a *app) *cobra.Command {
@@ -146,16 +146,21 @@ func hostCheckCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [HOST…]",
 		Short: "See whether hosts can be reached and used",
-		Long: `check connects to hosts as a deployment would, brings dray's agent to those that
-lack it, and shows what each has: system, processors, memory, disk, and which
-limits it can enforce.`,
+		Long: `check connects to hosts as a deployment would, and shows what each has: system,
+processors, memory, disk, and which limits it can enforce. It changes nothing
+there: of a host without dray's agent it says that it can be reached; dray host
+setup brings the agent.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.checkHosts(cmd.Context(), args, false) },
 	}
 }
 
 // checkHosts connects to hosts side by side and says what each is.
 func (a *app) checkHosts(ctx context.Context, names []string, record bool) error {
-	p, err := a.open(ctx)
+	open := a.openToLook
+	if record {
+		open = a.open
+	}
+	p, err := open(ctx)
 	if err != nil {
 		return err
 	}
@@ -198,7 +203,10 @@ func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport
 	if err == nil {
 		r.Host, err = connected.Client.Host(ctx)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ssh.ErrAbsent):
+		r.Absent = true
+	case err != nil:
 		e, _ := explain(err)
 		r.Error, r.Next = e.Text, e.Next
 	}
@@ -206,23 +214,25 @@ func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport
 }
 
 func (p *project) recordAll(reports []hostReport) error {
-	for _, r := range reports {
-		if r.Host == nil {
-			continue
+	return p.lock.Update(func(now *config.Lock) error {
+		for _, r := range reports {
+			if r.Host == nil {
+				continue
+			}
+			if err := record(now, r.Name, r.Host); err != nil {
+				return err
+			}
 		}
-		if err := p.record(r.Name, r.Host); err != nil {
-			return err
-		}
-	}
-	return p.lock.Write()
+		return nil
+	})
 }
 
 // record keeps the key that a host's agent signs with, the first time that it
 // is seen. Another key than the recorded one is a fault.
-func (p *project) record(host string, facts *api.Host) error {
-	switch known := p.lock.AgentKey(host); {
+func record(lock *config.Lock, host string, facts *api.Host) error {
+	switch known := lock.AgentKey(host); {
 	case known == nil && len(facts.PublicKey) > 0:
-		return p.lock.SetAgentKey(host, facts.PublicKey)
+		return lock.SetAgentKey(host, facts.PublicKey)
 	case known != nil && !bytes.Equal(known, facts.PublicKey):
 		return fmt.Errorf("%s: its agent signs with another key than the one in %s; if the host was set up anew, remove its agent_key there", host, config.LockFileName)
 	}
@@ -250,6 +260,9 @@ func printHosts(w io.Writer, reports []hostReport) error {
 		}
 	}
 	for _, r := range reports {
+		if r.Absent {
+			fmt.Fprintf(w, "%s can be reached. dray's agent is not there yet: dray host setup %[1]s, or the first deployment, brings it.\n", r.Name)
+		}
 		if r.Error != "" {
 			fmt.Fprintf(w, "✗ %s\n", strings.ReplaceAll(r.Error, "\n", "\n  "))
 		}

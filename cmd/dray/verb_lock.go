@@ -32,7 +32,7 @@ func lockCommand(a *app) *cobra.Command {
 			case length < 0:
 				return misused(cmd, wrongLength("for", length.String()))
 			}
-			return a.onEnvironment(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
 				return p.freeze(cmd.Context(), env, api.SetFreeze{Reason: reason, For: pipeline.Duration(length), Replace: replace})
 			})
 		},
@@ -50,12 +50,17 @@ func (p *project) freeze(ctx context.Context, env *pipeline.Environment, freeze 
 		until = "until " + time.Now().Add(d).Format(time.DateTime)
 	}
 	command = fmt.Sprintf("%s --reason %q", command, freeze.Reason)
-	present, err := p.frozen(ctx, env)
+	present, err := p.environments.Frozen(ctx, env)
 	if err != nil {
 		return err
 	}
+	if len(present.Absent) == len(env.Hosts) {
+		f := failure("dray was never on a host of "+env.Name+", so none can keep its lock", "dray host setup "+strings.Join(env.Hosts, " ")+", then "+command)
+		f.Environment = env.Name
+		return &exitError{code: exitFailed, failure: f}
+	}
 	replaces := ""
-	for _, f := range present.freezes {
+	for _, f := range present.Freezes {
 		if !freeze.Replace && (f.By.User != p.app.actor().User || f.Reason != freeze.Reason) {
 			return alreadyFrozen(env.Name, f, command+" --replace")
 		}
@@ -69,6 +74,7 @@ func (p *project) freeze(ctx context.Context, env *pipeline.Environment, freeze 
 		state:   "locked",
 		partly:  func(told, _ string) string { return "A deployment that leaves out " + told + " gets in." },
 		command: command,
+		absent:  present.Absent,
 		tell: func(ctx context.Context, on *api.EnvironmentClient) error {
 			_, err := on.Freeze(ctx, freeze)
 			return err
@@ -83,40 +89,13 @@ func alreadyFrozen(env string, f *api.Freeze, command string) error {
 	return &exitError{code: exitRefused, failure: failed}
 }
 
-// frozenHosts is what hosts say of the lock of an environment.
-type frozenHosts struct {
-	freezes []*api.Freeze // of those that have one
-	missed  silent
-}
-
-func (p *project) frozen(ctx context.Context, env *pipeline.Environment) (frozenHosts, error) {
-	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) (*api.Freeze, error) {
-		state, err := h.Client.Environment(p.project.Name, env.Name).Get(ctx)
-		var refused *api.Error
-		if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
-			return nil, nil //nolint:nilnil // nothing ever ran there, and no lock is on
-		}
-		if err != nil {
-			return nil, err
-		}
-		return state.Freeze, nil
-	})
-	out := frozenHosts{missed: missed}
-	for _, a := range answers {
-		if a.Value != nil {
-			out.freezes = append(out.freezes, a.Value)
-		}
-	}
-	return out, err
-}
-
 func unlockCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "unlock ENV",
 		Short: "Let deployments in again",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onEnvironment(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
 				return p.unfreeze(cmd.Context(), env)
 			})
 		},
@@ -124,11 +103,11 @@ func unlockCommand(a *app) *cobra.Command {
 }
 
 func (p *project) unfreeze(ctx context.Context, env *pipeline.Environment) error {
-	present, err := p.frozen(ctx, env)
+	present, err := p.environments.Frozen(ctx, env)
 	if err != nil {
 		return err
 	}
-	if len(present.freezes) == 0 && len(present.missed) == 0 {
+	if len(present.Freezes) == 0 && len(present.Missed) == 0 {
 		p.app.finish(event.Event{Text: env.Name + " was not locked.", Environment: env.Name})
 		return nil
 	}
@@ -155,6 +134,7 @@ type notice struct {
 	state   string                           // what hosts are that know
 	partly  func(told, others string) string // what is true while only some know
 	command string                           // tells all again
+	absent  environment.Silent               // hosts that dray was never on, where they matter
 }
 
 // tellAll tells as many hosts as it can. Less than all is a failure.
@@ -165,6 +145,7 @@ func (p *project) tellAll(ctx context.Context, env *pipeline.Environment, n noti
 	if err != nil {
 		return err
 	}
+	missed = append(missed, n.absent...)
 	if len(missed) == 0 {
 		p.app.finish(event.Event{Text: n.done, Environment: env.Name})
 		return nil

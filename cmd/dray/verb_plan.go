@@ -29,7 +29,7 @@ refuses because the hosts, the file or the images have moved since. The file has
 no configuration and no secret in it, only what they come to.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.open(cmd.Context())
+			p, err := a.openToLook(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -46,6 +46,9 @@ func (e *Environment) Evidence(ctx context.Context, r *pipeline.Release) (*pipel
 // evidenceOf is what one host swears: for how long the release has been healthy
 // there, or what is wrong with the statement.
 func (e *Environment) evidenceOf(ctx context.Context, h *deploy.Host, r *pipeline.Release) (age time.Duration, fault string, err error) {
+	if h.Absent {
+		return 0, "dray was never there", nil
+	}
 	facts, err := h.Client.Host(ctx)
 	if err != nil {
 		return 0, "", err

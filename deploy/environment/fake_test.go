@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dray/deploy"
+	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
@@ -32,6 +33,7 @@ type world struct {
 type fakeHost struct {
 	name   string
 	key    string // its agent's public key
+	absent bool   // dray was never there, and it is only looked at
 	client *api.Client
 	dial   api.Dialer
 
@@ -84,8 +86,11 @@ func (w *world) prod() *pipeline.Environment { return w.project.Environments[0] 
 // Connect is a deploy.Connector.
 func (w *world) Connect(_ context.Context, host pipeline.Host, _ event.Sink) (*deploy.Host, error) {
 	h := w.hosts[host.Name]
-	if h == nil {
+	switch {
+	case h == nil:
 		return nil, errors.New("nothing listens there")
+	case h.absent:
+		return nil, &ssh.SetupError{Host: host.Name, Detail: "dray was never here", Err: ssh.ErrAbsent}
 	}
 	return &deploy.Host{Name: host.Name, Address: "10.0.0.1", Client: h.client, Dial: h.dial, Close: func() error { return nil }}, nil
 }

@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"dray/deploy"
+	"dray/deploy/ssh"
 	"dray/pipeline"
 	"dray/pipeline/event"
 )
@@ -68,13 +70,15 @@ type Environment struct {
 	fleet  *deploy.Fleet
 }
 
-// Open connects to the environment's hosts, without those to skip.
+// Open connects to the environment's hosts, without those to skip. A host that
+// dray was never on, and that is only looked at, takes part and runs nothing. One
+// machine under two names is refused.
 func (o *Opener) Open(ctx context.Context, env *pipeline.Environment, skip []string, sink event.Sink) (*Environment, error) {
 	options := deploy.Options{Project: o.Project.Name, Environment: env.Name, Skip: skip, Parallel: o.Parallel, Lease: o.Lease}
 	for _, name := range env.Hosts {
 		options.Hosts = append(options.Hosts, *o.Project.Hosts[name])
 	}
-	fleet, err := deploy.Connect(ctx, o.Connector, options, sink)
+	fleet, err := deploy.Connect(ctx, withAbsent{o.Connector}, options, sink)
 	if err != nil {
 		err = fmt.Errorf("reaching %s: %w", env.Name, err)
 		if away := deploy.FailedHosts(err); len(away) > 0 && len(away) < len(env.Hosts)-len(skip) {
@@ -83,6 +87,10 @@ func (o *Opener) Open(ctx context.Context, env *pipeline.Environment, skip []str
 		return nil, err
 	}
 	open := &Environment{opener: o, env: env, fleet: fleet}
+	if err := open.distinct(ctx); err != nil {
+		open.Close()
+		return nil, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.opened == nil {
@@ -90,6 +98,18 @@ func (o *Opener) Open(ctx context.Context, env *pipeline.Environment, skip []str
 	}
 	o.opened[env.Name] = open
 	return open, nil
+}
+
+// withAbsent connects to hosts without dray as to hosts that run nothing.
+type withAbsent struct{ deploy.Connector }
+
+// Connect returns the host, connected, or an absent one.
+func (c withAbsent) Connect(ctx context.Context, host pipeline.Host, sink event.Sink) (*deploy.Host, error) {
+	h, err := c.Connector.Connect(ctx, host, sink)
+	if errors.Is(err, ssh.ErrAbsent) {
+		return deploy.AbsentHost(host.Name, err), nil
+	}
+	return h, err
 }
 
 // Close closes the connections that nobody else uses.

@@ -2,6 +2,9 @@ package environment
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"dray/deploy"
@@ -78,9 +81,17 @@ func (e *Environment) Down(ctx context.Context, volumes bool) (map[string]*api.D
 	return e.fleet.Down(ctx, e.opener.Actor, volumes)
 }
 
-// Approve records on every host that this release may enter.
+// Approve records on every host that this release may enter. Hosts that dray was
+// never on are passed over: one that has it counts for all.
 func (e *Environment) Approve(ctx context.Context, yes pipeline.Approval) error {
+	if !slices.ContainsFunc(e.fleet.Hosts(), func(h *deploy.Host) bool { return !h.Absent }) {
+		return pipeline.WithHint(fmt.Errorf("dray was never on a host of %s, so none can keep the approval", e.env.Name),
+			pipeline.Hint{Conclusion: "Nothing was changed.", Next: "dray host setup " + strings.Join(e.Names(), " ")})
+	}
 	for _, h := range e.fleet.Hosts() {
+		if h.Absent {
+			continue
+		}
 		if _, err := e.on(h).Approve(ctx, api.Approve{ReleaseRef: yes.ReleaseRef, Content: yes.Content}); err != nil {
 			return &deploy.HostError{Host: h.Name, Err: err}
 		}

@@ -74,7 +74,7 @@ func (b *block) match(criteria []string) (bool, error) {
 			value = criteria[i]
 		}
 		if name == "exec" && !matched {
-			continue // a command is not run in vain
+			continue // ssh does not run the command either
 		}
 		holds, err := b.holds(name, value)
 		if err != nil {

@@ -83,14 +83,14 @@ func (p *sshProgram) standard(ctx context.Context) (settings, error) {
 
 func (p *sshProgram) run(ctx context.Context, args []string) (settings, error) {
 	cmd := exec.CommandContext(ctx, p.path, append([]string{"-G"}, args...)...) //nolint:gosec // the user's own ssh
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		reason := strings.TrimSpace(said.String())
+		reason := strings.TrimSpace(stderr.String())
 		if strings.Contains(reason, "usage: ssh") || strings.Contains(reason, "unknown option") || strings.Contains(reason, "illegal option") {
 			return nil, errCannotAnswer
 		}

@@ -38,7 +38,7 @@ func newConn(e *endpoint, client *ssh.Client, wire *countingConn) *Conn {
 		err := client.Wait()
 		c.end(fmt.Errorf("%s: %w: %w", c.name, ErrLost, err))
 	})
-	c.work.Go(func() { c.keepAlive(e.keepAlive, e.mostSilent) })
+	c.work.Go(func() { c.keepAlive(e.keepAlive, e.keepAliveMost) })
 	return c
 }
 
@@ -83,10 +83,10 @@ func (c *Conn) end(why error) {
 	})
 }
 
-// keepAlive asks a silent peer for a sign of life, and ends the connection
+// keepAlive asks a peer that sends nothing for a sign of life, and ends the connection
 // when none comes. Any byte is one: on a busy slow link the answer queues.
-func (c *Conn) keepAlive(every time.Duration, mostSilent int) {
-	longest := max(time.Duration(mostSilent)*every, time.Second)
+func (c *Conn) keepAlive(every time.Duration, most int) {
+	longest := max(time.Duration(most)*every, time.Second)
 	asked := make(chan struct{}, 1)
 	c.work.Go(func() {
 		for range asked {

@@ -23,7 +23,7 @@ type Dialer struct {
 	retries retries
 
 	mu    sync.Mutex
-	noted map[string]bool // keywords that were said to be ignored
+	noted map[string]bool // keywords that a notice has named
 }
 
 // NewDialer returns a Dialer that has no connection yet.
@@ -53,7 +53,7 @@ type Options struct {
 	Sink event.Sink
 
 	Timeout   time.Duration // for each hop's connection and handshake; ConnectTimeout or 10s by default
-	KeepAlive time.Duration // a silent peer is asked this often; ServerAliveInterval or 3s by default. It is given up after ServerAliveCountMax times that, at least 1s
+	KeepAlive time.Duration // a peer that sends nothing is asked this often; ServerAliveInterval or 3s by default. It is given up after ServerAliveCountMax times that, at least 1s
 }
 
 // Dial connects to a host and logs in. It runs nothing there. A failure is a

@@ -32,7 +32,7 @@ type endpoint struct {
 	attempts      int // ConnectionAttempts
 	timeout       time.Duration
 	keepAlive     time.Duration
-	mostSilent    int // ServerAliveCountMax
+	keepAliveMost int // ServerAliveCountMax
 
 	algorithms         ssh.Config // ciphers, key exchanges and MACs; empty: the library's own
 	hostKeyAlgorithms  []string   // empty: defaultAlgorithms
@@ -122,7 +122,7 @@ func (e *endpoint) resolveConnection(set settings, o *Options) {
 	if e.keepAlive == 0 {
 		e.keepAlive = seconds(set.first("serveraliveinterval"), 3*time.Second)
 	}
-	e.mostSilent = set.number("serveralivecountmax", 3)
+	e.keepAliveMost = set.number("serveralivecountmax", 3)
 }
 
 // seconds reads a time as sshd_config(5), TIME FORMATS, has it: 90, 1m30s, 2h.

@@ -17,7 +17,7 @@ type jump struct {
 	ready     chan struct{}
 	conn      *Conn // set before ready is closed, like err and abandoned
 	err       error
-	abandoned bool // whoever was connecting gave up: that says nothing of the jump host
+	abandoned bool // the dial was cancelled, so err says nothing of the jump host
 	users     int  // guarded by jumpPool.mu
 }
 
@@ -41,7 +41,7 @@ func isDone(done <-chan struct{}) bool {
 }
 
 // acquire returns the shared connection of that key, made by dial when there
-// is none. Whoever gets it calls release once.
+// is none. The caller calls release once it is done with it.
 func (p *jumpPool) acquire(ctx context.Context, key string, dial func() (*Conn, error)) (conn *Conn, release func(), err error) {
 	for {
 		j, first := p.join(key)

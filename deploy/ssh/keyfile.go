@@ -76,8 +76,8 @@ func (a *authentication) readKey(path string) (*fileKey, error) {
 	return k, nil
 }
 
-// lockedKey is an encrypted key. It is opened when a server accepts it, so
-// nobody is asked in vain.
+// lockedKey is an encrypted key. It is opened only when a server accepts it, so
+// that a passphrase is asked for only where it helps.
 type lockedKey struct {
 	path   string
 	text   []byte

@@ -16,7 +16,7 @@ const mostQuestions = 3
 // keyring opens encrypted keys. The passphrase of a file is asked for once,
 // for all hosts together, and never two questions stand at the same time.
 type keyring struct {
-	turn   chan struct{} // holds one: whoever has it may ask, and read opened
+	turn   chan struct{} // capacity 1: its holder may ask, and use opened
 	opened map[string]openedKey
 }
 

@@ -113,7 +113,7 @@ func (s *localStdio) Close() error {
 		_ = s.stdin.Close()
 		_ = s.stdout.Close()
 		timer := time.AfterFunc(killAfter, s.kill)
-		_ = s.wait() // whoever wants its end calls Wait
+		_ = s.wait() // Process.Wait reports how it ended
 		timer.Stop()
 	})
 	return nil

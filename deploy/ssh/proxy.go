@@ -63,7 +63,7 @@ func (c *proxyConn) LocalAddr() net.Addr { return proxyAddr(c.cmd.Path) }
 // RemoteAddr names the command.
 func (c *proxyConn) RemoteAddr() net.Addr { return proxyAddr(c.cmd.Path) }
 
-// SetDeadline does nothing: whoever gives up closes.
+// SetDeadline does nothing: handshakes end by Close.
 func (c *proxyConn) SetDeadline(time.Time) error { return nil }
 
 // SetReadDeadline does nothing.

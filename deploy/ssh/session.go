@@ -16,7 +16,7 @@ import (
 
 // Session is a connection to a host's agent, with streams in both directions.
 type Session struct {
-	Hello link.Hello // what the host said
+	Hello link.Hello // the host's first message
 
 	transport Transport
 	process   *Process
@@ -29,7 +29,7 @@ type Session struct {
 }
 
 const (
-	askEvery  = 3 * time.Second  // a silent host, from end to end
+	askEvery  = 3 * time.Second  // how often a host that sends nothing is asked, from end to end
 	longest   = 90 * time.Second // silence before drayd connect counts as hung: on a slow link an answer queues behind megabytes. The transport notices a dead network much sooner
 	mostPeers = 64               // streams from the host that are served at once
 )
@@ -51,7 +51,7 @@ func newSession(t Transport, p *Process, in *prefaceReader) (*Session, error) {
 	}
 	s := &Session{Hello: hello, transport: t, process: p, mux: mux}
 	s.server = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog: log.New(io.Discard, "", 0)} // a stream that a host cuts off is its business
+		ErrorLog: log.New(io.Discard, "", 0)} // a stream that a host ends early is no fault of ours
 	s.work.Go(s.watch)
 	s.work.Go(func() { _ = s.server.Serve(&peers{mux: mux, slots: make(chan struct{}, mostPeers)}) }) // ends with the mux
 	return s, nil
@@ -68,7 +68,7 @@ func greet(mux *link.Mux) (link.Hello, error) {
 
 // watch waits for the end of the mux and keeps its reason.
 func (s *Session) watch() {
-	silent := s.mux.Watch(askEvery, longest)
+	timeout := s.mux.Watch(askEvery, longest)
 	if s.closed.Load() {
 		return
 	}
@@ -76,8 +76,8 @@ func (s *Session) watch() {
 	if err == nil {
 		err = fmt.Errorf("%s: %w: drayd connect ended there", s.transport.Name(), ErrLost)
 	}
-	if silent != nil {
-		err = fmt.Errorf("%s: %w: %w", s.transport.Name(), ErrLost, silent)
+	if timeout != nil {
+		err = fmt.Errorf("%s: %w: %w", s.transport.Name(), ErrLost, timeout)
 	}
 	s.lost.Store(&err)
 }

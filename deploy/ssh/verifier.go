@@ -17,7 +17,7 @@ type hostKeyVerifier struct {
 	endpoint *endpoint
 	name     string     // "host" or "[host]:port", as known_hosts has it
 	known    []knownKey // of that name
-	bare     []knownKey // of the name without the port; they count where known has nothing to say
+	bare     []knownKey // of the name without the port, used where known has no answer
 	pinned   bool       // the lock file has keys: nothing else makes a key trusted
 }
 
@@ -34,7 +34,7 @@ func newHostKeyVerifier(ctx context.Context, e *endpoint, trusted []ssh.PublicKe
 		if err != nil {
 			return nil, err
 		}
-		v.add(printed)
+		v.addPrinted(printed)
 	}
 	for _, key := range trusted {
 		v.known = append(v.known, knownKey{key: key, file: LockFile})
@@ -52,6 +52,15 @@ func (v *hostKeyVerifier) add(keys []knownKey) {
 			v.known = append(v.known, k)
 		case v.endpoint.keyAlias == "" && v.name != bare && k.matches(bare):
 			v.bare = append(v.bare, k)
+		}
+	}
+}
+
+// addPrinted takes the keys of KnownHostsCommand, which knows the port.
+func (v *hostKeyVerifier) addPrinted(keys []knownKey) {
+	for _, k := range keys {
+		if k.matches(v.name) {
+			v.known = append(v.known, k)
 		}
 	}
 }
@@ -99,7 +108,7 @@ func (v *hostKeyVerifier) check(ctx context.Context, address string, remote net.
 		if err != nil {
 			return err
 		}
-		v.add(printed)
+		v.addPrinted(printed)
 	}
 	if err := v.checkRevoked(ctx, key); err != nil {
 		return err

@@ -87,7 +87,7 @@ func (b *block) command(name string, dst *[]string) bool {
 	if attr == nil {
 		return false
 	}
-	if v, ok := b.l.scope.peek(attr.Expr); ok && v.Type() == cty.String {
+	if v, ok := b.l.scope.evalQuietly(attr.Expr); ok && v.Type() == cty.String {
 		if v.IsMarked() {
 			return b.list(name, dst) // says why not
 		}

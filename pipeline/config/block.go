@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -63,11 +64,17 @@ func (l *loader) reworded(d *hcl.Diagnostic, k kind, what string) *hcl.Diagnosti
 	}
 	out := *d
 	switch {
-	case d.Summary == "Unsupported argument" || d.Summary == "Extraneous JSON object property":
+	case unknownArgument(d):
 		out.Summary, out.Detail = k.unknown(l.text(*d.Subject), false)
 	case d.Summary == "Unsupported block type":
 		out.Summary, out.Detail = k.unknown(l.text(*d.Subject), true)
-	case strings.HasPrefix(d.Summary, "Missing name for "), d.Summary == "Missing block label":
+	case d.Summary == "Missing block label": // JSON
+		out.Summary = "Missing name"
+		out.Detail = "A block has a name here."
+		if m := jsonBlockType.FindStringSubmatch(d.Detail); m != nil {
+			out.Detail = fmt.Sprintf("A %s block in %s has a name: \"%[1]s\": { \"NAME\": { … } }.", m[1], what)
+		}
+	case strings.HasPrefix(d.Summary, "Missing name for "):
 		typ := strings.TrimPrefix(d.Summary, "Missing name for ")
 		out.Summary = "Missing name"
 		out.Detail = fmt.Sprintf("A %s block in %s has a name: %s \"NAME\" { … }.", typ, what, typ)
@@ -77,6 +84,15 @@ func (l *loader) reworded(d *hcl.Diagnostic, k kind, what string) *hcl.Diagnosti
 	}
 	return &out
 }
+
+// unknownArgument reports whether a finding is about an argument that the schema
+// does not have.
+func unknownArgument(d *hcl.Diagnostic) bool {
+	return d.Summary == "Unsupported argument" || d.Summary == "Extraneous JSON object property"
+}
+
+// jsonBlockType finds the type of a block in what HCL says of JSON.
+var jsonBlockType = regexp.MustCompile(`represents the (\S+) block's`)
 
 // text returns the source at rng, without the quotes of JSON.
 func (l *loader) text(rng hcl.Range) string {
@@ -103,7 +119,7 @@ func (l *loader) warn(rng hcl.Range, summary, detail string, args ...any) {
 }
 
 func (l *loader) add(d *hcl.Diagnostic) {
-	if l.muted == 0 {
+	if l.suppressed == 0 {
 		l.diags = append(l.diags, d)
 	}
 }

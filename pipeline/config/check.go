@@ -28,6 +28,7 @@ func (l *loader) check(p *pipeline.Project) {
 		l.checkAddresses(p, e)
 	}
 	l.checkShared(p)
+	l.checkTargetNames(p)
 }
 
 func (l *loader) checkTask(d *taskDeclaration) {

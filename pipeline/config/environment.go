@@ -94,7 +94,7 @@ func (b *block) environmentServices(d *environmentDeclaration) {
 			continue
 		}
 		s := base.clone()
-		if n := changes[name]; n != nil {
+		for _, n := range changes[name] {
 			b.l.open(n, overrideOf(kindService), named(n)).service(s)
 		}
 		s = s.resolved()
@@ -114,7 +114,7 @@ func (b *block) environmentTasks(d *environmentDeclaration) {
 			continue
 		}
 		t := base.clone()
-		if n := changes[name]; n != nil {
+		for _, n := range changes[name] {
 			b.l.open(n, overrideOf(kindTask), named(n)).task(t)
 		}
 		t = t.resolved()
@@ -124,11 +124,18 @@ func (b *block) environmentTasks(d *environmentDeclaration) {
 }
 
 // changes returns an environment's blocks of a type by the name of what they
-// change, and records a fault for each that has nothing to change.
-func (b *block) changes(typ, env string, names []string, of func(name string) (declaration, pipeline.Pos)) map[string]*hcl.Block {
-	out := map[string]*hcl.Block{}
+// change, and records a fault for each that has nothing to change. One for a
+// block with for_each changes all its instances, before those for single ones.
+func (b *block) changes(typ, env string, names []string, of func(name string) (declaration, pipeline.Pos)) map[string][]*hcl.Block {
+	out := map[string][]*hcl.Block{}
 	b.blocksOf(typ, func(n *hcl.Block) {
 		name := n.Labels[0]
+		if instances := b.l.repeats[typ+"."+name]; instances != nil {
+			for _, one := range instances {
+				out[one] = append([]*hcl.Block{n}, out[one]...)
+			}
+			return
+		}
 		if !slices.Contains(names, name) {
 			b.l.fault(n.LabelRanges[0], "Reference to undeclared "+typ, "Environment %q changes %s %q, which the project does not have.%s",
 				env, typ, name, didYouMean(name, names))
@@ -138,14 +145,14 @@ func (b *block) changes(typ, env string, names []string, of func(name string) (d
 			b.l.fault(n.DefRange, upperFirst(typ)+" does not run here", "%s %q has environments = […] without %q (%s).", upperFirst(typ), name, env, at)
 			return
 		}
-		out[name] = n
+		out[name] = append(out[name], n)
 	})
 	return out
 }
 
 // overrideOf returns a kind without what an environment can't change.
 func overrideOf(k kind) kind {
-	k.args = slices.DeleteFunc(slices.Clone(k.args), func(name string) bool { return name == "environments" })
+	k.args = slices.DeleteFunc(slices.Clone(k.args), func(name string) bool { return name == "environments" || name == "for_each" })
 	return k
 }
 

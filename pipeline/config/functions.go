@@ -3,9 +3,7 @@ package config
 import (
 	"fmt"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
-	"github.com/hashicorp/hcl/v2/ext/userfunc"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
@@ -142,57 +140,6 @@ func (l *loader) functions() map[string]function.Function {
 	out["templatefile"] = l.templateFileFunc()
 	return out
 }
-
-// addUserFunctions reads bake's function blocks. They may call the standard
-// functions but not each other, so none can call itself without end.
-func (s *scope) addUserFunctions() {
-	if len(s.l.blocks["function"]) == 0 {
-		return
-	}
-	base := &hcl.EvalContext{Functions: s.functions}
-	all := s.l.functions()
-	first := map[string]hcl.Range{}
-	for _, b := range s.l.blocks["function"] {
-		name := b.Labels[0]
-		before, twice := first[name]
-		if twice {
-			s.l.duplicate(named(b), b.DefRange, before)
-			continue
-		}
-		first[name] = b.DefRange
-		if _, standard := s.functions[name]; standard {
-			s.l.fault(b.LabelRanges[0], "Function exists", "%s is a standard function. Choose another name.", name)
-			continue
-		}
-		for key, f := range s.userFunction(b, base) {
-			all[key] = f
-		}
-	}
-	s.functions = all
-}
-
-func (s *scope) userFunction(b *hcl.Block, base *hcl.EvalContext) map[string]function.Function {
-	found, _, diags := userfunc.DecodeUserFunctions(oneBlock{b}, "function", func() *hcl.EvalContext { return base })
-	for _, d := range diags {
-		s.l.add(s.l.reworded(d, kindFunction, named(b)))
-	}
-	return found
-}
-
-// oneBlock is a body with nothing but one block, for readers that want bodies.
-type oneBlock struct{ block *hcl.Block }
-
-func (o oneBlock) Content(*hcl.BodySchema) (*hcl.BodyContent, hcl.Diagnostics) {
-	return &hcl.BodyContent{Blocks: hcl.Blocks{o.block}, MissingItemRange: o.block.DefRange}, nil
-}
-
-func (o oneBlock) PartialContent(schema *hcl.BodySchema) (*hcl.BodyContent, hcl.Body, hcl.Diagnostics) {
-	content, diags := o.Content(schema)
-	return content, hcl.EmptyBody(), diags
-}
-
-func (o oneBlock) JustAttributes() (hcl.Attributes, hcl.Diagnostics) { return nil, nil }
-func (o oneBlock) MissingItemRange() hcl.Range                       { return o.block.DefRange }
 
 // unknownFunction says what was probably meant.
 func (s *scope) unknownFunction(name string) string {

@@ -23,10 +23,8 @@ func (l *loader) envFunc() function.Function {
 		Type:     function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			name := args[0].AsString()
-			for i := len(l.opts.Environ) - 1; i >= 0; i-- {
-				if key, value, _ := strings.Cut(l.opts.Environ[i], "="); key == name {
-					return cty.StringVal(value), nil
-				}
+			if value, ok := l.environ(name); ok {
+				return cty.StringVal(value), nil
 			}
 			switch len(args) {
 			case 1:
@@ -37,6 +35,16 @@ func (l *loader) envFunc() function.Function {
 			return cty.NilVal, function.NewArgErrorf(2, "env takes a name and at most one default")
 		},
 	})
+}
+
+// environ returns a variable of the process.
+func (l *loader) environ(name string) (value string, ok bool) {
+	for i := len(l.opts.Environ) - 1; i >= 0; i-- {
+		if key, value, _ := strings.Cut(l.opts.Environ[i], "="); key == name {
+			return value, true
+		}
+	}
+	return "", false
 }
 
 // fileFunc is file("PATH"): the text of a file beside dray.hcl.

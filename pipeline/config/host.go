@@ -46,7 +46,7 @@ func (b *block) jumps(dst *string) {
 		return
 	}
 	var list []string
-	if v, ok := b.l.scope.peek(b.content.Attributes["jump"].Expr); ok && !v.IsMarked() && v.CanIterateElements() {
+	if v, ok := b.l.scope.evalQuietly(b.content.Attributes["jump"].Expr); ok && !v.IsMarked() && v.CanIterateElements() {
 		if !b.list("jump", &list) {
 			return
 		}

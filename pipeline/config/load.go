@@ -2,8 +2,11 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"dray/pipeline"
 	"dray/pipeline/secret"
@@ -42,16 +45,20 @@ func Load(opts Options) (*Loaded, Diagnostics) {
 
 // loader holds what one Load has read so far.
 type loader struct {
-	opts   Options
-	dir    string // folder of the files, as the user would type it
-	files  map[string]*hcl.File
-	bodies []hcl.Body
-	diags  hcl.Diagnostics
-	muted  int // above 0, faults are dropped: the same source is being decoded once more
-	scope  *scope
-	blocks map[string][]*hcl.Block // by type, in the order of the files
-	places map[pipeline.Pos]hcl.Range
-	noGit  bool // expressions find no checkout
+	opts       Options
+	dir        string // folder of the files, as the user would type it
+	files      map[string]*hcl.File
+	bodies     []hcl.Body
+	diags      hcl.Diagnostics
+	suppressed int // above 0, faults are dropped: the same source is being decoded once more
+	scope      *scope
+	blocks     map[string][]*hcl.Block   // by type, in the order of the files; those with for_each, and dynamic ones, once expanded
+	topLevel   map[string]*hcl.Attribute // arguments of the outermost level that only bake knows
+	places     map[pipeline.Pos]hcl.Range
+	noGit      bool // expressions find no checkout
+
+	repeats  map[string][]string // names of the instances of a block with for_each, by "KIND.NAME"
+	matrices map[string][]string // targets of a matrix, by the name of its block
 
 	services     map[string]*serviceDeclaration // by name
 	tasks        map[string]*taskDeclaration
@@ -60,11 +67,13 @@ type loader struct {
 
 func newLoader(opts Options) *loader {
 	return &loader{
-		opts:   opts,
-		files:  map[string]*hcl.File{},
-		blocks: map[string][]*hcl.Block{},
-		places: map[pipeline.Pos]hcl.Range{},
+		opts:     opts,
+		files:    map[string]*hcl.File{},
+		blocks:   map[string][]*hcl.Block{},
+		topLevel: map[string]*hcl.Attribute{},
+		places:   map[pipeline.Pos]hcl.Range{},
 
+		repeats: map[string][]string{}, matrices: map[string][]string{},
 		services: map[string]*serviceDeclaration{},
 		tasks:    map[string]*taskDeclaration{},
 	}
@@ -110,31 +119,66 @@ func (l *loader) project() *pipeline.Project {
 	l.decodeName(p, attrs)
 	l.decodeRegistry(p)
 	l.decodeTargets(p)
+	l.decodeGroups(p)
 	l.decodeServices(p)
 	l.decodeTasks(p)
 	l.decodeHosts(p)
 	l.decodeEnvironments(p)
 	l.check(p)
+	l.checkTopLevel()
 	return p
 }
 
-// root reads the outermost level of every file: it fills l.blocks and returns
-// the project's attribute.
+// root reads the outermost level of every file: it fills l.blocks and
+// l.topLevel and returns the project's attribute.
 func (l *loader) root() []*hcl.Attribute {
 	var names []*hcl.Attribute
 	for _, body := range l.bodies {
-		content := l.content(body, kindRoot, "the file")
+		content := l.rootContent(body)
 		if attr := content.Attributes["project"]; attr != nil {
 			names = append(names, attr)
 		}
 		for _, b := range content.Blocks {
-			l.blocks[b.Type] = append(l.blocks[b.Type], b)
+			typ := b.Type
+			if typ == "dynamic" {
+				typ = b.Labels[0]
+				if !slices.Contains(referable, typ) {
+					l.fault(b.LabelRanges[0], "Invalid dynamic block", "A dynamic block of the outermost level makes blocks of type %s, not %q.", strings.Join(referable, ", "), typ)
+					continue
+				}
+			}
+			l.blocks[typ] = append(l.blocks[typ], b)
 		}
 	}
-	for _, b := range l.blocks["group"] {
-		l.open(b, kindGroup, named(b)) // accepted, so that a bake file reads; dray builds what services need
-	}
 	return names
+}
+
+// rootContent reads the outermost level of a file. An argument that dray does
+// not know may be a name of bake's, so its fault waits: see checkTopLevel.
+func (l *loader) rootContent(body hcl.Body) *hcl.BodyContent {
+	content, diags := body.Content(kindRoot.schema())
+	attrs, _ := body.JustAttributes() // blocks beside them are no fault here
+	for _, d := range diags {
+		if d.Subject != nil && unknownArgument(d) {
+			if name := l.text(*d.Subject); attrs[name] != nil && hclsyntax.ValidIdentifier(name) {
+				l.topLevel[name] = attrs[name]
+				continue
+			}
+		}
+		l.add(l.reworded(d, kindRoot, "the file"))
+	}
+	return content
+}
+
+// checkTopLevel records a fault for each argument of the outermost level that is
+// neither dray's nor used as a name, as bake's are: it is misspelt, or no use.
+func (l *loader) checkTopLevel() {
+	for _, name := range sortedKeys(l.topLevel) {
+		if !l.scope.used[name] {
+			summary, detail := kindRoot.unknown(name, false)
+			l.fault(l.topLevel[name].NameRange, summary, "%s", detail)
+		}
+	}
 }
 
 // at remembers where something was said and returns the place as a value of

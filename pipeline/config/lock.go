@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/hcl/v2"
@@ -157,6 +160,43 @@ func (k *Lock) SetAgentKey(host string, key []byte) error {
 
 // agentKeySize is the size of an ed25519 public key: RFC 8032, section 5.1.5.
 const agentKeySize = 32
+
+// Update changes the file as it is now, which may be more than what k was read
+// from: another process may have written it since. change is called with the
+// file's present content; what it sets is written, whole or not at all, and k
+// has that content from then on. One process at a time does this for a folder.
+func (k *Lock) Update(change func(now *Lock) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	folder := folderLock(filepath.Dir(k.path))
+	if _, err := folder.TryLockContext(ctx, lockRetry); err != nil {
+		return fmt.Errorf("waiting for another dray to write %s: %w", k.path, err)
+	}
+	defer folder.Close() // unlocks; nothing was written through it
+	now, diags := ReadLock(filepath.Dir(k.path))
+	if now == nil {
+		return fmt.Errorf("reading %s anew: %w", k.path, diags)
+	}
+	before := now.src
+	if err := change(now); err != nil {
+		return err
+	}
+	if !bytes.Equal(before, now.src) {
+		if err := now.Write(); err != nil {
+			return err
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.src, k.file, k.bases, k.hosts = now.src, now.file, now.bases, now.hosts
+	return nil
+}
+
+// A process holds the lock for milliseconds, unless it hangs.
+const (
+	lockWait  = 10 * time.Second
+	lockRetry = 20 * time.Millisecond
+)
 
 // Write replaces the file, whole or not at all.
 func (k *Lock) Write() error {

@@ -2,10 +2,15 @@ package config
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -21,6 +26,42 @@ func readLock(t *testing.T, dir string) *Lock {
 		t.Fatal(render(t, diags))
 	}
 	return k
+}
+
+// Two processes that write at once lose nothing of each other's.
+func TestLockUpdatesKeepWhatOthersWrote(t *testing.T) {
+	dir := t.TempDir()
+	first, second := readLock(t, dir), readLock(t, dir)
+	var group errgroup.Group
+	for i := range 20 {
+		for name, k := range map[string]*Lock{"first": first, "second": second} {
+			group.Go(func() error {
+				return k.Update(func(now *Lock) error { return now.SetBase(fmt.Sprintf("%s%d", name, i), digestOne) })
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(readLock(t, dir).Bases()); got != 40 {
+		t.Errorf("%d of 40 are there", got)
+	}
+	if first.Base("first0") != digestOne {
+		t.Error("what was written is not in the lock that wrote it")
+	}
+}
+
+func TestLockUpdateWritesNothingAfterAFault(t *testing.T) {
+	dir := t.TempDir()
+	k := readLock(t, dir)
+	broken := errors.New("broken")
+	err := k.Update(func(now *Lock) error { return errors.Join(now.SetBase("busybox", digestOne), broken) })
+	if !errors.Is(err, broken) || len(k.Bases()) != 0 {
+		t.Errorf("got %v, %v", err, k.Bases())
+	}
+	if _, err := os.Stat(k.Path()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is there: %v", err)
+	}
 }
 
 func TestLockWritesInOrder(t *testing.T) {

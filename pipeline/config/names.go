@@ -23,6 +23,8 @@ func (s *scope) check(expr hcl.Expression) bool {
 func (s *scope) checkTraversal(t hcl.Traversal) bool {
 	root, name := t.RootName(), secondName(t)
 	switch {
+	case s.isVariable(t):
+		return true
 	case root == "var" || root == "local":
 		if name == "" {
 			s.l.fault(t.SourceRange(), root+" is not a value", "Write %s.NAME: one of them at a time.", root)
@@ -30,13 +32,31 @@ func (s *scope) checkTraversal(t hcl.Traversal) bool {
 		}
 		return s.declared(t, root, name, s.shortNames(root))
 	case slices.Contains(referable, root):
-		return name == "" || s.declared(t, root, name, s.names[root])
+		return name == "" || s.declared(t, root, name, s.names[root]) && s.checkTargetArgument(t)
 	case root == "git":
 		return name == "" || s.declared(t, root, name, gitFields)
-	case s.isRoot(root), s.nodes["var."+root] != nil:
+	case s.isRoot(root):
 		return true
+	case s.nodes["top."+root] != nil:
+		s.used[root] = true
+		return true
+	case root == "each":
+		s.l.fault(t.SourceRange(), "each without for_each", "each.key and each.value are those of a block with for_each = ….")
+		return false
 	}
 	s.l.fault(t.SourceRange(), fmt.Sprintf("Unknown name %q", root), "%s", s.whatIs(root))
+	return false
+}
+
+// checkTargetArgument records a fault for target.NAME.ARGUMENT where the target
+// does not set it.
+func (s *scope) checkTargetArgument(t hcl.Traversal) bool {
+	key := targetArgument(t)
+	if key == "" || s.nodes[key] != nil {
+		return true
+	}
+	s.l.fault(t.SourceRange(), "Reference to an argument that is not set", "Target %q sets no %s itself; what it inherits can't be referred to.",
+		secondName(t), t[2].(hcl.TraverseAttr).Name)
 	return false
 }
 
@@ -86,7 +106,7 @@ func (s *scope) whatIs(name string) string {
 			return fmt.Sprintf("Did you mean %s.%s?", root, name)
 		}
 	}
-	roots := append(sortedKeys(s.static), "var", "local")
+	roots := s.roots()
 	known := append(s.shortNames("var"), roots...)
 	return fmt.Sprintf("Expressions can refer to %s.%s A text stands in quotes.", strings.Join(roots, ", "), didYouMean(name, known))
 }

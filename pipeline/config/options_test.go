@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"dray/pipeline"
 )
 
 // minimal is the smallest project; tests add to it.
@@ -101,6 +104,9 @@ func TestVariablesComeFromOutside(t *testing.T) {
 	}{
 		{"defaults", Options{}, map[string]string{"A": "default", "N": "2", "L": ""}},
 		{"environment", Options{Environ: []string{"DRAY_VAR_a=env", "DRAY_VAR_n=7", `DRAY_VAR_l=["p"]`, "DRAY_VAR_other=1"}}, map[string]string{"A": "env", "N": "8", "L": "p"}},
+		{"the process's own, as in bake", Options{Environ: []string{"a=own", "n=4", "l=p, q", "b=unused"}}, map[string]string{"A": "own", "N": "5", "L": "p-q"}},
+		{"an empty one too", Options{Environ: []string{"a=", "l="}}, map[string]string{"A": "", "N": "2", "L": ""}},
+		{"those for dray win", Options{Environ: []string{"DRAY_VAR_a=dray", "a=own", "DRAY_VAR_l=x,y"}}, map[string]string{"A": "dray", "N": "2", "L": "x-y"}},
 		{"files win", Options{Environ: []string{"DRAY_VAR_a=env"}, VarFiles: []string{file("x.vars"), file("y.json")}}, map[string]string{"A": "file", "N": "4", "L": "x-y"}},
 		{"flags win", Options{VarFiles: []string{file("x.vars")}, Vars: map[string]string{"a": "flag", "l": `["q", "r"]`}}, map[string]string{"A": "flag", "N": "3", "L": "q-r"}},
 	}
@@ -111,6 +117,19 @@ func TestVariablesComeFromOutside(t *testing.T) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// A secret with an id alone is a variable, or a file where there is only that.
+func TestBuildSecretWithAnIDAlone(t *testing.T) {
+	dir := write(t, map[string]string{
+		"dray.hcl": minimal + `target "t" { secret = ["id=var", "id=both", "id=file", "id=none"] }` + "\n",
+		"both":     "", "file": "",
+	})
+	loaded := mustLoad(t, Options{Dir: dir, Environ: []string{"var=1", "both=1"}})
+	want := []pipeline.BuildSecret{{ID: "var", Env: "var"}, {ID: "both", Env: "both"}, {ID: "file", Src: "file"}, {ID: "none", Env: "none"}}
+	if got := loaded.Project.Targets["t"].Secrets; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -41,12 +41,7 @@ func (l *loader) eachNamed(kind string, decode func(name string, b *hcl.Block)) 
 			continue
 		}
 		seen[label] = b.DefRange
-		if kind == "target" {
-			if !targetPattern.MatchString(label) {
-				l.fault(b.LabelRanges[0], "Invalid target name", "%q can't be the name of a target: it has letters, digits, _ and -.", label)
-				continue
-			}
-		} else if !l.checkName(kind, label, b.LabelRanges[0]) {
+		if !l.checkName(kind, label, b.LabelRanges[0]) {
 			continue
 		}
 		decode(label, b)
@@ -162,9 +157,12 @@ func (l *loader) referenceValue(v cty.Value, at hcl.Range, kind string) (string,
 		return "", false
 	}
 	if v.Type().Equals(referenceTypes[kind]) {
-		return v.EncapsulatedValue().(*reference).name, true
+		return referenceName(v), true
 	}
 	detail := fmt.Sprintf("What stands here must refer to a block: write %s.NAME.", kind)
+	if v.Type().IsObjectType() && v.LengthInt() > 0 {
+		detail = fmt.Sprintf("This is several blocks: write %s.NAME[\"KEY\"] for one of them, or the list values(%[1]s.NAME) for all.", kind)
+	}
 	if v.Type() == cty.String {
 		name := v.AsString()
 		names := l.scope.names[kind]

@@ -23,7 +23,7 @@ var kindRoot = kind{
 	name:   "the file",
 	args:   []string{"project"},
 	blocks: []string{"locals", "registry"},
-	named:  []string{"variable", "function", "target", "group", "service", "task", "host", "environment"},
+	named:  []string{"variable", "function", "target", "group", "service", "task", "host", "environment", "dynamic"},
 	other: map[string]string{
 		"job":      `A program that runs is a service "NAME" { … }; one that ends is a task "NAME" { … }.`,
 		"app":      `A program that runs is a service "NAME" { … }.`,
@@ -64,10 +64,10 @@ var kindTarget = kind{
 	name: "a target",
 	args: []string{
 		"annotations", "args", "cache-from", "cache-to", "context", "contexts", "description", "dockerfile",
-		"dockerfile-inline", "entitlements", "extra-hosts", "inherits", "labels", "network", "no-cache", "no-cache-filter",
+		"dockerfile-inline", "entitlements", "extra-hosts", "inherits", "labels", "matrix", "name", "network", "no-cache", "no-cache-filter",
 		"platforms", "pull", "secret", "shm-size", "ssh", "tags", "target", "ulimits",
 	},
-	notYet: []string{"attest", "call", "matrix", "name", "output", "policy", "variable"},
+	notYet: []string{"attest", "call", "output", "policy", "variable"},
 	other: map[string]string{
 		"platform": `Write platforms = ["linux/amd64"].`,
 		"tag":      `Write tags = ["…"].`,
@@ -80,7 +80,7 @@ var runArgs = []string{"image", "entrypoint", "command", "workdir", "user", "env
 
 var kindService = kind{
 	name:   "a service",
-	args:   append([]string{"mode", "count", "labels", "tmpfs", "read_only", "cap_add", "cap_drop", "environments"}, runArgs...),
+	args:   append([]string{"mode", "count", "labels", "tmpfs", "read_only", "cap_add", "cap_drop", "environments", "for_each"}, runArgs...),
 	blocks: []string{"resources", "check", "update", "restart", "stop"},
 	named:  []string{"port", "volume", "secret"},
 	other: map[string]string{
@@ -108,7 +108,7 @@ var kindService = kind{
 
 var kindTask = kind{
 	name:   "a task",
-	args:   append([]string{"hook", "schedule", "time_zone", "overlap", "timeout", "environments"}, runArgs...),
+	args:   append([]string{"hook", "schedule", "time_zone", "overlap", "timeout", "environments", "for_each"}, runArgs...),
 	blocks: []string{"resources"},
 	named:  []string{"volume", "secret"},
 	other: map[string]string{
@@ -156,7 +156,7 @@ var (
 		other: map[string]string{"timeout": `The time between the signal and SIGKILL is grace = "10s".`},
 	}
 	kindHost = kind{
-		name: "a host", args: []string{"address", "jump"},
+		name: "a host", args: []string{"address", "jump", "for_each"},
 		other: map[string]string{
 			"user": `The user is part of the address: "ssh://deploy@p1.example.com".`,
 			"port": `The port is part of the address: "ssh://p1.example.com:2222".`,
@@ -165,7 +165,7 @@ var (
 	}
 	kindEnvironment = kind{
 		name:   "an environment",
-		args:   []string{"hosts", "retain", "confirm_within"},
+		args:   []string{"hosts", "retain", "confirm_within", "for_each"},
 		blocks: []string{"promotion"},
 		named:  []string{"verify", "service", "task"},
 		other: map[string]string{

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,13 +10,14 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
-
-	"dray/pipeline"
 )
 
 // reference is the value of target.NAME, host.NAME and the like: a name of
 // something in the file, which no string operation can turn into another.
 type reference struct{ kind, name string }
+
+// referenceName returns the name in the value of a reference.
+func referenceName(v cty.Value) string { return v.EncapsulatedValue().(*reference).name }
 
 // referable are the kinds of block that can be referred to, as ROOT.NAME.
 var referable = []string{"target", "service", "task", "host", "environment"}
@@ -35,43 +37,33 @@ type sensitiveMark struct{}
 type scope struct {
 	l         *loader
 	functions map[string]function.Function
-	nodes     map[string]*node     // by "var.NAME" and "local.NAME"
+	nodes     map[string]*node     // see node.name
 	variables []*variable          // in the file's order
-	names     map[string][]string  // names by kind of block, sorted, with host.local
-	static    map[string]cty.Value // values of the roots that depend on no variable
+	names     map[string][]string  // names by kind of block, sorted, with host.local; known once the kind's node is resolved
+	static    map[string]cty.Value // values of the roots that depend on nothing in the files
 	whole     *hcl.EvalContext     // once everything is evaluated
 	stack     []string             // nodes under evaluation, for cycles
+	used      map[string]bool      // arguments of the outermost level that expressions refer to
 }
 
-// node is a variable or a local.
+// node is a value that others can refer to: a variable ("var.NAME"), a local
+// ("local.NAME"), an argument of the outermost level as bake has them
+// ("top.NAME"), the references to a kind of block ("all.host"), or an argument
+// of a target ("target.NAME.ARGUMENT").
 type node struct {
-	name  string // "local.repo"
+	name  string
 	at    hcl.Range
 	eval  func() cty.Value // evaluates, given that what it refers to is evaluated
 	needs []hcl.Traversal
 	done  bool
 	value cty.Value
+
+	circular func() cty.Value // its value where it refers to itself; nil is unknown
 }
 
 func newScope(l *loader) *scope {
-	s := &scope{
-		l:     l,
-		nodes: map[string]*node{},
-		names: map[string][]string{},
-	}
+	s := &scope{l: l, nodes: map[string]*node{}, names: map[string][]string{}, used: map[string]bool{}}
 	s.functions = l.functions()
-	for _, kind := range referable {
-		for _, b := range l.blocks[kind] {
-			if len(b.Labels) > 0 {
-				s.names[kind] = append(s.names[kind], b.Labels[0])
-			}
-		}
-	}
-	s.names["host"] = append(s.names["host"], pipeline.LocalHost)
-	for kind, names := range s.names {
-		slices.Sort(names)
-		s.names[kind] = slices.Compact(names)
-	}
 	s.static = s.staticValues()
 	return s
 }
@@ -79,14 +71,49 @@ func newScope(l *loader) *scope {
 // evaluate gives every variable and local its value, in any order that their
 // references ask for.
 func (s *scope) evaluate() {
-	s.addUserFunctions()
 	s.addVariables()
 	s.addLocals()
+	s.addTopLevel()
+	s.addTargetArguments()
+	s.addKinds()
+	s.addUserFunctions()
 	for _, name := range sortedKeys(s.nodes) {
-		s.resolve(s.nodes[name])
+		if !strings.HasPrefix(name, "target.") { // decoded with its target, and evaluated here only when asked for
+			s.resolve(s.nodes[name])
+		}
 	}
 	s.whole = s.build(func(string) bool { return true })
 	s.validateVariables()
+}
+
+// addTopLevel adds the arguments of the outermost level that are none of dray's:
+// bake takes them for names.
+func (s *scope) addTopLevel() {
+	for _, name := range sortedKeys(s.l.topLevel) {
+		attr := s.l.topLevel[name]
+		s.nodes["top."+name] = &node{
+			name: "top." + name, at: attr.NameRange, needs: attr.Expr.Variables(),
+			eval: func() cty.Value { return s.evalOrUnknown(attr.Expr) },
+		}
+	}
+}
+
+// addTargetArguments adds target.NAME.ARGUMENT, as bake has it. Of blocks of one
+// name the last one that sets the argument counts.
+func (s *scope) addTargetArguments() {
+	for _, b := range s.l.blocks["target"] {
+		if b.Type != "target" || len(b.Labels) == 0 {
+			continue
+		}
+		attrs, _ := b.Body.JustAttributes() // what is wrong is found where the target is decoded
+		for name, attr := range attrs {
+			key := "target." + b.Labels[0] + "." + name
+			s.nodes[key] = &node{
+				name: key, at: attr.NameRange, needs: attr.Expr.Variables(),
+				eval: func() cty.Value { return s.evalOrUnknown(attr.Expr) },
+			}
+		}
+	}
 }
 
 func (s *scope) addLocals() {
@@ -117,16 +144,15 @@ func (s *scope) resolve(n *node) {
 	}
 	if i := slices.Index(s.stack, n.name); i >= 0 {
 		s.l.fault(n.at, "Reference cycle", "%s refers to itself: %s. Break the circle at one of them.",
-			n.name, strings.Join(append(slices.Clone(s.stack[i:]), n.name), " → "))
+			shownName(n.name), shownName(strings.Join(append(slices.Clone(s.stack[i:]), n.name), " → ")))
 		n.done, n.value = true, cty.DynamicVal
+		if n.circular != nil {
+			n.value = n.circular()
+		}
 		return
 	}
 	s.stack = append(s.stack, n.name)
-	for _, t := range n.needs {
-		if dep := s.nodes[s.nodeName(t)]; dep != nil {
-			s.resolve(dep)
-		}
-	}
+	s.resolveAll(n.needs)
 	s.stack = s.stack[:len(s.stack)-1]
 	if n.done { // part of a cycle
 		return
@@ -135,17 +161,60 @@ func (s *scope) resolve(n *node) {
 	n.done = true
 }
 
-// nodeName returns "var.NAME" or "local.NAME" for a traversal of one, also
-// for bake's bare NAME of a variable, and "" for others.
-func (s *scope) nodeName(t hcl.Traversal) string {
+// shownName returns names of nodes as the file has what they stand for.
+func shownName(names string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(names, "all.", ""), "top.", "")
+}
+
+// resolveAll evaluates what traversals refer to.
+func (s *scope) resolveAll(traversals []hcl.Traversal) {
+	for _, t := range traversals {
+		for _, name := range s.nodeNames(t) {
+			s.resolve(s.nodes[name])
+		}
+	}
+}
+
+// nodeNames returns the nodes that a traversal refers to.
+func (s *scope) nodeNames(t hcl.Traversal) []string {
 	root := t.RootName()
-	if root == "var" || root == "local" {
-		return root + "." + secondName(t)
+	var out []string
+	add := func(name string) {
+		if s.nodes[name] != nil {
+			out = append(out, name)
+		}
 	}
-	if _, ok := s.nodes["var."+root]; ok && !s.isRoot(root) {
-		return "var." + root
+	switch {
+	case root == "var" || root == "local":
+		add(root + "." + secondName(t))
+	case s.isVariable(t):
+		add("var." + root)
+	case slices.Contains(referable, root):
+		add("all." + root)
+		add(targetArgument(t))
+	case !s.isRoot(root):
+		add("top." + root)
 	}
-	return ""
+	return out
+}
+
+// isVariable reports whether t is bake's bare NAME of a variable. A variable may
+// have the name of a root, as many a variable "environment" has: NAME alone is
+// the variable then, and NAME.X is what the root has.
+func (s *scope) isVariable(t hcl.Traversal) bool {
+	return s.nodes["var."+t.RootName()] != nil && (len(t) == 1 || !s.isRoot(t.RootName()))
+}
+
+// targetArgument returns the node of target.NAME.ARGUMENT, or "".
+func targetArgument(t hcl.Traversal) string {
+	if t.RootName() != "target" || len(t) < 3 {
+		return ""
+	}
+	argument, ok := t[2].(hcl.TraverseAttr)
+	if !ok {
+		return ""
+	}
+	return "target." + secondName(t) + "." + argument.Name
 }
 
 // secondName returns NAME of ROOT.NAME or ROOT["NAME"], or "".
@@ -167,24 +236,73 @@ func secondName(t hcl.Traversal) string {
 // context is what expressions outside variables and locals see.
 func (s *scope) context() *hcl.EvalContext { return s.whole }
 
+// contextOf is what one expression sees. It differs from the others' where it
+// refers to a variable that is named as a root, or to a target's argument.
+func (s *scope) contextOf(traversals []hcl.Traversal) *hcl.EvalContext {
+	needs := map[string]bool{}
+	for _, t := range traversals {
+		for _, name := range s.nodeNames(t) {
+			if strings.HasPrefix(name, "target.") {
+				s.resolve(s.nodes[name])
+			}
+			needs[name] = true
+		}
+	}
+	ctx := s.whole
+	if ctx == nil {
+		ctx = s.build(func(name string) bool { return needs[name] })
+	}
+	own := map[string]cty.Value{}
+	targets := map[string]map[string]cty.Value{}
+	for _, t := range traversals {
+		if root := t.RootName(); s.isVariable(t) && s.isRoot(root) {
+			own[root] = s.nodes["var."+root].value
+		}
+		if n := s.nodes[targetArgument(t)]; n != nil {
+			if targets[secondName(t)] == nil {
+				targets[secondName(t)] = map[string]cty.Value{}
+			}
+			targets[secondName(t)][t[2].(hcl.TraverseAttr).Name] = n.value
+		}
+	}
+	if len(targets) > 0 {
+		all := s.nodes["all.target"].value.AsValueMap()
+		for name, arguments := range targets {
+			all[name] = cty.ObjectVal(arguments)
+		}
+		own["target"] = cty.ObjectVal(all)
+	}
+	if len(own) == 0 {
+		return ctx
+	}
+	ctx = ctx.NewChild()
+	ctx.Variables = own
+	return ctx
+}
+
 // build makes a context with the nodes that are done and wanted.
 func (s *scope) build(want func(name string) bool) *hcl.EvalContext {
-	values := map[string]cty.Value{}
-	for name, v := range s.static {
-		values[name] = v
-	}
+	values := maps.Clone(s.static)
 	vars, locals := map[string]cty.Value{}, map[string]cty.Value{}
 	for name, n := range s.nodes {
 		if !n.done || !want(name) {
 			continue
 		}
-		if short, ok := strings.CutPrefix(name, "var."); ok {
+		kind, short, _ := strings.Cut(name, ".")
+		switch kind {
+		case "var":
 			vars[short] = n.value
 			if !s.isRoot(short) {
 				values[short] = n.value // as bake writes it
 			}
-		} else {
-			locals[strings.TrimPrefix(name, "local.")] = n.value
+		case "local":
+			locals[short] = n.value
+		case "top":
+			if s.nodes["var."+short] == nil {
+				values[short] = n.value
+			}
+		case "all":
+			values[short] = n.value
 		}
 	}
 	values["var"], values["local"] = cty.ObjectVal(vars), cty.ObjectVal(locals)
@@ -192,25 +310,25 @@ func (s *scope) build(want func(name string) bool) *hcl.EvalContext {
 }
 
 func (s *scope) isRoot(name string) bool {
-	if name == "var" || name == "local" {
-		return true
-	}
 	_, ok := s.static[name]
-	return ok
+	return ok || name == "var" || name == "local" || slices.Contains(referable, name)
 }
 
-// staticValues are the roots that no variable has a part in.
+// roots are the names that expressions can begin with, sorted.
+func (s *scope) roots() []string {
+	out := append(sortedKeys(s.static), "var", "local")
+	out = slices.DeleteFunc(append(out, referable...), func(name string) bool { return strings.HasPrefix(name, "BAKE_") })
+	slices.Sort(out)
+	return out
+}
+
+// staticValues are the roots that nothing in the files has a part in.
 func (s *scope) staticValues() map[string]cty.Value {
 	out := map[string]cty.Value{
-		"path": cty.ObjectVal(map[string]cty.Value{"root": cty.StringVal(s.l.dir)}),
-		"git":  cty.EmptyObjectVal,
-	}
-	for _, kind := range referable {
-		refs := map[string]cty.Value{}
-		for _, name := range s.names[kind] {
-			refs[name] = cty.CapsuleVal(referenceTypes[kind], &reference{kind, name})
-		}
-		out[kind] = cty.ObjectVal(refs)
+		"path":                cty.ObjectVal(map[string]cty.Value{"root": cty.StringVal(s.l.dir)}),
+		"git":                 cty.EmptyObjectVal,
+		"BAKE_CMD_CONTEXT":    cty.StringVal(bakeContext),
+		"BAKE_LOCAL_PLATFORM": cty.StringVal(localPlatform),
 	}
 	for _, file := range s.l.files {
 		if bytes.Contains(file.Bytes, []byte("git")) {
@@ -226,14 +344,7 @@ func (s *scope) eval(expr hcl.Expression) (cty.Value, bool) {
 	if !s.check(expr) {
 		return cty.DynamicVal, false
 	}
-	ctx := s.whole
-	if ctx == nil {
-		needs := map[string]bool{}
-		for _, t := range expr.Variables() {
-			needs[s.nodeName(t)] = true
-		}
-		ctx = s.build(func(name string) bool { return needs[name] })
-	}
+	ctx := s.contextOf(expr.Variables())
 	v, diags := expr.Value(ctx)
 	for _, d := range diags {
 		s.l.add(s.reworded(d, expr))
@@ -241,10 +352,10 @@ func (s *scope) eval(expr hcl.Expression) (cty.Value, bool) {
 	return v, !diags.HasErrors()
 }
 
-// peek evaluates an expression without recording faults.
-func (s *scope) peek(expr hcl.Expression) (cty.Value, bool) {
-	s.l.muted++
-	defer func() { s.l.muted-- }()
+// evalQuietly evaluates an expression without recording faults.
+func (s *scope) evalQuietly(expr hcl.Expression) (cty.Value, bool) {
+	s.l.suppressed++
+	defer func() { s.l.suppressed-- }()
 	return s.eval(expr)
 }
 

@@ -2,11 +2,15 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"path"
 	"regexp"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
 
+	imagename "github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -17,20 +21,27 @@ import (
 // targetDecoder decodes targets in the order of their inheritance.
 type targetDecoder struct {
 	l      *loader
-	blocks map[string]*hcl.Block
-	stack  []string // targets under way, each inheriting from the next
-	outer  *block   // the first of them
+	blocks map[string][]*hcl.Block // by name; blocks of one name are merged in the file's order, as bake does
+	stack  []string                // targets under way, each inheriting from the next
+	outer  *block                  // the first of them
 }
 
 func (l *loader) decodeTargets(p *pipeline.Project) {
-	d := &targetDecoder{l: l, blocks: map[string]*hcl.Block{}}
-	l.eachNamed("target", func(name string, b *hcl.Block) { d.blocks[name] = b })
+	d := &targetDecoder{l: l, blocks: map[string][]*hcl.Block{}}
+	var names []string
 	for _, b := range l.blocks["target"] {
 		name := b.Labels[0]
-		if d.blocks[name] != b {
+		if !targetPattern.MatchString(name) {
+			l.fault(b.LabelRanges[0], "Invalid target name", "%q can't be the name of a target: it has letters, digits, _ and -.", name)
 			continue
 		}
-		t := &pipeline.Target{Name: name, Context: ".", Dockerfile: "Dockerfile", At: l.at(b.DefRange)}
+		if d.blocks[name] == nil {
+			names = append(names, name)
+		}
+		d.blocks[name] = append(d.blocks[name], b)
+	}
+	for _, name := range names {
+		t := &pipeline.Target{Name: name, Context: ".", Dockerfile: "Dockerfile", At: l.at(d.blocks[name][0].DefRange)}
 		d.onto(t, name)
 		p.Targets[name] = t
 	}
@@ -42,28 +53,35 @@ func (l *loader) decodeTargets(p *pipeline.Project) {
 // onto decodes a target onto t, after the targets that it inherits from. Their
 // faults are recorded where they are decoded for themselves.
 func (d *targetDecoder) onto(t *pipeline.Target, name string) {
-	source := d.blocks[name]
 	d.stack = append(d.stack, name)
 	defer func() { d.stack = d.stack[:len(d.stack)-1] }()
 
-	b := d.l.open(source, kindTarget, named(source))
-	if len(d.stack) == 1 {
-		d.outer = b
+	var blocks []*block
+	for _, source := range d.blocks[name] {
+		blocks = append(blocks, d.l.open(source, kindTarget, named(source)))
 	}
-	parents := d.parents(b)
+	inheriting := blocks[0]
+	for _, b := range blocks {
+		if b.has("inherits") {
+			inheriting = b // the last one's, as of any argument
+		}
+	}
+	parents := d.parents(inheriting)
 	if len(d.stack) == 1 {
-		t.Inherits = parents
+		d.outer, t.Inherits = inheriting, parents
 	}
 	for _, parent := range parents {
 		if slices.Contains(d.stack, parent) {
 			d.cycle(parent)
 			continue
 		}
-		d.l.muted++
+		d.l.suppressed++
 		d.onto(t, parent)
-		d.l.muted--
+		d.l.suppressed--
 	}
-	b.target(t)
+	for _, b := range blocks {
+		b.target(t)
+	}
 }
 
 // cycle records that the first target under way inherits from itself. A
@@ -72,11 +90,11 @@ func (d *targetDecoder) cycle(parent string) {
 	if parent != d.stack[0] {
 		return
 	}
-	muted := d.l.muted
-	d.l.muted = 0
+	suppressed := d.l.suppressed
+	d.l.suppressed = 0
 	d.l.fault(d.outer.rangeOf("inherits"), "Inheritance cycle", "target %q inherits from itself: %s.",
 		parent, strings.Join(append(slices.Clone(d.stack), parent), " → "))
-	d.l.muted = muted
+	d.l.suppressed = suppressed
 }
 
 // parents reads inherits: names as bake writes them, or references.
@@ -94,7 +112,7 @@ func (d *targetDecoder) parents(b *block) []string {
 		var parent string
 		switch {
 		case e.Type().Equals(referenceTypes["target"]):
-			parent = e.EncapsulatedValue().(*reference).name
+			parent = referenceName(e)
 		case e.Type() == cty.String && !e.IsNull() && !e.IsMarked():
 			parent = e.AsString()
 		}
@@ -109,22 +127,26 @@ func (d *targetDecoder) parents(b *block) []string {
 
 // target reads the arguments of a target.
 func (b *block) target(t *pipeline.Target) {
-	b.filled("context", &t.Context)
-	b.filled("dockerfile", &t.Dockerfile)
+	if b.filled("context", &t.Context) {
+		t.Context = localContext(t.Context)
+	}
+	if b.filled("dockerfile", &t.Dockerfile) {
+		t.Dockerfile = localContext(t.Dockerfile)
+	}
 	b.text("dockerfile-inline", &t.DockerfileInline)
 	b.contexts(&t.Contexts)
-	b.stringMap("args", &t.Args)
-	b.stringMap("labels", &t.Labels)
-	b.list("annotations", &t.Annotations)
+	b.mergedMap("args", &t.Args)
+	b.mergedMap("labels", &t.Labels)
+	b.annotations(&t.Annotations)
 	b.platforms(&t.Platforms)
 	b.text("target", &t.Stage)
 	b.tags(&t.Tags)
-	b.cacheEntries("cache-from", &t.CacheFrom)
+	b.cacheFrom(&t.CacheFrom)
 	b.cacheEntries("cache-to", &t.CacheTo)
 	b.buildSecrets(&t.Secrets)
 	b.buildSSH(&t.SSH)
 	b.boolean("no-cache", &t.NoCache)
-	b.list("no-cache-filter", &t.NoCacheFilter)
+	b.mergedList("no-cache-filter", &t.NoCacheFilter)
 	b.boolean("pull", &t.Pull)
 	b.oneOf("network", &t.Network, "default", "none", "host")
 	b.amount("shm-size", &t.ShmSize)
@@ -161,10 +183,10 @@ func (b *block) contexts(dst *map[string]string) {
 		case e.IsNull():
 			delete(*dst, key)
 		case e.Type().Equals(referenceTypes["target"]):
-			(*dst)[key] = "target:" + e.EncapsulatedValue().(*reference).name
+			(*dst)[key] = "target:" + referenceName(e)
 		default:
 			if s, ok := b.l.converted(e, attr.Expr, "contexts", cty.String); ok {
-				(*dst)[key] = s.AsString()
+				(*dst)[key] = localContext(s.AsString())
 			}
 		}
 	}
@@ -205,38 +227,127 @@ func reaches(p *pipeline.Project, from, to string, seen map[string]bool) bool {
 
 var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$`)
 
+// localPlatform is what bake calls "local": the platform of this machine, whose
+// images are Linux images everywhere.
+const localPlatform = "linux/" + runtime.GOARCH
+
+// platforms reads a list of platforms. "local" alone is the builder's own.
 func (b *block) platforms(dst *[]string) {
-	if !b.list("platforms", dst) {
+	if !b.textList("platforms", dst) {
 		return
 	}
-	for _, p := range *dst {
-		if !platformPattern.MatchString(p) {
+	if slices.Equal(*dst, []string{"local"}) {
+		*dst = []string{}
+	}
+	for i, p := range *dst {
+		if p == "local" {
+			(*dst)[i] = localPlatform
+		} else if !platformPattern.MatchString(p) {
 			b.l.fault(b.rangeOf("platforms"), "Invalid platform", "%q is not a platform: write it like linux/amd64 or linux/arm64.", p)
 		}
 	}
 }
 
 func (b *block) tags(dst *[]string) {
-	if !b.list("tags", dst) {
+	if !b.textList("tags", dst) {
 		return
 	}
 	for _, tag := range *dst {
-		if _, err := name.NewTag(tag, name.WeakValidation); err != nil {
-			b.l.fault(b.rangeOf("tags"), "Invalid tag", "%q is not an image's name with a tag: write it like registry.example.com/shop/web:1.0.", tag)
+		if _, err := name.NewTag(tag, name.WeakValidation); err == nil {
+			continue
+		}
+		repository, version := tag, ""
+		if i := strings.LastIndex(tag, ":"); i > strings.LastIndex(tag, "/") {
+			repository, version = tag[:i], tag[i:]
+		}
+		lower := strings.ToLower(repository) + version
+		if _, err := name.NewTag(lower, name.WeakValidation); err == nil {
+			b.l.fault(b.rangeOf("tags"), "Invalid tag", "Names of images are in lower case: write %q.", lower)
+			continue
+		}
+		b.l.fault(b.rangeOf("tags"), "Invalid tag", "%q is not an image's name with a tag: write it like registry.example.com/shop/web:1.0.", tag)
+	}
+}
+
+// textList reads a list of strings without the empty ones, which a condition
+// leaves: notequal("", TAG) ? "example.com/web:${TAG}" : "".
+func (b *block) textList(name string, dst *[]string) bool {
+	if !b.list(name, dst) {
+		return false
+	}
+	*dst = slices.DeleteFunc(*dst, func(s string) bool { return s == "" })
+	return true
+}
+
+// mergedList reads a list of strings and adds what dst lacks.
+func (b *block) mergedList(name string, dst *[]string) bool {
+	var list []string
+	if !b.textList(name, &list) {
+		return false
+	}
+	for _, s := range list {
+		if !slices.Contains(*dst, s) {
+			*dst = append(*dst, s)
+		}
+	}
+	return true
+}
+
+// mergedMap reads a map of strings over dst. null leaves a key as it was, as in
+// bake, whereas in a service it takes the key away.
+func (b *block) mergedMap(name string, dst *map[string]string) {
+	var own map[string]string
+	if !b.stringMap(name, &own) {
+		return
+	}
+	if *dst == nil {
+		*dst = map[string]string{}
+	}
+	maps.Copy(*dst, own)
+}
+
+// annotationTypes are what bake can annotate, each of one platform alone with
+// [PLATFORM] behind it.
+var annotationTypes = []string{"index", "index-descriptor", "manifest", "manifest-descriptor"}
+
+// annotations reads "[TYPE[,TYPE]:]KEY=VALUE".
+func (b *block) annotations(dst *[]string) {
+	if !b.mergedList("annotations", dst) {
+		return
+	}
+	for _, a := range *dst {
+		key, _, ok := strings.Cut(a, "=")
+		types, rest, typed := strings.Cut(key, ":")
+		if !ok || key == "" || typed && rest == "" {
+			b.l.fault(b.rangeOf("annotations"), "Invalid annotation", `%q is not KEY=VALUE, or TYPE:KEY=VALUE.`, a)
+			continue
+		}
+		if !typed {
+			continue
+		}
+		for t := range strings.SplitSeq(types, ",") {
+			if t, _, _ = strings.Cut(strings.TrimSpace(t), "["); !slices.Contains(annotationTypes, t) {
+				b.l.fault(b.rangeOf("annotations"), "Invalid annotation", "%q is for a type %q; there are: %s.%s",
+					a, t, strings.Join(annotationTypes, ", "), didYouMean(t, annotationTypes))
+			}
 		}
 	}
 }
 
 var ulimitPattern = regexp.MustCompile(`^[a-z]+=-?[0-9]+(:-?[0-9]+)?$`)
 
+// ulimits reads limits over those in dst of the same name.
 func (b *block) ulimits(dst *[]string) {
-	if !b.list("ulimits", dst) {
+	var list []string
+	if !b.textList("ulimits", &list) {
 		return
 	}
-	for _, u := range *dst {
+	for _, u := range list {
 		if !ulimitPattern.MatchString(u) {
 			b.l.fault(b.rangeOf("ulimits"), "Invalid ulimit", `%q is not a limit: write it like "nofile=1024:2048".`, u)
+			continue
 		}
+		mergeNamed(dst, u, func(s string) string { name, _, _ := strings.Cut(s, "="); return name })
 	}
 }
 
@@ -247,9 +358,9 @@ func (b *block) extraHosts(dst *map[string]string) {
 	if attr == nil {
 		return
 	}
-	v, ok := b.l.scope.peek(attr.Expr)
+	v, ok := b.l.scope.evalQuietly(attr.Expr)
 	if !ok || v.IsMarked() || v.Type().IsObjectType() || v.Type().IsMapType() || !v.CanIterateElements() {
-		b.stringMap("extra-hosts", dst)
+		b.mergedMap("extra-hosts", dst)
 		return
 	}
 	var entries []string
@@ -269,6 +380,36 @@ func (b *block) extraHosts(dst *map[string]string) {
 			continue
 		}
 		(*dst)[host] = address
+	}
+}
+
+// bakeContext stands in bake's files for the folder that bake was called in,
+// which is the file's own here.
+const bakeContext = "cwd://"
+
+// localContext returns a context without bake's prefix for local folders.
+func localContext(s string) string {
+	if rest, ok := strings.CutPrefix(s, bakeContext); ok {
+		return path.Join(".", rest)
+	}
+	return s
+}
+
+// checkTargetNames finds targets that are pushed and whose name can't be part of
+// an image's. What is only inherited from is never pushed.
+func (l *loader) checkTargetNames(p *pipeline.Project) {
+	if p.Registry == nil {
+		return
+	}
+	templates := p.Templates()
+	for _, name := range sortedKeys(p.Targets) {
+		if slices.Contains(templates, name) {
+			continue
+		}
+		if _, err := imagename.ParseNamed(p.Registry.Address + "/" + name); err != nil {
+			l.fault(l.place(p.Targets[name].At), "Target name that no registry takes",
+				"Target %q is pushed as %s/%[1]s, and names of images have small letters and digits, with single _, . or - between them. Rename it.", name, p.Registry.Address)
+		}
 	}
 }
 

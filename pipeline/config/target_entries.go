@@ -3,6 +3,8 @@ package config
 import (
 	"encoding/csv"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -19,7 +21,8 @@ type entry struct {
 }
 
 // entries reads a list of entries. A single one may stand without brackets.
-func (b *block) entries(name string) ([]entry, bool) {
+// parse reads one that is a string.
+func (b *block) entries(name string, parse func(string) (entry, error)) ([]entry, bool) {
 	attr := b.content.Attributes[name]
 	if attr == nil {
 		return nil, false
@@ -41,7 +44,7 @@ func (b *block) entries(name string) ([]entry, bool) {
 		if e.IsNull() {
 			continue // as bake: cond ? {…} : null
 		}
-		one, err := readEntry(e)
+		one, err := readEntry(e, parse)
 		if err != nil {
 			b.l.fault(attr.Expr.Range(), fmt.Sprintf("Invalid %s", name), "%s.", upperFirst(err.Error()))
 			continue
@@ -53,10 +56,10 @@ func (b *block) entries(name string) ([]entry, bool) {
 	return out, true
 }
 
-func readEntry(v cty.Value) (entry, error) {
+func readEntry(v cty.Value, parse func(string) (entry, error)) (entry, error) {
 	switch t := v.Type(); {
 	case t == cty.String:
-		return parseEntry(v.AsString())
+		return parse(v.AsString())
 	case t.IsObjectType() || t.IsMapType():
 		out := entry{attrs: map[string]string{}}
 		for key, e := range v.AsValueMap() {
@@ -126,7 +129,7 @@ func parseEntry(s string) (entry, error) {
 }
 
 func (b *block) cacheEntries(name string, dst *[]pipeline.CacheEntry) {
-	entries, ok := b.entries(name)
+	entries, ok := b.entries(name, parseEntry)
 	if !ok {
 		return
 	}
@@ -152,12 +155,22 @@ func (b *block) cacheEntries(name string, dst *[]pipeline.CacheEntry) {
 	*dst = out
 }
 
+// cacheFrom reads caches to read, and adds them to dst.
+func (b *block) cacheFrom(dst *[]pipeline.CacheEntry) {
+	var list []pipeline.CacheEntry
+	b.cacheEntries("cache-from", &list)
+	for _, c := range list {
+		if !slices.ContainsFunc(*dst, func(other pipeline.CacheEntry) bool { return c.Type == other.Type && maps.Equal(c.Attrs, other.Attrs) }) {
+			*dst = append(*dst, c)
+		}
+	}
+}
+
 func (b *block) buildSecrets(dst *[]pipeline.BuildSecret) {
-	entries, ok := b.entries("secret")
+	entries, ok := b.entries("secret", parseEntry)
 	if !ok {
 		return
 	}
-	out := []pipeline.BuildSecret{}
 	for _, e := range entries {
 		if e.word != "" {
 			e.attrs = map[string]string{"id": e.word}
@@ -182,39 +195,52 @@ func (b *block) buildSecrets(dst *[]pipeline.BuildSecret) {
 			s.Env, s.Src = s.Src, ""
 		}
 		if s.Src == "" && s.Env == "" {
-			s.Env = s.ID
+			b.secretSource(&s)
 		}
-		out = append(out, s)
+		mergeNamed(dst, s, func(s pipeline.BuildSecret) string { return s.ID })
 	}
-	*dst = out
+}
+
+// secretSource chooses where a secret that has only an id comes from: the
+// variable of that name, or, as in buildx, a file of that name where there is no
+// such variable.
+func (b *block) secretSource(s *pipeline.BuildSecret) {
+	_, isSet := b.l.environ(s.ID)
+	info, err := os.Stat(b.l.resolve(s.ID))
+	isFile := err == nil && info.Mode().IsRegular()
+	if s.Type == "file" || s.Type == "" && !isSet && isFile {
+		s.Src = s.ID
+		return
+	}
+	s.Env = s.ID
 }
 
 func (b *block) buildSSH(dst *[]pipeline.BuildSSH) {
-	entries, ok := b.entries("ssh")
+	entries, ok := b.entries("ssh", parseSSHEntry)
 	if !ok {
 		return
 	}
-	out := []pipeline.BuildSSH{}
 	for _, e := range entries {
 		s := pipeline.BuildSSH{ID: e.attrs["id"]}
 		paths := e.attrs["paths"]
-		if e.word != "" {
-			s.ID = e.word
-		} else if s.ID == "" && len(e.attrs) == 1 { // "default=/path/to/key"
-			for s.ID, paths = range e.attrs {
-			}
-		} else {
-			b.knownKeys("ssh", e.attrs, "id", "paths")
-		}
+		b.knownKeys("ssh", e.attrs, "id", "paths")
 		if s.ID == "" {
 			s.ID = "default"
 		}
 		if paths != "" {
 			s.Paths = strings.Split(paths, ",")
 		}
-		out = append(out, s)
+		mergeNamed(dst, s, func(s pipeline.BuildSSH) string { return s.ID })
 	}
-	*dst = out
+}
+
+// parseSSHEntry reads "ID", or "ID=PATH,PATH" as buildx does.
+func parseSSHEntry(s string) (entry, error) {
+	id, paths, _ := strings.Cut(s, "=")
+	if strings.TrimSpace(s) == "" {
+		return entry{}, nil
+	}
+	return entry{attrs: map[string]string{"id": id, "paths": paths}}, nil
 }
 
 func (b *block) knownKeys(name string, attrs map[string]string, known ...string) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/csv"
 	"fmt"
 	"strings"
 
@@ -51,7 +52,11 @@ func (s *scope) addVariables() {
 		}
 		v := s.newVariable(name, b)
 		v.node = &node{name: "var." + name, at: b.DefRange}
-		if g, ok := outside[name]; ok {
+		g, isGiven := outside[name]
+		if value, ok := s.l.environ(name); ok && !isGiven { // bake's rule
+			g, isGiven = given{text: value, from: fmt.Sprintf("the variable %s of the process", name)}, true
+		}
+		if isGiven {
 			v.from = g.from
 			v.node.eval = func() cty.Value { return s.given(v, g) }
 		} else {
@@ -100,8 +105,8 @@ func (s *scope) constantBool(attr *hcl.Attribute, otherwise bool) bool {
 	return v.True()
 }
 
-// givenValues collects values from outside: DRAY_VAR_*, then files, then
-// --var, each over the one before.
+// givenValues collects values from outside that are meant for dray: DRAY_VAR_*,
+// then files, then --var, each over the one before.
 func (s *scope) givenValues() map[string]given {
 	out := map[string]given{}
 	for _, entry := range s.l.opts.Environ {
@@ -175,7 +180,7 @@ func (s *scope) given(v *variable, g given) cty.Value {
 			return cty.DynamicVal
 		}
 	}
-	return s.settle(v, raw, v.def)
+	return s.converted(v, raw, v.def)
 }
 
 // parseGiven reads text: as it is for a string, a number or a bool, and as an
@@ -187,17 +192,39 @@ func (s *scope) parseGiven(v *variable, g given) (cty.Value, bool) {
 	if v.typ == cty.DynamicPseudoType {
 		return s.likeFallback(v, g)
 	}
+	if list, ok := commaList(v.typ, g.text); ok {
+		return list, true
+	}
 	expr, diags := hclsyntax.ParseExpression([]byte(g.text), g.from, hcl.InitialPos)
 	var value cty.Value
 	if !diags.HasErrors() {
 		value, diags = expr.Value(nil)
 	}
 	if diags.HasErrors() {
-		s.l.fault(v.def, fmt.Sprintf("Invalid value for variable %q", v.name), "%s does not hold %s: %s.",
+		s.l.fault(v.def, fmt.Sprintf("Invalid value for variable %q", v.name), "%s does not hold %s: %s. A list is written a,b or [\"a\", \"b\"], an object { NAME = \"value\" }.",
 			g.from, typeexpr.TypeString(v.typ), diags[0].Summary)
 		return cty.NilVal, false
 	}
 	return value, true
+}
+
+// commaList reads "a,b" for a list or set of plain values, as bake does.
+func commaList(typ cty.Type, text string) (cty.Value, bool) {
+	if !typ.IsListType() && !typ.IsSetType() || !typ.ElementType().IsPrimitiveType() || strings.HasPrefix(strings.TrimSpace(text), "[") {
+		return cty.NilVal, false
+	}
+	if strings.TrimSpace(text) == "" {
+		return cty.EmptyTupleVal, true
+	}
+	fields, err := csv.NewReader(strings.NewReader(text)).Read()
+	if err != nil {
+		return cty.NilVal, false
+	}
+	var out []cty.Value
+	for _, f := range fields {
+		out = append(out, cty.StringVal(strings.TrimSpace(f)))
+	}
+	return cty.TupleVal(out), true
 }
 
 // likeFallback gives text the type of the default when that is a plain one, as
@@ -219,23 +246,31 @@ func (s *scope) likeFallback(v *variable, g given) (cty.Value, bool) {
 	return converted, true
 }
 
+// fallback returns the value of v when nothing outside gives one: its default,
+// or as in bake the empty string, and null where it has a type. One that may not
+// be null must be given.
 func (s *scope) fallback(v *variable) cty.Value {
-	if v.fallback == nil {
+	v.from = "the default"
+	switch {
+	case v.fallback != nil:
+		value, ok := s.eval(v.fallback)
+		if !ok {
+			return cty.DynamicVal
+		}
+		return s.converted(v, value, v.fallback.Range())
+	case !v.nullable:
 		s.l.fault(v.def, fmt.Sprintf("No value for variable %q", v.name),
 			"Give one with --var %s=…, with %s%[1]s in the environment, or write a default.", v.name, variableEnv)
 		return cty.DynamicVal
+	case v.block.has("type"):
+		return s.converted(v, cty.NullVal(v.typ), v.def)
 	}
-	v.from = "the default"
-	value, ok := s.eval(v.fallback)
-	if !ok {
-		return cty.DynamicVal
-	}
-	return s.settle(v, value, v.fallback.Range())
+	return s.converted(v, cty.StringVal(""), v.def)
 }
 
-// settle converts a value to the variable's type and marks it if it is
+// converted converts a value to the variable's type and marks it if it is
 // sensitive.
-func (s *scope) settle(v *variable, value cty.Value, at hcl.Range) cty.Value {
+func (s *scope) converted(v *variable, value cty.Value, at hcl.Range) cty.Value {
 	if v.defaults != nil && !value.IsNull() {
 		value = v.defaults.Apply(value)
 	}

@@ -27,10 +27,8 @@ func (r *Runner) Deploy(ctx context.Context, name string) (*pipeline.Deployed, e
 	var open Environment
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		if built, err = r.Build(both, targetsOf(env)...); err != nil || len(built) == 0 {
-			return err
-		}
-		return r.Push(both, built)
+		built, err = r.Build(both, targetsOf(env)...)
+		return err
 	})
 	group.Go(func() (err error) {
 		open, err = r.Deployer.Open(both, env, r.Skip, r.Sink)
@@ -44,14 +42,29 @@ func (r *Runner) Deploy(ctx context.Context, name string) (*pipeline.Deployed, e
 	if err != nil {
 		return nil, err
 	}
+	return r.arrive(ctx, env, open, built)
+}
+
+// arrival is what is on its way onto an open environment.
+type arrival struct {
+	env    *pipeline.Environment
+	open   Environment
+	images map[string]pipeline.ReleaseImage // by service or "task.NAME"; nil: those that the environment before it runs
+	built  Built                            // in this run: pushed once the gate has let them in
+	number int                              // 0 is the environment's next
+}
+
+// arrive brings what was built to env, through its gate where it has one.
+func (r *Runner) arrive(ctx context.Context, env *pipeline.Environment, open Environment, built Built) (*pipeline.Deployed, error) {
 	images, err := r.imagesFor(ctx, env, built)
 	if err != nil {
 		return nil, err
 	}
+	a := arrival{env: env, open: open, images: images, built: built}
 	if env.Promotion != nil {
-		return r.enter(ctx, env, open, images)
+		return r.promote(ctx, a, env.Promotion.From)
 	}
-	return r.bring(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindDeploy}, images, 0)
+	return r.bring(ctx, a, pipeline.Deployment{Kind: pipeline.KindDeploy})
 }
 
 // Promote brings the release that from runs to the next environment. An empty
@@ -77,17 +90,12 @@ func (r *Runner) Promote(ctx context.Context, from, to string) (*pipeline.Deploy
 		return nil, err
 	}
 	defer open.Close()
-	return r.promote(ctx, env, from, open, nil)
+	return r.promote(ctx, arrival{env: env, open: open}, from)
 }
 
-// enter promotes images into an environment behind a gate.
-func (r *Runner) enter(ctx context.Context, env *pipeline.Environment, open Environment, images map[string]pipeline.ReleaseImage) (*pipeline.Deployed, error) {
-	return r.promote(ctx, env, env.Promotion.From, open, images)
-}
-
-// promote brings what from runs to env. Where expected is given, only exactly
-// those images may pass.
-func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from string, open Environment, expected map[string]pipeline.ReleaseImage) (*pipeline.Deployed, error) {
+// promote brings what from runs to the next environment. Where something is on
+// its way, only exactly those images may pass.
+func (r *Runner) promote(ctx context.Context, a arrival, from string) (*pipeline.Deployed, error) {
 	source, err := r.environment(from)
 	if err != nil {
 		return nil, err
@@ -101,12 +109,12 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 	if err != nil {
 		return nil, fmt.Errorf("reading what %s runs: %w", from, err)
 	}
-	current, err := open.Running(ctx)
+	current, err := a.open.Running(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading what %s runs: %w", env.Name, err)
+		return nil, fmt.Errorf("reading what %s runs: %w", a.env.Name, err)
 	}
-	gate := gate{runner: r, env: env, from: source, running: running, open: open, current: current, expected: expected, evidence: &pipeline.Evidence{}}
-	if running.Release != nil && env.Promotion != nil {
+	gate := gate{runner: r, env: a.env, from: source, running: running, open: a.open, current: current, expected: a.images, evidence: &pipeline.Evidence{}}
+	if running.Release != nil && a.env.Promotion != nil {
 		if gate.evidence, err = origin.Evidence(ctx, running.Release); err != nil {
 			return nil, fmt.Errorf("asking %s for evidence: %w", from, err)
 		}
@@ -115,7 +123,8 @@ func (r *Runner) promote(ctx context.Context, env *pipeline.Environment, from st
 	if err != nil {
 		return nil, err
 	}
-	return r.bring(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindPromote, Origin: from, Approval: approval}, images, running.Release.Number)
+	a.images, a.number = images, running.Release.Number
+	return r.bring(ctx, a, pipeline.Deployment{Kind: pipeline.KindPromote, Origin: from, Approval: approval})
 }
 
 // Ship builds, then walks every environment in order, up to the first gate
@@ -127,9 +136,6 @@ func (r *Runner) Ship(ctx context.Context) ([]*pipeline.Deployed, *Refusal, erro
 	}
 	built, err := r.Build(ctx, targetsOf(envs...)...)
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := r.Push(ctx, built); err != nil {
 		return nil, nil, err
 	}
 	var done []*pipeline.Deployed
@@ -153,28 +159,37 @@ func (r *Runner) shipTo(ctx context.Context, env *pipeline.Environment, built Bu
 		return nil, err
 	}
 	defer open.Close()
-	images, err := r.imagesFor(ctx, env, built)
-	if err != nil {
-		return nil, err
-	}
-	if env.Promotion != nil {
-		return r.enter(ctx, env, open, images)
-	}
-	return r.bring(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindDeploy}, images, 0)
+	return r.arrive(ctx, env, open, built)
 }
 
-// bring makes the release and deploys it. Number 0 is the environment's next.
-func (r *Runner) bring(ctx context.Context, env *pipeline.Environment, open Environment, d pipeline.Deployment, images map[string]pipeline.ReleaseImage, number int) (*pipeline.Deployed, error) {
-	release, values, err := r.release(ctx, env, images)
+// bring pushes what was built for the environment, makes the release, and deploys
+// it. Nothing is pushed for an environment that takes nothing.
+func (r *Runner) bring(ctx context.Context, a arrival, d pipeline.Deployment) (*pipeline.Deployed, error) {
+	mine := Built{}
+	for _, name := range targetsOf(a.env) {
+		if image, ok := a.built[name]; ok && r.pushed[name] != image.Digest {
+			mine[name] = image
+		}
+	}
+	if err := r.Push(ctx, mine); err != nil {
+		return nil, err
+	}
+	for name, image := range mine { // the next environment of a ship finds it there
+		if r.pushed == nil {
+			r.pushed = map[string]string{}
+		}
+		r.pushed[name] = image.Digest
+	}
+	release, values, err := r.release(ctx, a.env, a.images)
 	if err != nil {
 		return nil, err
 	}
-	release.Number = number
-	d.Release, d.Secrets, d.Verify = release, values, r.verifier(env, open)
+	release.Number = a.number
+	d.Release, d.Secrets, d.Verify = release, values, r.verifier(a.env, a.open)
 	if r.Planned != nil {
 		d.Expect = r.Planned.Check
 	}
-	return r.deploy(ctx, env, open, d)
+	return r.deploy(ctx, a.env, a.open, d)
 }
 
 func (r *Runner) deploy(ctx context.Context, env *pipeline.Environment, open Environment, d pipeline.Deployment) (*pipeline.Deployed, error) {

@@ -34,7 +34,7 @@ func (r *Runner) deployPlanned(ctx context.Context, env *pipeline.Environment) (
 		return nil, err
 	}
 	if env.Promotion != nil {
-		return r.enter(ctx, env, open, r.Planned.Images)
+		return r.promote(ctx, arrival{env: env, open: open, images: r.Planned.Images}, env.Promotion.From)
 	}
 	images, err := r.imagesFor(ctx, env, built)
 	if err != nil {
@@ -42,15 +42,12 @@ func (r *Runner) deployPlanned(ctx context.Context, env *pipeline.Environment) (
 	}
 	release, _, err := r.release(ctx, env, images)
 	if err == nil {
-		err = r.Planned.CheckRelease(&release)
-	}
-	if err == nil {
-		err = r.Push(ctx, built)
+		err = r.Planned.CheckRelease(&release) // before anything is pushed
 	}
 	if err != nil {
 		return nil, err
 	}
-	return r.bring(ctx, env, open, pipeline.Deployment{Kind: pipeline.KindDeploy}, images, 0)
+	return r.bring(ctx, arrival{env: env, open: open, images: images, built: built}, pipeline.Deployment{Kind: pipeline.KindDeploy})
 }
 
 // plannedBuilt gives the planned images of env's targets where this machine has

@@ -145,7 +145,8 @@ type Runner struct {
 	// where there is nobody to ask.
 	Continue func(ctx context.Context, reason string) error
 
-	outlive time.Duration // of tests; 0 is outlive
+	outlive time.Duration     // of tests; 0 is outlive
+	pushed  map[string]string // target → digest that was pushed in this run
 
 	found struct {
 		sync.Mutex

@@ -185,7 +185,7 @@ func (p *pull) stream(ctx context.Context, l Layer) (unpacked, error) {
 	defer stop(nil)
 	unpacking.Go(func() (err error) {
 		defer t.pipe.quitReading()
-		u, err = p.store.unpack(uctx, l, "", t.pipe)
+		u, err = p.store.unpack(uctx, l, "", t.pipe, p.room)
 		return err
 	})
 	err := p.download(ctx, l.Descriptor, t)
@@ -198,6 +198,7 @@ func (p *pull) stream(ctx context.Context, l Layer) (unpacked, error) {
 	}
 	unpackErr := unpacking.Wait()
 	if (err != nil || t.broken) && unpackErr == nil {
+		u.share.giveBack()
 		if derr := p.store.discard(ctx, u.key); derr != nil {
 			return unpacked{}, errors.Join(err, derr)
 		}

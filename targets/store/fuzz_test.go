@@ -64,7 +64,7 @@ func FuzzInflate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, whole bool) {
 		const limit = 1 << 20
 		var out bytes.Buffer
-		d, err := inflate(context.Background(), bytes.NewReader(b), limit, func(_ context.Context, r io.Reader) error {
+		d, err := inflate(context.Background(), bytes.NewReader(b), limit, &share{of: &budget{left: amount{stream: limit}}}, func(_ context.Context, r io.Reader) error {
 			if !whole {
 				return nil
 			}

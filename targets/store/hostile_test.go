@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -147,6 +148,61 @@ func TestBombsAreRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNamesAreBounded pulls layers whose names alone would fill the memory, or
+// keep a processor busy.
+func TestNamesAreBounded(t *testing.T) {
+	o := newOrigin(t)
+	deep := strings.Repeat("a/", maxPAX/2-1) + "f" // as long as a PAX record may be
+	var wide []entry
+	for n := range 100 { // each has 200 folders of its own above it
+		wide = append(wide, file(noiseName(n)[:8]+"/"+strings.Repeat("a/", 200)+"f", ""))
+	}
+	for name, d := range map[string]ocispec.Descriptor{
+		"a long name":   o.image(makeTar(t, file(deep, ""))),
+		"a long target": o.image(makeTar(t, link(tar.TypeSymlink, "l", deep))),
+		"a deep file":   o.image(makeTar(t, file(strings.Repeat("a/", 2000)+"f", ""))),
+		"deep folders":  o.image(makeTar(t, wide...)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{MaxNames: 1 << 20})
+			began := time.Now()
+			_, err := s.Pull(t.Context(), store.PullRequest{Digest: d.Digest, Name: "bomb", Sources: peer(o)}, event.Discard)
+			if err == nil || !strings.Contains(err.Error(), "more than is allowed") {
+				t.Errorf("after %s the error is %v", time.Since(began), err)
+			}
+		})
+	}
+}
+
+// maxPAX is what archive/tar reads of a PAX record, with room for its keys.
+const maxPAX = 1<<20 - 100
+
+// TestOneBudgetAPull pulls layers that are each within the limits, and together
+// are not.
+func TestOneBudgetAPull(t *testing.T) {
+	o := newOrigin(t)
+	var layers [][]byte
+	for layer := range 4 {
+		var entries []entry
+		for n := range 400 {
+			entries = append(entries, file(fmt.Sprintf("%d-%s", layer, noiseName(n)), ""))
+		}
+		layers = append(layers, makeTar(t, entries...))
+	}
+	d := o.image(layers...)
+	for _, kind := range []string{store.Overlay, store.Native} {
+		s := open(t, store.Options{Snapshotter: kind, MaxEntries: 1000})
+		_, err := s.Pull(t.Context(), store.PullRequest{Digest: d.Digest, Name: "bomb", Sources: peer(o)}, event.Discard)
+		if err == nil || !strings.Contains(err.Error(), "too many files") {
+			t.Errorf("%s: the error is %v", kind, err)
+		}
+	}
+	s := open(t, store.Options{MaxEntries: 2000})
+	if _, err := s.Pull(t.Context(), store.PullRequest{Digest: d.Digest, Name: "large", Sources: peer(o)}, event.Discard); err != nil {
+		t.Errorf("within the budget: %v", err)
 	}
 }
 

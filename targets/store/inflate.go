@@ -14,9 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// errTooLarge is the end of a layer that unpacks to more than is allowed.
-var errTooLarge = errors.New("layer unpacks to more than is allowed")
-
 var (
 	gzipMagic = []byte{0x1f, 0x8b}
 	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
@@ -24,13 +21,14 @@ var (
 
 // inflate gives use the tar in r, whose compression shows in its first bytes,
 // and returns the tar's digest. Inflating and use go on at the same time. Both
-// have ended when it returns. A tar of more than limit bytes is refused.
-func inflate(ctx context.Context, r io.Reader, limit int64, use func(context.Context, io.Reader) error) (digest.Digest, error) {
+// have ended when it returns. A tar of more than limit bytes, or than is left of
+// the share's budget, is refused.
+func inflate(ctx context.Context, r io.Reader, limit int64, of *share, use func(context.Context, io.Reader) error) (digest.Digest, error) {
 	p := newPipe()
 	hash := digest.SHA256.Digester()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		err := decompress(&bounded{w: p, left: limit}, r)
+		err := decompress(&bounded{w: p, left: limit, share: of}, r)
 		p.end(err)
 		if errors.Is(err, io.ErrClosedPipe) {
 			return nil // use says why it left
@@ -87,13 +85,17 @@ func decompress(w io.Writer, r io.Reader) error {
 
 // bounded refuses to write more than left bytes.
 type bounded struct {
-	w    io.Writer
-	left int64
+	w     io.Writer
+	left  int64
+	share *share
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.left -= int64(len(p)); b.left < 0 {
 		return 0, errTooLarge
+	}
+	if err := b.share.take(amount{stream: int64(len(p))}); err != nil {
+		return 0, err
 	}
 	return b.w.Write(p)
 }

@@ -75,6 +75,7 @@ type pull struct {
 	req   PullRequest
 	lease *lease
 	meter meter
+	room  *budget // of what is unpacked
 	tried
 }
 
@@ -166,13 +167,12 @@ func (p *pull) prepareSpace(ctx context.Context, img *Image, missing []int) erro
 	counted := map[digest.Digest]bool{}
 	for _, i := range missing {
 		l := img.Layers[i]
-		space += need(l.Descriptor) - l.Size
+		space = sum(space, need(l.Descriptor)-l.Size)
 		if _, err := p.store.content.Info(ctx, l.Digest); err == nil || counted[l.Digest] {
 			continue
 		}
 		counted[l.Digest] = true
-		travel += l.Size
-		space += l.Size
+		travel, space = sum(travel, l.Size), sum(space, l.Size)
 	}
 	p.meter.total.Store(travel)
 	return p.store.checkSpace(space)
@@ -181,6 +181,9 @@ func (p *pull) prepareSpace(ctx context.Context, img *Image, missing []int) erro
 // bring fetches and unpacks the missing layers, then commits them in order.
 func (p *pull) bring(ctx context.Context, img *Image, missing []int) (err error) {
 	s := p.store
+	if p.room, err = s.budget(); err != nil {
+		return err
+	}
 	done := make([]unpacked, len(img.Layers))
 	defer func() {
 		if err == nil {
@@ -279,7 +282,7 @@ func (p *pull) unpackStored(ctx context.Context, l Layer, parent digest.Digest) 
 		return unpacked{}, fmt.Errorf("opening layer %s: %w", l.Digest, err)
 	}
 	defer ra.Close()
-	return p.store.unpack(ctx, l, parent, content.NewReader(ra))
+	return p.store.unpack(ctx, l, parent, content.NewReader(ra), p.room)
 }
 
 // syncFilesystem writes everything to the disk that the file system of dir

@@ -467,6 +467,27 @@ func TestTooLittleSpace(t *testing.T) {
 	}
 }
 
+// TestSizesThatCannotBe pulls manifests whose sizes, multiplied or added up,
+// pass the largest number.
+func TestSizesThatCannotBe(t *testing.T) {
+	o := newOrigin(t)
+	tar := makeTar(t, file("a", "x"))
+	for name, sizes := range map[string][]int64{"one": {1 << 61}, "the largest": {1<<63 - 1}, "a sum": {1 << 60, 1 << 60, 1 << 60, 1 << 60}} {
+		var layers []ocispec.Descriptor
+		var tars [][]byte
+		for i, size := range sizes {
+			layer := o.put(ocispec.MediaTypeImageLayerGzip, gzipped(t, tar))
+			layer.Digest, layer.Size = digest.FromString(fmt.Sprint("huge", i)), size
+			layers, tars = append(layers, layer), append(tars, tar)
+		}
+		d := o.manifest(ocispec.Manifest{Layers: layers}, o.config(tars...))
+		_, err := open(t, store.Options{}).Pull(t.Context(), store.PullRequest{Digest: d.Digest, Name: "x", Sources: peer(o)}, event.Discard)
+		if !errors.Is(err, store.ErrSpace) {
+			t.Errorf("%s: the error is %v, want too little space", name, err)
+		}
+	}
+}
+
 // TestTheDiskFillsUp unpacks a layer that is far larger than it looked, on a
 // small file system.
 func TestTheDiskFillsUp(t *testing.T) {

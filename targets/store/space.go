@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"syscall"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -41,12 +42,24 @@ const unpackFactor = 3
 // reserve is left free for everything else on the disk.
 const reserve = 64 << 20
 
-// need estimates what a layer takes on the disk: as it travels, and unpacked.
+// need estimates what a layer takes on the disk: as it travels, and unpacked. A
+// size that can't be true is more than any disk has.
 func need(l ocispec.Descriptor) int64 {
+	if l.Size < 0 || l.Size > math.MaxInt64/(1+unpackFactor) {
+		return math.MaxInt64
+	}
 	if l.MediaType == ocispec.MediaTypeImageLayer || l.MediaType == "application/vnd.docker.image.rootfs.diff.tar" {
 		return 2 * l.Size
 	}
 	return (1 + unpackFactor) * l.Size
+}
+
+// sum adds sizes without passing the largest.
+func sum(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // free gives the bytes that are free on the store's disk.
@@ -63,10 +76,16 @@ func (s *Store) checkSpace(need int64) error {
 	if err != nil {
 		return err
 	}
-	if need > 0 && need+reserve > free {
-		return &SpaceError{Path: s.dir, Need: need + reserve, Free: free}
+	if need = sum(need, reserve); need > reserve && need > free {
+		return &SpaceError{Path: s.dir, Need: need, Free: free}
 	}
 	return nil
+}
+
+// noRoom is the fault of a pull that unpacks to more than the disk has.
+func (s *Store) noRoom(err error) error {
+	free, statErr := s.free()
+	return &SpaceError{Path: s.dir, Free: free, err: errors.Join(err, statErr)}
 }
 
 // asSpace makes a SpaceError of the kernel's ENOSPC or EDQUOT.

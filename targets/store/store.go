@@ -32,7 +32,8 @@ type Options struct {
 	Snapshotter string        // Overlay or Native; empty is overlay where it works
 	Parallel    int           // layers fetched and unpacked at once; 0 is 4
 	MaxLayer    int64         // bytes that one layer may unpack to; 0 is 64 GiB
-	MaxEntries  int64         // files that one layer may hold; 0 is 4 million
+	MaxEntries  int64         // files that the layers of one pull may hold together; 0 is 2 million
+	MaxNames    int64         // bytes of their names; 0 is 64 MiB
 	Grace       time.Duration // how long GC spares an image that nothing retains yet; 0 is 10 minutes
 	DropLayers  bool          // remove compressed layers once they are unpacked; see the package comment
 	Log         *slog.Logger  // nil discards
@@ -89,7 +90,10 @@ func (o Options) withDefaults() Options {
 		o.MaxLayer = 64 << 30
 	}
 	if o.MaxEntries <= 0 {
-		o.MaxEntries = 4_000_000
+		o.MaxEntries = 2_000_000
+	}
+	if o.MaxNames <= 0 {
+		o.MaxNames = 64 << 20
 	}
 	if o.Grace <= 0 {
 		o.Grace = 10 * time.Minute

@@ -26,43 +26,42 @@ type unpacked struct {
 	key     string   // of the active snapshot
 	dir     string   // its files
 	implied []string // folders that the tar has no entry for, parents first
+	share   *share   // what it took of its pull's budget
 }
 
 // unpack reads a layer into a new active snapshot over parent and verifies its
-// diff id. On failure nothing is left.
+// diff id, within the budget of its pull. On failure nothing is left.
 //
 // containerd's applier keeps every path inside the folder: it resolves links
 // against it, cleans names, and refuses whiteouts that lead out. What it does
 // not bound is size, which is done here.
-func (s *Store) unpack(ctx context.Context, l Layer, parent digest.Digest, r io.Reader) (_ unpacked, err error) {
+func (s *Store) unpack(ctx context.Context, l Layer, parent digest.Digest, r io.Reader, of *budget) (_ unpacked, err error) {
 	u := unpacked{key: unpackPrefix + l.ChainID.Encoded() + "-" + token()}
 	mounts, err := s.snap.Prepare(ctx, u.key, parent.String())
 	if err != nil {
 		return u, fmt.Errorf("making a folder for layer %s: %w", l.Digest, s.asSpace(err))
 	}
+	u.share = &share{of: of}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.discard(ctx, u.key))
+			u.share.giveBack()
 		}
 	}()
 	if u.dir, err = folder(mounts); err != nil {
 		return u, err
 	}
-	limit, err := s.layerLimit()
-	if err != nil {
-		return u, err
-	}
-	filter := &entries{limit: limit, left: s.opts.MaxEntries, explicit: map[string]bool{}, parents: map[string]bool{}}
+	filter := &entries{limit: s.opts.MaxLayer, share: u.share, explicit: map[string]bool{}, parents: map[string]bool{}}
 	opts := []archive.ApplyOpt{archive.WithFilter(filter.see)}
 	if s.parallel {
 		opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
 	}
-	diffID, err := inflate(ctx, r, limit, func(ctx context.Context, tar io.Reader) error {
+	diffID, err := inflate(ctx, r, s.opts.MaxLayer, u.share, func(ctx context.Context, tar io.Reader) error {
 		_, err := archive.Apply(ctx, u.dir, tar, opts...)
 		return err
 	})
-	if errors.Is(err, errTooLarge) && limit < s.opts.MaxLayer {
-		err = &SpaceError{Path: s.dir, Free: limit, err: err}
+	if errors.Is(err, errNoRoom) {
+		err = s.noRoom(err)
 	}
 	if err != nil {
 		return u, fmt.Errorf("unpacking layer %s: %w", l.Digest, s.asSpace(err))
@@ -77,13 +76,14 @@ func (s *Store) unpack(ctx context.Context, l Layer, parent digest.Digest, r io.
 // errContent says that content is not what its description promises.
 var errContent = errors.New("content is not what was promised")
 
-// layerLimit is what a layer may unpack to: never more than the disk has.
-func (s *Store) layerLimit() (int64, error) {
+// budget is what a pull may unpack to: never more than the disk has.
+func (s *Store) budget() (*budget, error) {
 	free, err := s.free()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return min(s.opts.MaxLayer, max(free-reserve, 0)), nil
+	room := max(free-reserve, 0)
+	return &budget{left: amount{stream: room, claimed: room, entries: s.opts.MaxEntries, names: s.opts.MaxNames}}, nil
 }
 
 // folder is where an active snapshot's files are: snapshots without layers
@@ -128,30 +128,40 @@ func token() string {
 	return hex.EncodeToString(b[:])
 }
 
-// entries watches a tar's entries go by: it bounds their number and the size
-// that they claim (a sparse file claims more than it sends), and notes which
-// folders the tar has no entry for.
+// entries watches a tar's entries go by: it bounds their number, their names
+// and the size that they claim, and notes which folders the tar has no entry
+// for.
 type entries struct {
-	limit    int64 // bytes left
-	left     int64 // entries left
+	limit    int64 // bytes that the layer's files may still claim
+	share    *share
 	explicit map[string]bool
 	parents  map[string]bool
 	order    []string
 }
 
 func (e *entries) see(hdr *tar.Header) (bool, error) {
-	if e.left--; e.left < 0 {
-		return false, fmt.Errorf("too many files: %w", errTooLarge)
+	// First of all, before anything walks over the names.
+	if len(hdr.Name) > maxName || len(hdr.Linkname) > maxName {
+		return false, fmt.Errorf("a name of more than %d bytes: %w", maxName, errTooLarge)
+	}
+	if strings.Count(hdr.Name, "/") > maxDepth {
+		return false, fmt.Errorf("a file below more than %d folders: %w", maxDepth, errTooLarge)
 	}
 	if hdr.Size < 0 || hdr.Size > e.limit {
 		return false, errTooLarge
 	}
 	e.limit -= hdr.Size
+	if err := e.share.take(amount{claimed: hdr.Size, entries: 1, names: int64(len(hdr.Name) + len(hdr.Linkname))}); err != nil {
+		return false, err
+	}
 	name := strings.Trim(path.Clean("/"+hdr.Name), "/")
 	if hdr.Typeflag == tar.TypeDir {
 		e.explicit[name] = true
 	}
 	for dir := path.Dir(name); dir != "." && !e.explicit[dir] && !e.parents[dir]; dir = path.Dir(dir) {
+		if err := e.share.take(amount{entries: 1, names: int64(len(dir))}); err != nil {
+			return false, err
+		}
 		e.parents[dir] = true
 		e.order = append(e.order, dir)
 	}

@@ -39,15 +39,15 @@ var representative = []string{
 	"deploy/one/releasing/client_killed",
 }
 
-// trials lists all of them.
+// trials lists all that are possible.
 func trials() []trial {
 	var out []trial
 	for _, env := range []string{"one", "three"} {
 		for _, verb := range []string{deploy, promote, rollback} {
 			for _, p := range points {
 				for _, f := range faults {
-					if f.name != "nothing" {
-						out = append(out, trial{verb, env, p, f})
+					if tr := (trial{verb, env, p, f}); f.name != "nothing" && tr.possible() {
+						out = append(out, tr)
 					}
 				}
 			}
@@ -104,7 +104,7 @@ func (c *tally) add(o outcome, failed bool) {
 }
 
 func (c *tally) String() string {
-	text := fmt.Sprintf("%d combinations of a verb, a point and a fault: %d tried, %d left out because they can't be, %d failed",
+	text := fmt.Sprintf("%d combinations of a verb, a point and a fault: %d tried, %d left out because there was nothing to do that to, %d failed",
 		c.combined, c.tried, c.leftOut, c.failed)
 	if c.unfinished > 0 {
 		text += fmt.Sprintf(", %d not come to", c.unfinished)

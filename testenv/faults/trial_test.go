@@ -31,6 +31,11 @@ func (tr trial) String() string {
 	return strings.ReplaceAll(strings.Join([]string{tr.verb, tr.env, tr.point.name, tr.fault.name}, "/"), " ", "_")
 }
 
+// possible tells if the fault can be at that point.
+func (tr trial) possible() bool {
+	return (tr.fault.at == nil || tr.fault.at(tr)) && (tr.point.others == nil || len(hostsOf[tr.env]) > 1)
+}
+
 // outcome is what a trial came to, for the table.
 type outcome struct {
 	skipped  string // why it was not made
@@ -61,9 +66,6 @@ func (f *field) hostOf(env string) *testenv.Host {
 // try makes one trial. Everything must be settled before, and is afterwards.
 func (f *field) try(t *testing.T, tr trial) outcome {
 	t.Helper()
-	if tr.fault.at != nil && !tr.fault.at(tr) || tr.point.others != nil && len(hostsOf[tr.env]) == 1 {
-		return outcome{skipped: "it can't be at that point"}
-	}
 	old, version, args := f.ready(t, tr)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()

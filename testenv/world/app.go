@@ -23,7 +23,7 @@ var app struct {
 func (w *World) App(t testing.TB, environments ...string) {
 	t.Helper()
 	app.once.Do(func() {
-		root, err := checkout()
+		root, err := Checkout()
 		if err != nil {
 			app.err = err
 			return

@@ -112,7 +112,7 @@ func Programs(t testing.TB) string {
 		if programs.dir = os.Getenv("DRAY_TEST_BIN"); programs.dir != "" {
 			return
 		}
-		root, err := checkout()
+		root, err := Checkout()
 		if err != nil {
 			programs.err = err
 			return
@@ -128,8 +128,8 @@ func Programs(t testing.TB) string {
 	return programs.dir
 }
 
-// checkout is the folder of go.mod.
-func checkout() (string, error) {
+// Checkout is the folder of go.mod.
+func Checkout() (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("finding the checkout: %w", err)
@@ -234,7 +234,7 @@ func (w *World) Write(t testing.TB, files map[string]string) {
 // Example copies an example of the checkout into the project.
 func (w *World) Example(t testing.TB, name string) {
 	t.Helper()
-	root, err := checkout()
+	root, err := Checkout()
 	if err != nil {
 		t.Fatal(err)
 	}

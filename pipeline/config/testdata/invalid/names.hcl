@@ -1,6 +1,9 @@
 project = "Shop" # ERROR: Invalid project name
 
-variable "version" {}     # ERROR: No value for variable "version"
+variable "version" {     # ERROR: No value for variable "version"
+  type     = string
+  nullable = false
+}
 variable "version" {}     # ERROR: Duplicate variable "version"
 variable "two words" {}   # ERROR: Invalid name
 locals {

@@ -6,7 +6,7 @@ services "web" {} # ERROR: Unknown block "services"
 target "web" {
   dockerfle  = "Dockerfile" # ERROR: Unknown argument "dockerfle"
   output     = ["type=docker"] # ERROR: output is not honoured yet
-  matrix     = { a = ["b"] }   # ERROR: matrix is not honoured yet
+  attest     = ["type=sbom"]   # ERROR: attest is not honoured yet
   secret     = ["id"]
   dockerfile = "a"
 }

@@ -29,7 +29,7 @@ function "upper" { # ERROR: Function exists
   params = [x]
   result = x
 }
-function "broken" { # ERROR: Missing required argument
+function "broken" { # ERROR: Missing argument "result"
   params = [x]
 }
 service "web" {

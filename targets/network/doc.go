@@ -35,12 +35,16 @@
 // environment without being declared.
 //
 // 2026-11-22: where the host's own firewall drops forwarded packets by default
-// (Docker sets the policy of iptables' FORWARD so), two rules are inserted into
-// that chain, or into DOCKER-USER, that accept what goes to and comes from
-// dray's bridges; dray's own chain, which has the last word on its traffic,
-// still drops what is not allowed. Nothing else outside the table dray and the
+// (Docker sets the policy of iptables' FORWARD so), one rule is inserted into
+// that chain, or into DOCKER-USER. Nothing else outside the table dray and the
 // bridges is touched. A host that still uses iptables-legacy can't be helped
 // that way; the log names the command.
+//
+// 2026-11-28: that rule accepts only packets with dray's mark, which chain mark
+// puts on what dray allows: replies, one network's own traffic, what comes
+// through a published port, and what leaves to other hosts (outward.go). It used
+// to accept all that came from a bridge, and so opened the networks of other
+// programs on the host.
 //
 // 2026-11-22: IPv4 only. A port published on an IPv6 address of the host is
 // held, so that nothing else answers there, and refuses connections.

@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
 )
 
 // The chains of iptables (its nftables variant) that a forwarded packet meets
@@ -22,10 +24,11 @@ const (
 	dockerUser     = "DOCKER-USER"
 )
 
-// openForeignForward lets packets of dray's bridges pass a FORWARD chain of
-// iptables whose policy is to drop: two rules, "-i dray+" and "-o dray+" ACCEPT,
-// inserted first, into DOCKER-USER where that is. It does nothing where they
-// are, or where nothing drops. The error names every other obstacle.
+// openForeignForward lets packets that dray allows, which carry its mark, pass a
+// FORWARD chain of iptables whose policy is to drop: one rule, inserted first,
+// into DOCKER-USER where that is. Nothing else passes because of dray. It does
+// nothing where the rule is, or where nothing drops. The error names every other
+// obstacle.
 func (n *Networks) openForeignForward() error {
 	all, err := n.conn.ListChainsOfTableFamily(nftables.TableFamilyUnspecified)
 	if err != nil {
@@ -44,13 +47,14 @@ func (n *Networks) openForeignForward() error {
 	}
 	for _, c := range dropping {
 		if !isIPTables(c) || c.Name != foreignForward {
-			obstacles = append(obstacles, fmt.Errorf("chain %s of table %s drops forwarded packets; let it accept those from and to interfaces dray*", c.Name, c.Table.Name))
+			obstacles = append(obstacles, fmt.Errorf("chain %s of table %s drops forwarded packets; let it accept those that dray allows: nft insert rule %s %s %s meta mark and 0x%08x == 0x%08x accept",
+				c.Name, c.Table.Name, familyWord(c.Table.Family), c.Table.Name, c.Name, markMask, mark))
 			continue
 		}
 		if user != nil {
 			c = user
 		}
-		if err := n.acceptBridges(c); err != nil {
+		if err := n.acceptMarked(c); err != nil {
 			obstacles = append(obstacles, err)
 		}
 	}
@@ -61,37 +65,74 @@ func isIPTables(c *nftables.Chain) bool {
 	return c.Table.Family == nftables.TableFamilyIPv4 && c.Table.Name == foreignTable
 }
 
+func familyWord(f nftables.TableFamily) string {
+	if f == nftables.TableFamilyINet {
+		return "inet"
+	}
+	return "ip"
+}
+
 func seesIPv4(c *nftables.Chain) bool {
 	return c.Table.Family == nftables.TableFamilyIPv4 || c.Table.Family == nftables.TableFamilyINet
 }
 
-// acceptBridges inserts the two rules, unless they are there.
-func (n *Networks) acceptBridges(c *nftables.Chain) error {
+// acceptMarked inserts the rule, unless it is there, and removes those of older
+// agents, which accepted all that came from or went to a bridge.
+func (n *Networks) acceptMarked(c *nftables.Chain) error {
 	rules, err := n.conn.GetRules(c.Table, c)
 	if err != nil {
 		return fmt.Errorf("reading chain %s: %w", c.Name, err)
 	}
 	tx := n.begin()
-	for _, key := range []expr.MetaKey{expr.MetaKeyOIFNAME, expr.MetaKeyIIFNAME} {
-		match := compare(&expr.Meta{Key: key, Register: reg1}, expr.CmpOpEq, []byte(bridgePrefix))
-		if !slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return beginsWith(r, match) }) {
-			tx.conn.InsertRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule(match, one(&expr.Counter{}), accept())})
+	there := false
+	for _, r := range rules {
+		switch {
+		case acceptsBridges(r):
+			tx.check(tx.conn.DelRule(&nftables.Rule{Table: c.Table, Chain: c, Handle: r.Handle}))
+		case matchesMark(r):
+			there = true
 		}
 	}
+	if !there {
+		tx.conn.InsertRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule(markMatch(), one(&expr.Counter{}), accept())})
+	}
 	if err := tx.commit(); err != nil {
-		return fmt.Errorf("accepting dray's bridges in chain %s: %w", c.Name, err)
+		return fmt.Errorf("accepting dray's packets in chain %s (is the kernel module xt_mark there?): %w", c.Name, err)
 	}
 	return nil
 }
 
-// beginsWith says whether a rule matches an interface by the same name.
-func beginsWith(r *nftables.Rule, match []expr.Any) bool {
+// markMatch matches dray's mark as iptables does, "-m mark --mark
+// 0xd7a0000/0xffff0000", so that iptables can list its chain: struct
+// xt_mark_mtinfo1 of linux/netfilter/xt_mark.h.
+func markMatch() []expr.Any {
+	info := make(xt.Unknown, 16) // padded to 8 bytes
+	copy(info, binaryutil.NativeEndian.PutUint32(mark))
+	copy(info[4:], binaryutil.NativeEndian.PutUint32(markMask))
+	return one(&expr.Match{Name: "mark", Rev: 1, Info: &info})
+}
+
+func matchesMark(r *nftables.Rule) bool {
+	if len(r.Exprs) == 0 {
+		return false
+	}
+	m, ok := r.Exprs[0].(*expr.Match)
+	if !ok || m.Name != "mark" {
+		return false
+	}
+	info, ok := m.Info.(*xt.Unknown)
+	return ok && len(*info) >= 8 && bytes.Equal((*info)[:8], (*markMatch()[0].(*expr.Match).Info.(*xt.Unknown))[:8])
+}
+
+// acceptsBridges says whether a rule is "-i dray+" or "-o dray+" ACCEPT.
+func acceptsBridges(r *nftables.Rule) bool {
 	if len(r.Exprs) < 2 {
 		return false
 	}
 	load, ok := r.Exprs[0].(*expr.Meta)
 	value, ok2 := r.Exprs[1].(*expr.Cmp)
-	return ok && ok2 && load.Key == match[0].(*expr.Meta).Key && bytes.Equal(value.Data, match[1].(*expr.Cmp).Data)
+	return ok && ok2 && (load.Key == expr.MetaKeyIIFNAME || load.Key == expr.MetaKeyOIFNAME) &&
+		value.Op == expr.CmpOpEq && bytes.Equal(value.Data, []byte(bridgePrefix))
 }
 
 // legacyObstacle says what a host with the old iptables must do by hand: its
@@ -108,5 +149,5 @@ func legacyObstacle() error {
 		return nil
 	}
 	return errors.New(`this host has rules of iptables-legacy; if its FORWARD chain drops by default, run: ` +
-		`iptables-legacy -I FORWARD -i dray+ -j ACCEPT && iptables-legacy -I FORWARD -o dray+ -j ACCEPT`)
+		fmt.Sprintf("iptables-legacy -I FORWARD -m mark --mark 0x%x/0x%x -j ACCEPT", mark, markMask))
 }

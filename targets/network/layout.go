@@ -18,6 +18,7 @@ type layout struct {
 	base      int // how many of the chains that the kernel calls there are
 	addresses map[netip.Addr]bool
 	bridges   map[string]bool
+	outward   map[string]bool
 	ports     map[hostPort]bool
 	services  map[netip.Addr]string       // address of a service → chain
 	published map[hostPort]string         // → chain
@@ -28,6 +29,9 @@ type layout struct {
 func layoutOf(s *state) layout {
 	l := emptyLayout()
 	l.base = baseChainCount
+	for _, name := range s.outward {
+		l.outward[name] = true
+	}
 	for _, n := range s.Networks {
 		l.bridges[n.Bridge] = true
 		for _, a := range n.Addresses {
@@ -46,7 +50,10 @@ func layoutOf(s *state) layout {
 }
 
 func emptyLayout() layout {
-	return layout{0, map[netip.Addr]bool{}, map[string]bool{}, map[hostPort]bool{}, map[netip.Addr]string{}, map[hostPort]string{}, map[string][]netip.AddrPort{}}
+	return layout{
+		addresses: map[netip.Addr]bool{}, bridges: map[string]bool{}, outward: map[string]bool{}, ports: map[hostPort]bool{},
+		services: map[netip.Addr]string{}, published: map[hostPort]string{}, chains: map[string][]netip.AddrPort{},
+	}
 }
 
 // add adds the chains of a service, and what leads to them. A port leads to
@@ -108,6 +115,7 @@ func (tx *transaction) readLayout() (layout, error) {
 	}
 	read(tx.addresses, func(k []byte, _ string) { l.addresses[addressOf(k)] = true })
 	read(tx.ours, func(k []byte, _ string) { l.bridges[strings.TrimRight(string(k), "\x00")] = true })
+	read(tx.outward, func(k []byte, _ string) { l.outward[strings.TrimRight(string(k), "\x00")] = true })
 	read(tx.ports, func(k []byte, _ string) { l.ports[portOf(k)] = true })
 	read(tx.services, func(k []byte, chain string) { l.services[addressOf(k)] = chain })
 	read(tx.published, func(k []byte, chain string) { l.published[portOf(k)] = chain })
@@ -132,6 +140,8 @@ func (tx *transaction) follow(was, is layout) {
 	tx.fillChains(was, is)
 	diff(was.addresses, is.addresses, tx.removeAddress, tx.addAddress)
 	diff(was.bridges, is.bridges, tx.removeBridge, tx.addBridge)
+	diff(was.outward, is.outward, func(name string) { tx.remove(tx.outward, bridgePair(name)[:unix.IFNAMSIZ]) },
+		func(name string) { tx.add(tx.outward, bridgePair(name)[:unix.IFNAMSIZ], "") })
 	diff(was.ports, is.ports, func(p hostPort) { tx.remove(tx.ports, portBytes(p)) }, func(p hostPort) { tx.add(tx.ports, portBytes(p), "") })
 	diff(was.services, is.services, func(a netip.Addr) { tx.remove(tx.services, a.AsSlice()) },
 		func(a netip.Addr) { tx.add(tx.services, a.AsSlice(), is.services[a]) })

@@ -49,6 +49,30 @@ func (t *table) toBridge() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, lookup(t.ours)}
 }
 
+// outwards matches what leaves by an interface to other hosts.
+func (t *table) outwards() []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, lookup(t.outward)}
+}
+
+// mark is what packets carry that dray allows, in the bits of markMask. The
+// lower bits are left to others, such as Kubernetes.
+const (
+	mark     = 0x0d7a0000
+	markMask = 0xffff0000
+)
+
+// setMark marks a packet.
+func setMark() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1},
+		&expr.Bitwise{
+			SourceRegister: reg1, DestRegister: reg1, Len: 4,
+			Mask: binaryutil.NativeEndian.PutUint32(^uint32(markMask)), Xor: binaryutil.NativeEndian.PutUint32(mark),
+		},
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1, SourceRegister: true},
+	}
+}
+
 func (t *table) notToBridge() []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1},

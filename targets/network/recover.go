@@ -29,6 +29,7 @@ func (n *Networks) recover() error {
 		n.log.Error("removing what no network has", "error", err)
 	}
 	n.makeBridges()
+	n.lookOutward()
 	tx := n.begin()
 	was, err := tx.readLayout()
 	if err != nil {

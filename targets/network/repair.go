@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,10 +19,17 @@ const settleTime = 200 * time.Millisecond
 // repairEvery is how often Run tries again what it could not put right.
 const repairEvery = 30 * time.Second
 
-// Run watches the host's rules until ctx ends, and then returns nil. When
-// someone flushes the ruleset, or starts a firewall that drops forwarded
+// Run watches the host's rules and routes until ctx ends, and then returns nil.
+// When someone flushes the ruleset, or starts a firewall that drops forwarded
 // packets, what dray needs is put back.
 func (n *Networks) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.watchRules(ctx) })
+	group.Go(func() error { return n.watchRoutes(ctx) })
+	return group.Wait()
+}
+
+func (n *Networks) watchRules(ctx context.Context) error {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)})
 	if err != nil {
 		return fmt.Errorf("watching the host's rules: %w", err)
@@ -77,14 +85,19 @@ func (n *Networks) repair() (whole bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	whole = n.makeBridges()
+	n.lookOutward()
 	tx := n.begin()
 	was, err := tx.readLayout()
 	if err != nil {
 		return whole, err
 	}
 	is := layoutOf(n.state)
-	if !was.sameKeys(is) {
+	if !maps.Equal(was.outward, is.outward) && was.base == is.base {
+		n.log.Info("containers reach other hosts by other interfaces now", "interfaces", n.state.outward)
+	} else if !was.sameKeys(is) {
 		n.log.Warn("someone has changed dray's rules; putting them back")
+	}
+	if !was.sameKeys(is) {
 		if err := n.rebuild(tx, was); err != nil {
 			return whole, err
 		}
@@ -120,6 +133,6 @@ func (n *Networks) rebuild(tx *transaction, was layout) error {
 // sameKeys compares everything but what chains do.
 func (l layout) sameKeys(o layout) bool {
 	chains := func(c layout) []string { return slices.Sorted(maps.Keys(c.chains)) }
-	return l.base == o.base && maps.Equal(l.addresses, o.addresses) && maps.Equal(l.bridges, o.bridges) && maps.Equal(l.ports, o.ports) &&
+	return l.base == o.base && maps.Equal(l.addresses, o.addresses) && maps.Equal(l.bridges, o.bridges) && maps.Equal(l.outward, o.outward) && maps.Equal(l.ports, o.ports) &&
 		maps.Equal(l.services, o.services) && maps.Equal(l.published, o.published) && slices.Equal(chains(l), chains(o))
 }

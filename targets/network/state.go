@@ -22,6 +22,8 @@ type state struct {
 	Services map[string]Service `json:"services"` // by Key.String
 	Reserved map[string]Key     `json:"reserved"` // "tcp/80" → who has it
 	NextVIP  netip.Addr         `json:"next_vip,omitzero"`
+
+	outward []string // interfaces by which containers reach other hosts, as they are now
 }
 
 // subnet is one network: a bridge, and the addresses on it.

@@ -25,6 +25,7 @@ type table struct {
 	addresses *nftables.Set // addresses of containers
 	itself    *nftables.Set // address . the same address
 	ours      *nftables.Set // bridges
+	outward   *nftables.Set // interfaces by which containers reach other hosts
 	bridges   *nftables.Set // bridge . the same bridge
 	ports     *nftables.Set // published ports, served or not
 	services  *nftables.Set // address of a service → its chain
@@ -46,6 +47,7 @@ func newTable() *table {
 		addresses: set("addresses", nftables.TypeIPAddr),
 		itself:    set("itself", pairType),
 		ours:      set("ours", nftables.TypeIFName),
+		outward:   set("outward", nftables.TypeIFName),
 		bridges:   set("bridges", bridgesType),
 		ports:     set("ports", portType),
 		services:  vmap("services", nftables.TypeIPAddr),
@@ -100,14 +102,14 @@ func (tx *transaction) check(err error) {
 // is not yet on and the old one while it is off already.
 func (tx *transaction) frame(vips netip.Prefix) {
 	tx.conn.AddTable(tx.t)
-	for _, set := range []*nftables.Set{tx.addresses, tx.itself, tx.ours, tx.bridges, tx.ports, tx.services, tx.published} {
+	for _, set := range []*nftables.Set{tx.addresses, tx.itself, tx.ours, tx.outward, tx.bridges, tx.ports, tx.services, tx.published} {
 		tx.check(tx.conn.AddSet(set, nil))
 	}
 	tx.baseChains(vips)
 }
 
 // baseChainCount is how many chains baseChains adds.
-const baseChainCount = 6
+const baseChainCount = 7
 
 func (tx *transaction) baseChains(vips netip.Prefix) {
 	filter, nat := nftables.ChainTypeFilter, nftables.ChainTypeNAT
@@ -132,6 +134,16 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 		rule([]expr.Any{source(reg8), destination(reg9), lookup(tx.itself)}, masquerade()),
 		rule(tx.toBridge(), in(source(reg1), loopback, expr.CmpOpEq), masquerade()),
 		rule(tx.notToBridge(), []expr.Any{source(reg1), lookup(tx.addresses)}, masquerade()))
+	// What is allowed gets a mark that the host's own firewall is asked to let
+	// pass. Whatever else comes from a bridge, to another program's containers
+	// for one, is the host's firewall's to judge.
+	allow := func(match ...[]expr.Any) []expr.Any { return rule(rule(match...), setMark()) }
+	base("mark", filter, nftables.ChainHookForward, nftables.ChainPriorityMangle,
+		allow(tx.fromBridge(), known()),
+		allow(tx.toBridge(), known()),
+		allow(withinOneNetwork(tx.bridges)),
+		allow(tx.toBridge(), translated(), in(originalDestination(), vips, expr.CmpOpNeq)),
+		allow(tx.fromBridge(), tx.outwards()))
 	base("forward", filter, nftables.ChainHookForward, nftables.ChainPriorityFilter,
 		rule(tx.fromBridge(), astray(), drop()),
 		rule(known(), accept()),

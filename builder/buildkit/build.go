@@ -14,6 +14,7 @@ import (
 
 	"dray/builder"
 	"dray/pipeline/event"
+	"dray/pipeline/secret"
 )
 
 // Build builds one target into the image store.
@@ -23,9 +24,9 @@ func (c *Client) Build(ctx context.Context, req builder.Request, sink event.Sink
 		return builder.Result{}, err
 	}
 	defer src.close()
-	secrets := &secretStore{request: req}
+	secrets := &secretStore{request: req, given: secret.NewRedactor()}
 	bases := newBaseImages()
-	progress := newProgress(req.Target.Name, src.dockerfile, secrets.redact, sink)
+	progress := newProgress(req.Target.Name, src.dockerfile, secrets.given.String, sink)
 	out := &outputStore{Store: c.images, moved: progress.exported}
 	opt, err := c.solveOpt(req, src, secrets, out)
 	opt.SourcePolicyProvider = bases.attachable()

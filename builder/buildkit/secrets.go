@@ -17,17 +17,13 @@ import (
 	"dray/pipeline/secret"
 )
 
-// shortest is the length from which a secret's value is kept out of output: a
-// shorter one would redact half the text and hide nothing.
-const shortest = 4
-
 // secretStore answers steps that ask for a secret, and keeps the values that
 // it gave out of what the steps print.
 type secretStore struct {
 	request builder.Request
+	given   *secret.Redactor // knows the values that were given
 
 	mu      sync.Mutex
-	given   []string
 	missing map[string]missing // by id
 }
 
@@ -53,7 +49,7 @@ func (s *secretStore) GetSecret(_ context.Context, id string) ([]byte, error) {
 		s.miss(id, missing{"has no value: " + strings.TrimSuffix(err.Error(), ": "+secrets.ErrNotFound.Error()), next + " in secret of that target"})
 		return nil, fmt.Errorf("secret %q: %w", id, err)
 	}
-	s.remember(value.Reveal())
+	s.given.Add(value)
 	return []byte(value.Reveal()), nil
 }
 
@@ -112,24 +108,4 @@ func (s *secretStore) lookup(b pipeline.BuildSecret) (secret.Value, error) {
 		return secret.Value{}, fmt.Errorf("variable %s is not set: %w", name, secrets.ErrNotFound)
 	}
 	return secret.NewValue(value), nil
-}
-
-func (s *secretStore) remember(value string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for line := range strings.Lines(value) {
-		if line = strings.TrimSpace(line); len(line) >= shortest && !slices.Contains(s.given, line) {
-			s.given = append(s.given, line)
-		}
-	}
-}
-
-// redact replaces every line of every given secret in text.
-func (s *secretStore) redact(text string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, v := range s.given {
-		text = strings.ReplaceAll(text, v, "[secret]")
-	}
-	return text
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"strings"
 
 	"dray/pipeline/event"
@@ -33,25 +31,6 @@ type exitError struct {
 func (e *exitError) Error() string { return e.failure.Text }
 
 func asError[T error](err error, target *T) bool { return errors.As(err, target) }
-
-// printFailure writes a failure in its four parts.
-func printFailure(w io.Writer, e event.Event, color bool) {
-	mark := "✗ "
-	if color {
-		mark = "\x1b[31m✗\x1b[0m "
-	}
-	lines := strings.Split(strings.TrimRight(e.Text, "\n"), "\n")
-	fmt.Fprintln(w, mark+strings.Join(lines, "\n  "))
-	if e.Detail != "" {
-		fmt.Fprintln(w, "  "+strings.ReplaceAll(strings.TrimRight(e.Detail, "\n"), "\n", "\n  "))
-	}
-	if e.Conclusion != "" && !strings.Contains(e.Text, e.Conclusion) {
-		fmt.Fprintln(w, "  "+strings.ReplaceAll(e.Conclusion, "\n", "\n  "))
-	}
-	if e.Next != "" && !strings.Contains(e.Text, e.Next) {
-		fmt.Fprintln(w, "  Next: "+e.Next)
-	}
-}
 
 func indentLines(lines []string) string {
 	if len(lines) == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dray/builder"
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/deploy/ssh"
 	"dray/pipeline"
@@ -222,7 +223,7 @@ func TestExplain(t *testing.T) {
 			e, code := explain(test.err)
 			e.Text = strings.TrimPrefix(e.Text, "wrapped: ")
 			var out bytes.Buffer
-			printFailure(&out, e, false)
+			ui.PrintFailure(&out, e, false)
 			if code != test.code || out.String() != test.want {
 				t.Errorf("code %d, want %d\n%s\nwant\n%s", code, test.code, out.String(), test.want)
 			}

@@ -97,6 +97,9 @@ func (p *project) secrets(ctx context.Context, env string, names []string) (vers
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, value := range found {
+		p.app.secrets.Add(value)
+	}
 	versions = secret.Versions(p.project.Name, found)
 	values = map[string]string{}
 	for name, version := range versions {

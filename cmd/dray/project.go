@@ -51,6 +51,9 @@ func (a *app) load(ctx context.Context) (*config.Loaded, config.Git, error) {
 		File: a.file, Vars: vars, VarFiles: a.varFiles, Environ: os.Environ(),
 		Git: func() (config.Git, error) { return git, nil },
 	})
+	if loaded != nil {
+		a.secrets.Add(loaded.Sensitive...)
+	}
 	if loaded == nil || len(diags) > 0 {
 		a.showDiagnostics(diags)
 	}

@@ -45,18 +45,19 @@ func (a *app) printResult(value any) error {
 	if fields = fields[1:]; fields[0] != '}' {
 		line = append(line, ',')
 	}
-	_, err = a.out.Write(append(append(line, fields...), '\n'))
-	return err
+	return a.out.JSON(append(line, fields...))
 }
 
-// emit writes an event as a line of JSON. It is one write: lines of several
-// goroutines do not mix.
+// emit writes an event as a line of JSON.
 func (a *app) emit(e event.Event) {
 	e.Version = event.Version
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	_ = json.NewEncoder(a.out).Encode(e) // a reader that went away is not this run's fault
+	line, err := json.Marshal(e)
+	if err == nil {
+		_ = a.out.JSON(line) // a reader that went away is not this run's fault
+	}
 }
 
 // finish says what is true now.

@@ -20,6 +20,7 @@ import (
 	"dray/cmd/internal/ui"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/secret"
 	"dray/targets/api"
 )
 
@@ -29,8 +30,9 @@ type app struct {
 	settings *settings
 	view     *ui.Screen
 	asker    *ui.Asker
-	out      io.Writer // results
-	errOut   io.Writer // failures
+	out      *ui.Output       // results
+	errOut   *ui.Output       // failures
+	secrets  *secret.Redactor // what neither they nor the view may show
 
 	file     string      // --file
 	vars     []string    // --var
@@ -43,13 +45,16 @@ type app struct {
 func Main() int {
 	_ = log.SetLevel("error")    // containerd's libraries warn of what is no fault here; the level exists
 	stdlog.SetOutput(io.Discard) // only libraries write there, beside the errors that they return
-	a := &app{viper: newViper(), out: os.Stdout, errOut: os.Stderr, view: ui.NewScreen()}
+	a := &app{viper: newViper(), secrets: secret.NewRedactor()}
+	a.out, a.errOut, a.view = ui.NewOutput(os.Stdout, a.secrets), ui.NewOutput(os.Stderr, a.secrets), ui.NewScreen(a.secrets)
 	a.asker = ui.NewAsker(a.view)
 	ctx, stop := a.interruptible()
 	defer stop()
 	root := newRoot(a)
 	err := root.ExecuteContext(ctx)
 	a.view.Close()
+	defer a.errOut.Flush() //nolint:errcheck // there is nobody left to tell
+	defer a.out.Flush()    //nolint:errcheck // as above
 	if err == nil {
 		return exitDone
 	}
@@ -190,7 +195,7 @@ func (a *app) fail(failure event.Event, code int) {
 		return
 	}
 	color := ui.InColor(os.Stderr)
-	printFailure(a.errOut, failure, color)
+	ui.PrintFailure(a.errOut, failure, color)
 }
 
 // actor says who types.

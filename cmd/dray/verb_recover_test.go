@@ -25,7 +25,7 @@ func TestRecoverOfWhatIsHeld(t *testing.T) {
 	}
 	e, code := explain(notTakenBack("prod", held, whatGoesBack(held, seen), ui.Unanswered))
 	var out bytes.Buffer
-	printFailure(&out, e, false)
+	ui.PrintFailure(&out, e, false)
 	want := "✗ release 42.1 of prod is taken back only with a yes: the environment's name, typed at a terminal, or --yes\n" +
 		"  This goes back from release 42.1, which failed and is held on p1 and p2, to release 41: its containers are removed.\n" +
 		"  Now serves from it: web/1 on p1.\n" +

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
+	"strconv"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/deploy/environment"
 	"dray/pipeline"
@@ -87,15 +88,14 @@ func usageOf(c *environment.Container, s *container.StatsResponse) usage {
 }
 
 func printStats(w io.Writer, usages []usage) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(tw, "HOST\tINSTANCE\tCPU\tMEMORY\tLIMIT\tPIDS\tRECEIVED\tSENT")
+	t := ui.Table{Header: []string{"HOST", "INSTANCE", "CPU", "MEMORY", "LIMIT", "PIDS", "RECEIVED", "SENT"}, Spare: []string{"SENT", "RECEIVED", "PIDS"}}
 	for _, u := range usages {
 		limit := "-"
 		if u.Limit > 0 && u.Limit < 1<<50 {
 			limit = phrase.Size(int64(u.Limit))
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%.1f%%\t%s\t%s\t%d\t%s\t%s\n", u.Host, u.Instance, u.CPU,
-			phrase.Size(int64(u.Memory)), limit, u.Pids, phrase.Size(int64(u.Received)), phrase.Size(int64(u.Sent)))
+		t.Add(u.Host, u.Instance, fmt.Sprintf("%.1f%%", u.CPU), phrase.Size(int64(u.Memory)), limit, strconv.Itoa(int(u.Pids)),
+			phrase.Size(int64(u.Received)), phrase.Size(int64(u.Sent)))
 	}
-	return tw.Flush()
+	return t.Print(w)
 }

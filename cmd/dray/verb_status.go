@@ -6,11 +6,11 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/phrase"
@@ -67,24 +67,23 @@ func (p *project) chosen(args []string) ([]*pipeline.Environment, error) {
 
 func (p *project) printStatus(w io.Writer, views []environment.Status) error {
 	services := servicesOf(p.project, views)
-	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	fmt.Fprintf(tw, "\trelease\t\t%s\n", strings.Join(services, "\t"))
+	t := ui.Table{Header: append([]string{"", "release", ""}, services...), Whole: true}
 	for _, v := range views {
 		number, age := "-", ""
 		if v.Release > 0 {
 			number, age = v.ReleaseNumber().String(), since(v.Since)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s", v.Environment, number, age)
+		row := []string{v.Environment, number, age}
 		for _, s := range services {
 			digest := phrase.Digest(v.Images[s])
 			if v.Differ[s] != "" {
 				digest = "digests differ" // a note says which
 			}
-			fmt.Fprintf(tw, "\t%s", phrase.Words(v.Services[s], digest))
+			row = append(row, phrase.Words(v.Services[s], digest))
 		}
-		fmt.Fprintln(tw)
+		t.Add(row...)
 	}
-	if err := tw.Flush(); err != nil {
+	if err := t.Print(w); err != nil {
 		return err
 	}
 	for _, v := range views {

@@ -99,6 +99,15 @@ func (f Func) Emit(e Event) { f(e) }
 // Discard is a Sink that drops everything.
 var Discard Sink = Func(func(Event) {})
 
+// Redacted is the event with redact applied to whatever may hold what others
+// wrote; names and states stay.
+func (e Event) Redacted(redact func(string) string) Event {
+	for _, text := range []*string{&e.Text, &e.Detail, &e.Conclusion, &e.Next, &e.Error, &e.Subject} {
+		*text = redact(*text)
+	}
+	return e
+}
+
 // With returns a Sink that stamps version and time and lets fill set what a
 // caller knows of every event (the environment, the host) before passing it
 // to next.

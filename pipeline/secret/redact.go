@@ -1,14 +1,17 @@
 package secret
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // minRedacted is the length under which a value is not looked for: every text
@@ -19,9 +22,10 @@ const minRedacted = 4
 // looked for too.
 const minLine = 8
 
-// Redactor replaces the values that it knows with "[secret]": as they are, as
-// base64 and hex, and as they stand in JSON and URLs. It is safe for
-// concurrent use.
+// Redactor replaces the values that it knows with "[secret]": as they are, and
+// as they stand in JSON, in Go's and a shell's quotes, in URLs, as hex, and as
+// base64, alone, in the midst of other bytes, and wrapped into lines. It is safe
+// for concurrent use.
 type Redactor struct {
 	mu      sync.RWMutex
 	byFirst map[byte][]string // patterns by first byte, longest first
@@ -54,6 +58,9 @@ func (r *Redactor) Add(values ...Value) {
 // forms returns the texts by which a value is known.
 func forms(s string) []string {
 	out := encodings(s)
+	if trimmed := strings.TrimSpace(s); trimmed != s {
+		out = append(out, encodings(trimmed)...)
+	}
 	if lines := strings.Split(s, "\n"); len(lines) > 1 {
 		for _, line := range lines {
 			if line = strings.TrimSpace(line); len(line) >= minLine {
@@ -61,24 +68,59 @@ func forms(s string) []string {
 			}
 		}
 	}
-	return slices.DeleteFunc(out, func(s string) bool { return len(s) < minRedacted })
+	return slices.DeleteFunc(out, func(s string) bool {
+		return len(s) < minRedacted || unicode.IsSpace(rune(s[0])) // what is trimmed is found, and holds no line's end back
+	})
 }
 
 func encodings(s string) []string {
 	if len(s) < minRedacted {
 		return nil
 	}
-	quoted, err := json.Marshal(s)
+	out := append(quoted(s), s, url.QueryEscape(s), url.PathEscape(s), url.UserPassword("", s).String()[1:],
+		hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s))))
+	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+		text := e.EncodeToString([]byte(s))
+		out = append(out, text, strings.TrimRight(text, "="))
+		out = append(out, wrapped(text)...)
+		out = append(out, shifted(e, s)...)
+	}
+	return out
+}
+
+// quoted returns what stands between quotes for s: in JSON with and without
+// HTML's letters escaped, in Go, and in a shell's two kinds.
+func quoted(s string) []string {
+	escaped, err := json.Marshal(s)
 	if err != nil {
 		panic("secret: a string has a JSON form: " + err.Error())
 	}
-	out := []string{
-		s, string(quoted[1 : len(quoted)-1]), url.QueryEscape(s), url.PathEscape(s),
-		hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s))),
+	var plain bytes.Buffer
+	e := json.NewEncoder(&plain)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic("secret: a string has a JSON form: " + err.Error())
 	}
-	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-		out = append(out, e.EncodeToString([]byte(s)), e.WithPadding(base64.NoPadding).EncodeToString([]byte(s)))
-		out = append(out, shifted(e, s)...)
+	inside := func(q string) string { return q[1 : len(q)-1] }
+	return []string{
+		inside(string(escaped)), inside(strings.TrimSuffix(plain.String(), "\n")), inside(strconv.Quote(s)), inside(strconv.QuoteToASCII(s)),
+		strings.ReplaceAll(s, "'", `'\''`), strings.ReplaceAll(s, "'", `'"'"'`),
+		strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(s),
+	}
+}
+
+// wrapped returns the lines into which base64(1) and PEM break a long text.
+func wrapped(text string) []string {
+	var out []string
+	for _, width := range []int{64, 76} {
+		if len(text) <= width {
+			continue
+		}
+		for line := range slices.Chunk([]byte(text), width) {
+			if len(line) >= minLine {
+				out = append(out, string(line))
+			}
+		}
 	}
 	return out
 }
@@ -104,6 +146,56 @@ func (r *Redactor) String(s string) string {
 	rest := r.redact(&b, s, true)
 	b.WriteString(rest) // empty: nothing is held back
 	return b.String()
+}
+
+// Lines redacts lines that followed one another: a value may go over their
+// ends.
+func (r *Redactor) Lines(lines []string) []string {
+	if len(lines) == 0 {
+		return lines
+	}
+	return strings.Split(r.String(strings.Join(lines, "\n")), "\n")
+}
+
+// JSON redacts the texts in a JSON value, and leaves its keys, numbers and form
+// alone: what comes out is JSON again, whatever a value looks like.
+func (r *Redactor) JSON(raw []byte) []byte {
+	var out []byte
+	for i := 0; i < len(raw); {
+		if raw[i] != '"' {
+			out = append(out, raw[i])
+			i++
+			continue
+		}
+		end := i + 1
+		for end < len(raw) && raw[end] != '"' {
+			if raw[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		end = min(end+1, len(raw))
+		out = append(out, r.literal(raw[i:end], bytes.HasPrefix(bytes.TrimLeft(raw[end:], " \t\r\n"), []byte(":")))...)
+		i = end
+	}
+	return out
+}
+
+// literal redacts one text of a JSON value, with its quotes.
+func (r *Redactor) literal(text []byte, key bool) []byte {
+	var s string
+	if key || json.Unmarshal(text, &s) != nil {
+		return text
+	}
+	redacted := r.String(s)
+	if redacted == s {
+		return text // as it was written
+	}
+	again, err := json.Marshal(redacted)
+	if err != nil {
+		panic("secret: a string has a JSON form: " + err.Error())
+	}
+	return again
 }
 
 // redact writes s with values replaced. Unless s is the end, it returns, and

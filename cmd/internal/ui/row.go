@@ -8,6 +8,8 @@ import (
 
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
+
+	"github.com/mattn/go-runewidth"
 )
 
 // row is one stage on the terminal: a build, a push, or a rollout with a line
@@ -145,7 +147,7 @@ func (r *row) text(v *terminalView, now time.Time) string {
 	if len(r.hosts) > 0 {
 		return r.rollout(v, clock)
 	}
-	line := fmt.Sprintf("%-6s %-8s ", v.paint(bold, fmt.Sprintf("%-6s", r.name)), r.subject)
+	line := v.paint(bold, runewidth.FillRight(r.name, 6)) + " " + runewidth.FillRight(r.subject, 8) + " "
 	switch {
 	case r.ended != nil && r.ended.Error != "":
 		return line + v.paint(red, "✗ "+ending(*r.ended)) + "  " + phrase.Seconds(clock) + "\n"
@@ -164,11 +166,7 @@ func (r *row) doing() string {
 	if r.said == "" || r.now == "" {
 		return phrase.Words(r.now, r.said)
 	}
-	name := []rune(r.now)
-	if len(name) > 32 {
-		name = append(name[:31], '…')
-	}
-	return string(name) + " | " + r.said
+	return runewidth.Truncate(r.now, 32, "…") + " | " + r.said
 }
 
 func (r *row) summary() string {
@@ -187,7 +185,7 @@ func (r *row) rollout(v *terminalView, clock float64) string {
 		if i == len(r.hosts)-1 {
 			end = phrase.Seconds(clock)
 		}
-		fmt.Fprintf(&b, "%s %-8s %s\n", v.paint(bold, fmt.Sprintf("%-6s", name)), h.name, spaced(h.text(v), end))
+		fmt.Fprintf(&b, "%s %s %s\n", v.paint(bold, runewidth.FillRight(name, 6)), runewidth.FillRight(h.name, 8), spaced(h.text(v), end))
 		name = ""
 	}
 	for _, p := range r.parts {

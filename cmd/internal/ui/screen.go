@@ -4,12 +4,15 @@ import (
 	"sync"
 
 	"dray/pipeline/event"
+	"dray/pipeline/secret"
 )
 
 // Screen is what a run shows its events on. No call waits for a person: while a
 // question stands, events are kept, and shown after it. It ends once, whoever
 // ends it; what comes later is dropped.
 type Screen struct {
+	redactor *secret.Redactor
+
 	mu     sync.Mutex
 	view   View
 	paused int           // questions that stand
@@ -17,8 +20,11 @@ type Screen struct {
 	ended  bool
 }
 
-// NewScreen returns a Screen that shows nothing until Begin.
-func NewScreen() *Screen { return &Screen{view: Discard{}} }
+// NewScreen returns a Screen that shows nothing until Begin, and never what the
+// redactor knows by then.
+func NewScreen(redactor *secret.Redactor) *Screen {
+	return &Screen{redactor: redactor, view: Discard{}}
+}
 
 // Begin shows events on v from now on.
 func (s *Screen) Begin(v View) {
@@ -30,6 +36,7 @@ func (s *Screen) Begin(v View) {
 // Emit shows the event, or keeps it while a question stands. Whoever reads it
 // finds a version and a time in it.
 func (s *Screen) Emit(e event.Event) {
+	e = e.Redacted(s.redactor.String)
 	e = event.Stamped(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +70,7 @@ func (s *Screen) resume() {
 
 func (s *Screen) showKept() {
 	for _, e := range s.kept {
-		s.view.Emit(e)
+		s.view.Emit(e.Redacted(s.redactor.String)) // a value may have become known meanwhile
 	}
 	s.kept = nil
 }

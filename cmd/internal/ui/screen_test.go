@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"dray/pipeline/event"
+	"dray/pipeline/secret"
 )
 
 // TestScreenEndsOnce: what comes after the end is dropped, and a second end is
 // none.
 func TestScreenEndsOnce(t *testing.T) {
-	view, s := &recordingView{}, NewScreen()
+	view, s := &recordingView{}, NewScreen(secret.NewRedactor())
 	s.Begin(view)
 	s.Emit(event.Event{Text: "before"})
 	s.Close()
@@ -26,7 +27,7 @@ func TestScreenEndsOnce(t *testing.T) {
 // TestScreenKeepsWhatComesDuringAQuestion: nobody who emits waits for a person,
 // and nothing is lost.
 func TestScreenKeepsWhatComesDuringAQuestion(t *testing.T) {
-	view, s := &recordingView{}, NewScreen()
+	view, s := &recordingView{}, NewScreen(secret.NewRedactor())
 	s.Begin(view)
 	resume := s.Pause()
 	s.Emit(event.Event{Text: "during"})
@@ -47,7 +48,7 @@ func TestScreenKeepsWhatComesDuringAQuestion(t *testing.T) {
 // TestScreenEndsDuringAQuestion: the end shows what was kept, and waits for
 // nobody.
 func TestScreenEndsDuringAQuestion(t *testing.T) {
-	view, s := &recordingView{}, NewScreen()
+	view, s := &recordingView{}, NewScreen(secret.NewRedactor())
 	s.Begin(view)
 	resume := s.Pause()
 	s.Emit(event.Event{Text: "during"})
@@ -69,7 +70,7 @@ func (v *recordingView) Close()             { v.seen = append(v.seen, "closed") 
 // as what a stage says.
 func TestScreenStampsEvents(t *testing.T) {
 	var buf bytes.Buffer
-	s := NewScreen()
+	s := NewScreen(secret.NewRedactor())
 	s.Begin(&jsonView{encoder: json.NewEncoder(&buf)})
 	s.Emit(event.Event{Type: event.Notice, Text: "pinned"})
 	var got event.Event

@@ -3,12 +3,10 @@ package ui
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/term"
+	"github.com/mattn/go-runewidth"
 )
 
 // Table is what a verb lists. On a pipe it is complete; on a terminal it is as
@@ -19,6 +17,7 @@ type Table struct {
 	Rows   [][]string
 	Spare  []string // columns that a narrow terminal does without, the first one first
 	Note   string   // the column that may be cut; the last one
+	Whole  bool     // no line is cut: a terminal breaks it
 }
 
 // leastNote is what is left of a note at least, as long as a column can be
@@ -36,9 +35,21 @@ func (t *Table) Add(cells ...string) {
 	t.Rows = append(t.Rows, row)
 }
 
-// Print writes the table, for the width of the terminal that w is.
+// Print writes the table, for the width of the terminal that w is. Secrets are
+// replaced before columns are measured and cut.
 func (t *Table) Print(w io.Writer) error {
-	_, err := io.WriteString(w, t.Text(widthOf(w)))
+	shown, width := *t, 0
+	if o, ok := w.(*Output); ok {
+		width, shown.Rows = o.Width(), nil
+		for _, row := range t.Rows {
+			cells := make([]string, len(row))
+			for i, cell := range row {
+				cells[i] = o.Redact(cell)
+			}
+			shown.Rows = append(shown.Rows, cells)
+		}
+	}
+	_, err := io.WriteString(w, shown.Text(width))
 	return err
 }
 
@@ -60,10 +71,13 @@ func (t *Table) Text(width int) string {
 		line := ""
 		for n, c := range columns {
 			if line += row[c]; n < len(columns)-1 {
-				line += strings.Repeat(" ", widths[n]-utf8.RuneCountInString(row[c])+gap)
+				line += strings.Repeat(" ", widths[n]-runewidth.StringWidth(row[c])+gap)
 			}
 		}
-		fmt.Fprintln(&b, shorten(strings.TrimRight(line, " "), width))
+		if line = strings.TrimRight(line, " "); !t.Whole {
+			line = shorten(line, width)
+		}
+		fmt.Fprintln(&b, line)
 	}
 	return b.String()
 }
@@ -94,9 +108,9 @@ func (t *Table) need(columns []int, gap int) int {
 func (t *Table) widths(columns []int) []int {
 	widths := make([]int, len(columns))
 	for n, c := range columns {
-		widths[n] = utf8.RuneCountInString(t.Header[c])
+		widths[n] = runewidth.StringWidth(t.Header[c])
 		for _, row := range t.Rows {
-			widths[n] = max(widths[n], utf8.RuneCountInString(row[c]))
+			widths[n] = max(widths[n], runewidth.StringWidth(row[c]))
 		}
 	}
 	return widths
@@ -104,21 +118,8 @@ func (t *Table) widths(columns []int) []int {
 
 // shorten cuts a line to width columns; 0 does not cut.
 func shorten(line string, width int) string {
-	if width <= 0 || utf8.RuneCountInString(line) <= width {
+	if width <= 0 || runewidth.StringWidth(line) <= width {
 		return line
 	}
-	return string([]rune(line)[:width-1]) + "…"
-}
-
-// widthOf is how many columns a terminal has; what is none has any number: 0.
-func widthOf(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok || !IsTerminal(f) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || width < 20 {
-		return 80
-	}
-	return width
+	return runewidth.Truncate(line, width, "…")
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"golang.org/x/term"
 
 	"dray/pipeline/event"
@@ -200,7 +201,7 @@ func Clip(line string, width int) string {
 		case escape:
 			escape = c != 'm'
 		default:
-			if columns++; columns > width {
+			if columns += runewidth.RuneWidth(c); columns > width {
 				return line[:i] + "\x1b[0m"
 			}
 		}

@@ -8,10 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-	hcljson "github.com/hashicorp/hcl/v2/json"
 )
 
 // Names of the file that a project is described in.
@@ -92,19 +88,7 @@ func (l *loader) parse(path string) {
 }
 
 func (l *loader) parseBytes(path string, src []byte) {
-	var file *hcl.File
-	var diags hcl.Diagnostics
-	if strings.HasSuffix(path, ".json") {
-		file, diags = hcljson.Parse(src, path)
-	} else {
-		file, diags = hclsyntax.ParseConfig(src, path, hcl.InitialPos)
-	}
-	if file == nil {
-		file = &hcl.File{Bytes: src, Body: hcl.EmptyBody()}
-	}
-	if file.Bytes == nil {
-		file.Bytes = src
-	}
+	file, diags := parseFile(path, src)
 	l.files[path] = file
 	l.diags = append(l.diags, diags...)
 	if !diags.HasErrors() {

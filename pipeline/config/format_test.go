@@ -75,3 +75,24 @@ func significant(t *testing.T, src []byte) []byte {
 	}
 	return out
 }
+
+// What stands in a heredoc is text, and what stands in its ${ … } somebody's
+// choice.
+func TestFormatKeepsHeredocs(t *testing.T) {
+	const src = `a = {
+  x      = <<-TEXT
+    list: ${join(",", [
+      for n in ["a"] :
+      n
+    ])}
+      deeper
+  TEXT
+  longer = 1
+}
+`
+	got, diags := Format("dray.hcl", []byte(src))
+	want := src
+	if diags.HasErrors() || string(got) != want {
+		t.Errorf("got:\n%s\nwant:\n%s%v", got, want, diags)
+	}
+}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
 // Functions that read the deployer's machine.
@@ -52,10 +54,34 @@ func (l *loader) fileFunc() function.Function {
 	return textFunc("path", l.readText)
 }
 
-func (l *loader) readText(name string) (string, error) {
+// fileBase64Func is filebase64("PATH"): the bytes of a file.
+func (l *loader) fileBase64Func() function.Function {
+	return textFunc("path", func(name string) (string, error) {
+		src, err := l.readFile(name)
+		return base64.StdEncoding.EncodeToString(src), err
+	})
+}
+
+// absPathFunc is abspath("PATH"), from the file's folder.
+func (l *loader) absPathFunc() function.Function {
+	return textFunc("path", func(name string) (string, error) {
+		abs, err := filepath.Abs(l.resolve(name))
+		return filepath.ToSlash(abs), err
+	})
+}
+
+func (l *loader) readFile(name string) ([]byte, error) {
 	src, err := readBounded(l.resolve(name))
 	if err != nil {
-		return "", errors.New(l.resolve(name) + ": " + reason(err))
+		return nil, errors.New(l.resolve(name) + ": " + reason(err))
+	}
+	return src, nil
+}
+
+func (l *loader) readText(name string) (string, error) {
+	src, err := l.readFile(name)
+	if err != nil {
+		return "", err
 	}
 	if !utf8.Valid(src) {
 		return "", errors.New(l.resolve(name) + " is not UTF-8 text")
@@ -82,17 +108,34 @@ func (l *loader) fileExistsFunc() function.Function {
 	})
 }
 
-// templateFileFunc is templatefile("PATH", { NAME = value }). A template sees
-// only what it is given, and can't call templatefile again.
+// templateFileFunc is templatefile("PATH", { NAME = value }).
 func (l *loader) templateFileFunc() function.Function {
+	return l.templateFunc("path", func(name string) (src, path string, err error) {
+		src, err = l.readText(name)
+		return src, l.resolve(name), err
+	})
+}
+
+// templateStringFunc is templatestring("TEMPLATE", { NAME = value }).
+func (l *loader) templateStringFunc() function.Function {
+	return l.templateFunc("template", func(template string) (src, path string, err error) {
+		return template, "template", nil
+	})
+}
+
+// templateFunc makes a function that renders a template. A template sees only
+// what it is given, and can't render others.
+func (l *loader) templateFunc(parameter string, read func(argument string) (src, path string, err error)) function.Function {
 	render := func(args []cty.Value) (cty.Value, error) {
-		path := l.resolve(args[0].AsString())
-		src, err := l.readText(args[0].AsString())
+		src, path, err := read(args[0].AsString())
 		if err != nil {
 			return cty.NilVal, function.NewArgError(0, err)
 		}
 		if t := args[1].Type(); !t.IsObjectType() && !t.IsMapType() {
 			return cty.NilVal, function.NewArgErrorf(1, "the values of a template are an object: { NAME = value }")
+		}
+		if err := checkDepth(templateDepth, src); err != nil {
+			return cty.NilVal, function.NewArgError(0, err)
 		}
 		expr, diags := hclsyntax.ParseTemplate([]byte(src), path, hcl.InitialPos)
 		if diags.HasErrors() {
@@ -100,6 +143,7 @@ func (l *loader) templateFileFunc() function.Function {
 		}
 		funcs := l.functions()
 		delete(funcs, "templatefile")
+		delete(funcs, "templatestring")
 		v, diags := expr.Value(&hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: funcs})
 		if diags.HasErrors() {
 			return cty.NilVal, function.NewArgError(0, diags)
@@ -107,7 +151,7 @@ func (l *loader) templateFileFunc() function.Function {
 		return v, nil
 	}
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "values", Type: cty.DynamicPseudoType}},
+		Params: []function.Parameter{{Name: parameter, Type: cty.String}, {Name: "values", Type: cty.DynamicPseudoType}},
 		Type: func(args []cty.Value) (cty.Type, error) {
 			if !args[0].IsKnown() || !args[1].IsWhollyKnown() {
 				return cty.DynamicPseudoType, nil
@@ -121,3 +165,17 @@ func (l *loader) templateFileFunc() function.Function {
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return render(args) },
 	})
 }
+
+// jsonDecodeFunc is jsondecode without nesting that no stack holds.
+var jsonDecodeFunc = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "str", Type: cty.String}},
+	Type: func(args []cty.Value) (cty.Type, error) {
+		if args[0].IsKnown() {
+			if err := checkDepth(jsonDepth, args[0].AsString()); err != nil {
+				return cty.NilType, function.NewArgError(0, err)
+			}
+		}
+		return stdlib.JSONDecodeFunc.ReturnTypeForValues(args)
+	},
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return stdlib.JSONDecode(args[0]) },
+})

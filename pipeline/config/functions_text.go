@@ -1,20 +1,13 @@
 package config
 
 import (
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/base64"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"math/big"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -32,6 +25,7 @@ var (
 	urlEncodeFunc    = textFunc("str", func(s string) (string, error) { return url.QueryEscape(s), nil })
 	sanitizeFunc     = textFunc("str", func(s string) (string, error) { return notTag.ReplaceAllString(s, "_"), nil })
 	base64DecodeFunc = textFunc("str", decodeBase64)
+	base64GzipFunc   = textFunc("str", gzipBase64)
 	startsWithFunc   = testFunc("prefix", strings.HasPrefix)
 	endsWithFunc     = testFunc("suffix", strings.HasSuffix)
 	strContainsFunc  = testFunc("substr", strings.Contains)
@@ -39,40 +33,9 @@ var (
 	anyTrueFunc      = quantifierFunc(true)
 )
 
-// notTag is what bake's sanitize replaces: what an image's tag can't hold.
-var notTag = regexp.MustCompile(`[^a-zA-Z0-9_-]+`)
-
-func decodeBase64(s string) (string, error) {
-	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
-		return "", errors.New("this is not base64")
-	}
-	if !utf8.Valid(b) {
-		return "", errors.New("the decoded bytes are not UTF-8 text")
-	}
-	return string(b), nil
-}
-
-func digestFunc(algorithm string) function.Function {
-	return textFunc("str", func(s string) (string, error) {
-		var sum []byte
-		switch b := []byte(s); algorithm {
-		case "md5":
-			h := md5.Sum(b)
-			sum = h[:]
-		case "sha1":
-			h := sha1.Sum(b)
-			sum = h[:]
-		case "sha256":
-			h := sha256.Sum256(b)
-			sum = h[:]
-		default:
-			h := sha512.Sum512(b)
-			sum = h[:]
-		}
-		return hex.EncodeToString(sum), nil
-	})
-}
+// notTag is what bake's sanitize replaces, each character by itself: what the
+// name of a target can't hold.
+var notTag = regexp.MustCompile(`[^a-zA-Z0-9_-]`)
 
 // textFunc makes a function of one string.
 func textFunc(parameter string, f func(string) (string, error)) function.Function {
@@ -119,49 +82,18 @@ func quantifierFunc(until bool) function.Function {
 	})
 }
 
-// lengthFunc counts elements, or the characters of a string as Terraform does.
-var lengthFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true}},
-	Type:   function.StaticReturnType(cty.Number),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if args[0].Type() == cty.String {
-			return stdlib.Strlen(args[0])
-		}
-		return stdlib.Length(args[0])
-	},
-})
-
 // replaceFunc replaces a text, or a regular expression between slashes as
-// Terraform does.
+// Terraform does. "//" is a text, as in bake: there is nothing between them.
 var replaceFunc = function.New(&function.Spec{
 	Params: []function.Parameter{
 		{Name: "str", Type: cty.String}, {Name: "substr", Type: cty.String}, {Name: "replace", Type: cty.String},
 	},
 	Type: function.StaticReturnType(cty.String),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if s := args[1].AsString(); len(s) > 1 && strings.HasPrefix(s, "/") && strings.HasSuffix(s, "/") {
+		if s := args[1].AsString(); len(s) > 2 && strings.HasPrefix(s, "/") && strings.HasSuffix(s, "/") {
 			return stdlib.RegexReplace(args[0], cty.StringVal(s[1:len(s)-1]), args[2])
 		}
 		return stdlib.Replace(args[0], args[1], args[2])
-	},
-})
-
-// sumFunc adds the elements of a list.
-var sumFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "list", Type: cty.List(cty.Number)}},
-	Type:   function.StaticReturnType(cty.Number),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		total := cty.Zero
-		for _, v := range args[0].AsValueSlice() {
-			if !v.IsKnown() {
-				return cty.UnknownVal(cty.Number), nil
-			}
-			if v.IsNull() {
-				return cty.NilVal, function.NewArgErrorf(0, "an element is null")
-			}
-			total = total.Add(v)
-		}
-		return total, nil
 	},
 })
 

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -55,7 +56,8 @@ type loader struct {
 	blocks     map[string][]*hcl.Block   // by type, in the order of the files; those with for_each, and dynamic ones, once expanded
 	topLevel   map[string]*hcl.Attribute // arguments of the outermost level that only bake knows
 	places     map[pipeline.Pos]hcl.Range
-	noGit      bool // expressions find no checkout
+	began      time.Time // what timestamp() gives
+	noGit      bool      // expressions find no checkout
 
 	repeats  map[string][]string // names of the instances of a block with for_each, by "KIND.NAME"
 	matrices map[string][]string // targets of a matrix, by the name of its block
@@ -68,6 +70,7 @@ type loader struct {
 func newLoader(opts Options) *loader {
 	return &loader{
 		opts:     opts,
+		began:    time.Now(),
 		files:    map[string]*hcl.File{},
 		blocks:   map[string][]*hcl.Block{},
 		topLevel: map[string]*hcl.Attribute{},

@@ -17,7 +17,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -209,10 +208,7 @@ func (k *Lock) Write() error {
 }
 
 func (k *Lock) parse(src []byte) Diagnostics {
-	file, diags := hclsyntax.ParseConfig(src, k.path, hcl.InitialPos)
-	if file == nil {
-		file = &hcl.File{Bytes: src, Body: hcl.EmptyBody()}
-	}
+	file, diags := parseFile(k.path, src)
 	k.src, k.file, k.diags = src, file, diags
 	k.bases, k.hosts = map[string]string{}, map[string]lockedHost{}
 	content := k.content(file.Body, kindLock)

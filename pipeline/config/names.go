@@ -40,6 +40,8 @@ func (s *scope) checkTraversal(t hcl.Traversal) bool {
 	case s.nodes["top."+root] != nil:
 		s.used[root] = true
 		return true
+	case len(t) == 1 && slices.Contains(typeWords, root):
+		return true // convert(x, string): what else it might be, its evaluation reports
 	case root == "each":
 		s.l.fault(t.SourceRange(), "each without for_each", "each.key and each.value are those of a block with for_each = ….")
 		return false
@@ -47,6 +49,9 @@ func (s *scope) checkTraversal(t hcl.Traversal) bool {
 	s.l.fault(t.SourceRange(), fmt.Sprintf("Unknown name %q", root), "%s", s.whatIs(root))
 	return false
 }
+
+// typeWords are the types that have names.
+var typeWords = []string{"string", "number", "bool", "any"}
 
 // checkTargetArgument records a fault for target.NAME.ARGUMENT where the target
 // does not set it.

@@ -281,41 +281,6 @@ func TestReadGitTellsABrokenGitFromNone(t *testing.T) {
 	})
 }
 
-func TestFunctions(t *testing.T) {
-	dir := write(t, map[string]string{"a.txt": "text", "t.tmpl": "Hello ${upper(name)}%{ for n in list } ${n}%{ endfor }"})
-	for expr, want := range map[string]string{
-		`replace("a.b", ".", "-")`:                        "a-b",
-		`replace("a1b2", "/[0-9]/", "")`:                  "ab",
-		`length("äb")`:                                    "2",
-		`length([1, 2, 3])`:                               "3",
-		`sha256("a")`:                                     "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
-		`base64decode(base64encode("ü"))`:                 "ü",
-		`sanitize("a/b c")`:                               "a_b_c",
-		`join(",", sort(tolist(toset(["b", "a", "b"]))))`: "a,b",
-		`tostring(sum([1, 2.5]))`:                         "3.5",
-		`tostring(alltrue([true, false])) `:               "false",
-		`tostring(anytrue([true, false]))`:                "true",
-		`try(tonumber("x"), "no")`:                        "no",
-		`one(["x"])`:                                      "x",
-		`jsonencode({ a = [1, "b"] })`:                    `{"a":[1,"b"]}`,
-		`file("a.txt")`:                                   "text",
-		`tostring(fileexists("b.txt"))`:                   "false",
-		`templatefile("t.tmpl", { name = "ann", list = ["x", "y"] })`: "Hello ANN x y",
-		`formatdate("YYYY", git.time)`:                                "2026",
-		`basename(dirname("/a/b/c"))`:                                 "b",
-	} {
-		src := minimal + "target \"t\" { args = { A = " + expr + " } }\n"
-		if err := os.WriteFile(filepath.Join(dir, FileName), []byte(src), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		opts := testOptions("")
-		opts.Dir = dir
-		if got := mustLoad(t, opts).Project.Targets["t"].Args["A"]; got != want {
-			t.Errorf("%s is %q, want %q", expr, got, want)
-		}
-	}
-}
-
 func TestExamplesLoad(t *testing.T) {
 	files, err := filepath.Glob("../../examples/*/dray.hcl")
 	if err != nil || len(files) == 0 {

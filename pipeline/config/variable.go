@@ -8,7 +8,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-	hcljson "github.com/hashicorp/hcl/v2/json"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
@@ -132,24 +131,16 @@ func (s *scope) readValues(path string) map[string]cty.Value {
 		s.l.faultAt(nil, "Cannot read "+path, "%s.", upperFirst(reason(err)))
 		return nil
 	}
-	var file *hcl.File
-	var diags hcl.Diagnostics
-	if strings.HasSuffix(path, ".json") {
-		file, diags = hcljson.Parse(src, path)
-	} else {
-		file, diags = hclsyntax.ParseConfig(src, path, hcl.InitialPos)
-	}
+	file, diags := parseFile(path, src)
 	out := map[string]cty.Value{}
-	if file != nil {
-		s.l.files[path] = file
-		attrs, more := file.Body.JustAttributes()
+	s.l.files[path] = file
+	attrs, more := file.Body.JustAttributes()
+	diags = append(diags, more...)
+	for name, attr := range attrs {
+		v, more := attr.Expr.Value(nil)
 		diags = append(diags, more...)
-		for name, attr := range attrs {
-			v, more := attr.Expr.Value(nil)
-			diags = append(diags, more...)
-			if !more.HasErrors() {
-				out[name] = v
-			}
+		if !more.HasErrors() {
+			out[name] = v
 		}
 	}
 	for _, d := range diags {
@@ -194,6 +185,10 @@ func (s *scope) parseGiven(v *variable, g given) (cty.Value, bool) {
 	}
 	if list, ok := commaList(v.typ, g.text); ok {
 		return list, true
+	}
+	if err := checkDepth(expressionDepth, g.text); err != nil {
+		s.l.fault(v.def, fmt.Sprintf("Invalid value for variable %q", v.name), "%s: %s.", g.from, err)
+		return cty.NilVal, false
 	}
 	expr, diags := hclsyntax.ParseExpression([]byte(g.text), g.from, hcl.InitialPos)
 	var value cty.Value

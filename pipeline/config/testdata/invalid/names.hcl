@@ -16,7 +16,7 @@ locals {
   h = t1                  # ERROR: Unknown name "t1"
   i = local               # ERROR: local is not a value
   j = uper("x")           # ERROR: Call to unknown function
-  k = timestamp()         # ERROR: Call to unknown function
+  k = getenv("A")         # ERROR: Call to unknown function
   l = git.shaa            # ERROR: Reference to undeclared git value
   m = file("missing.txt") # ERROR: Invalid function argument
   n = env("NOT_SET")      # ERROR: Invalid function argument

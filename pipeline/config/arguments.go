@@ -12,6 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // The methods of this file read one argument each into dst, and leave dst as
@@ -162,7 +163,7 @@ func (b *block) amount(name string, dst *pipeline.Bytes) bool {
 	}
 	v, err := pipeline.ParseBytes(s)
 	if err != nil {
-		b.l.fault(b.rangeOf(name), "Invalid amount", "%s.", upperFirst(err.Error()))
+		b.l.fault(b.rangeOf(name), "Invalid amount", "%s.", phrase.Capital(err.Error()))
 		return false
 	}
 	*dst = v
@@ -177,7 +178,7 @@ func (b *block) oneOf(name string, dst *string, words ...string) bool {
 	}
 	if !slices.Contains(words, s) {
 		b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown %s %q", strings.ReplaceAll(name, "_", " "), s),
-			"%s is one of %s.%s", name, strings.Join(words, ", "), didYouMean(s, words))
+			"%s is one of %s.%s", name, strings.Join(words, ", "), phrase.DidYouMean(s, words))
 		return false
 	}
 	*dst = s
@@ -226,12 +227,4 @@ func (b *block) blocksOf(typ string, decode func(*hcl.Block)) {
 // duplicate records that something is there twice, naming both places.
 func (l *loader) duplicate(what string, second, first hcl.Range) {
 	l.fault(second, "Duplicate "+what, "There is one at %s:%d already. Rename one, or merge them.", first.Filename, first.Start.Line)
-}
-
-// didYouMean returns " Did you mean …?", or "".
-func didYouMean(name string, names []string) string {
-	if near := nearest(name, names); near != "" {
-		return fmt.Sprintf(" Did you mean %q?", near)
-	}
-	return ""
 }

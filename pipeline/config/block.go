@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // block is a block's content, opened against its kind.
@@ -146,7 +147,7 @@ func (b *block) placeOf(name string, dst *pipeline.Pos) {
 func (b *block) require(names ...string) {
 	for _, name := range names {
 		if !b.has(name) {
-			b.l.fault(b.def, fmt.Sprintf("Missing argument %q", name), "%s needs %s = ….", upperFirst(b.kind.name), name)
+			b.l.fault(b.def, fmt.Sprintf("Missing argument %q", name), "%s needs %s = ….", phrase.Capital(b.kind.name), name)
 		}
 	}
 }

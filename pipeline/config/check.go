@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // check looks for faults that only show when everything is decoded. Each is
@@ -141,7 +142,7 @@ func (l *loader) checkHealthPort(d *serviceDeclaration) {
 	case c.Port == "":
 		l.fault(l.place(c.At), "Check without a port", "Write port = \"NAME\": a port block of service %q.", s.Name)
 	case !slices.Contains(names, c.Port):
-		detail := fmt.Sprintf("Service %q has no port %q.%s", s.Name, c.Port, didYouMean(c.Port, names))
+		detail := fmt.Sprintf("Service %q has no port %q.%s", s.Name, c.Port, phrase.DidYouMean(c.Port, names))
 		if len(names) == 0 {
 			detail = fmt.Sprintf("Service %q has no port. Write port %q { to = … }.", s.Name, c.Port)
 		}
@@ -204,7 +205,7 @@ func (l *loader) checkMounts(w workload) {
 		}
 		destination = path.Clean(destination)
 		if other, both := first[destination]; both {
-			l.fault(l.place(at), "Two mounts in one place", "%s and %s both go to %s in %s.", upperFirst(what), other, destination, w.what)
+			l.fault(l.place(at), "Two mounts in one place", "%s and %s both go to %s in %s.", phrase.Capital(what), other, destination, w.what)
 			return
 		}
 		first[destination] = what

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 func (l *loader) decodeEnvironments(p *pipeline.Project) {
@@ -138,11 +139,11 @@ func (b *block) changes(typ, env string, names []string, of func(name string) (d
 		}
 		if !slices.Contains(names, name) {
 			b.l.fault(n.LabelRanges[0], "Reference to undeclared "+typ, "Environment %q changes %s %q, which the project does not have.%s",
-				env, typ, name, didYouMean(name, names))
+				env, typ, name, phrase.DidYouMean(name, names))
 			return
 		}
 		if d, at := of(name); !d.runsIn(env) {
-			b.l.fault(n.DefRange, upperFirst(typ)+" does not run here", "%s %q has environments = […] without %q (%s).", upperFirst(typ), name, env, at)
+			b.l.fault(n.DefRange, phrase.Capital(typ)+" does not run here", "%s %q has environments = […] without %q (%s).", phrase.Capital(typ), name, env, at)
 			return
 		}
 		out[name] = append(out[name], n)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"dray/pipeline/phrase"
 )
 
 // Names of the file that a project is described in.
@@ -81,7 +83,7 @@ func besides(dir, main string) []string {
 func (l *loader) parse(path string) {
 	src, err := readBounded(path)
 	if err != nil {
-		l.faultAt(nil, "Cannot read "+path, "%s.", upperFirst(reason(err)))
+		l.faultAt(nil, "Cannot read "+path, "%s.", phrase.Capital(reason(err)))
 		return
 	}
 	l.parseBytes(path, src)
@@ -118,11 +120,4 @@ func reason(err error) string {
 		return pathErr.Err.Error()
 	}
 	return err.Error()
-}
-
-func upperFirst(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }

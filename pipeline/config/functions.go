@@ -13,6 +13,8 @@ import (
 	yaml "github.com/zclconf/go-cty-yaml"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
+
+	"dray/pipeline/phrase"
 )
 
 // standardFunctions are those that neither read the machine nor the clock: all of
@@ -194,5 +196,5 @@ func (s *scope) unknownFunction(name string) string {
 	if why := refusedFunctions[name]; why != "" {
 		return fmt.Sprintf("dray has no function %q. %s", name, why)
 	}
-	return fmt.Sprintf("There is no function %q.%s", name, didYouMean(name, sortedKeys(s.functions)))
+	return fmt.Sprintf("There is no function %q.%s", name, phrase.DidYouMean(name, sortedKeys(s.functions)))
 }

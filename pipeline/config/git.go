@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"dray/pipeline/phrase"
 )
 
 // Git is the state of a checkout. The zero value is no checkout.
@@ -35,7 +37,7 @@ func (l *loader) gitValue() cty.Value {
 		g, err = l.opts.Git()
 	}
 	if err != nil {
-		l.faultAt(nil, "Cannot read the git checkout", "%s.", upperFirst(err.Error()))
+		l.faultAt(nil, "Cannot read the git checkout", "%s.", phrase.Capital(err.Error()))
 	}
 	if g.SHA == "" {
 		l.noGit = true

@@ -8,6 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // groupDecoder resolves groups, whose members are targets and other groups.
@@ -113,7 +114,7 @@ func (d *groupDecoder) targets(name string) []string {
 			add(m.name)
 		default:
 			known := append(sortedKeys(d.p.Targets), sortedKeys(d.members)...)
-			d.l.fault(m.at, "Reference to undeclared target", "Group %q names %q, which is neither a target nor a group.%s", name, m.name, didYouMean(m.name, known))
+			d.l.fault(m.at, "Reference to undeclared target", "Group %q names %q, which is neither a target nor a group.%s", name, m.name, phrase.DidYouMean(m.name, known))
 		}
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 	"dray/pipeline/secret"
 )
 
@@ -117,7 +118,7 @@ func (l *loader) project() *pipeline.Project {
 	if abs, err := filepath.Abs(l.dir); err == nil {
 		p.Dir = abs
 	} else {
-		l.faultAt(nil, "Cannot find the working folder", "%s.", upperFirst(reason(err)))
+		l.faultAt(nil, "Cannot find the working folder", "%s.", phrase.Capital(reason(err)))
 	}
 	l.decodeName(p, attrs)
 	l.decodeRegistry(p)

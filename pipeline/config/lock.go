@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"dray/pipeline/phrase"
 )
 
 // LockFileName is the file beside dray.hcl, checked in with it, that says what
@@ -60,7 +62,7 @@ func ReadLock(dir string) (*Lock, Diagnostics) {
 		src, err = []byte(lockHeader), nil
 	}
 	if err != nil {
-		return nil, Diagnostics{{Severity: Error, Summary: "Cannot read " + path, Detail: upperFirst(reason(err)) + "."}}
+		return nil, Diagnostics{{Severity: Error, Summary: "Cannot read " + path, Detail: phrase.Capital(reason(err)) + "."}}
 	}
 	k := &Lock{path: path}
 	if ds := k.parse(src); ds.HasErrors() {

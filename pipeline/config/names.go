@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"dray/pipeline/phrase"
 )
 
 // check records a fault for every reference to something that the files do
@@ -82,7 +84,7 @@ func (s *scope) declared(t hcl.Traversal, root, name string, names []string) boo
 	} else {
 		detail += " None is declared."
 	}
-	if near := nearest(name, names); near != "" {
+	if near := phrase.Nearest(name, names); near != "" {
 		detail += fmt.Sprintf(" Did you mean %s.%s?", root, near)
 	}
 	s.l.fault(t.SourceRange(), "Reference to undeclared "+word, "%s", detail)
@@ -113,7 +115,7 @@ func (s *scope) whatIs(name string) string {
 	}
 	roots := s.roots()
 	known := append(s.shortNames("var"), roots...)
-	return fmt.Sprintf("Expressions can refer to %s.%s A text stands in quotes.", strings.Join(roots, ", "), didYouMean(name, known))
+	return fmt.Sprintf("Expressions can refer to %s.%s A text stands in quotes.", strings.Join(roots, ", "), phrase.DidYouMean(name, known))
 }
 
 // reworded adds to HCL's findings what only dray knows.

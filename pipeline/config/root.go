@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // namePattern is what project, service, task, host and environment names look
@@ -166,7 +167,7 @@ func (l *loader) referenceValue(v cty.Value, at hcl.Range, kind string) (string,
 	if v.Type() == cty.String {
 		name := v.AsString()
 		names := l.scope.names[kind]
-		if near := nearest(name, names); near != "" {
+		if near := phrase.Nearest(name, names); near != "" {
 			name = near
 		}
 		for _, known := range names {

@@ -5,8 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
+
+	"dray/pipeline/phrase"
 )
 
 // kind is what may stand in one kind of block.
@@ -210,50 +211,20 @@ func (k kind) unknown(name string, isBlock bool) (summary, detail string) {
 	case !isBlock && slices.Contains(k.named, name):
 		return summary, fmt.Sprintf("%s is a block here: write %s \"NAME\" { … } without an equals sign.", name, name)
 	case k.other[name] != "":
-		return summary, fmt.Sprintf("%s has no %s %q. %s", upperFirst(k.name), word, name, k.other[name])
+		return summary, fmt.Sprintf("%s has no %s %q. %s", phrase.Capital(k.name), word, name, k.other[name])
 	}
 	all := slices.Concat(k.args, k.blocks, k.named)
-	switch near := nearest(name, append(sortedKeys(k.other), all...)); {
+	switch near := phrase.Nearest(name, append(sortedKeys(k.other), all...)); {
 	case k.other[near] != "":
-		return summary, fmt.Sprintf("%s has no %s %q. %s", upperFirst(k.name), word, name, k.other[near])
+		return summary, fmt.Sprintf("%s has no %s %q. %s", phrase.Capital(k.name), word, name, k.other[near])
 	case near != "":
-		return summary, fmt.Sprintf("%s has no %s %q. Did you mean %q?", upperFirst(k.name), word, name, near)
+		return summary, fmt.Sprintf("%s has no %s %q. Did you mean %q?", phrase.Capital(k.name), word, name, near)
 	}
 	slices.Sort(all)
-	return summary, fmt.Sprintf("%s has no %s %q. It has: %s.", upperFirst(k.name), word, name, strings.Join(all, ", "))
+	return summary, fmt.Sprintf("%s has no %s %q. It has: %s.", phrase.Capital(k.name), word, name, strings.Join(all, ", "))
 }
 
 func notHonoured(k kind, name string) (summary, detail string) {
 	return name + " is not honoured yet",
 		fmt.Sprintf("bake knows %q in %s, dray does not act on it so far. Leave it out; a file that means more than dray does would mislead.", name, k.name)
-}
-
-// nearest returns the name that was probably meant, or "".
-func nearest(name string, names []string) string {
-	best, least := "", min(3, len(name)/2)+1
-	if len(name) < 3 {
-		least = 1 // of such, every other is a neighbour
-	}
-	for _, candidate := range slices.Sorted(slices.Values(names)) {
-		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < least && candidate != name {
-			best, least = candidate, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to change; the right letters in a wrong order
-// count as one.
-func distance(a, b string) int {
-	d := levenshtein.Distance(a, b, nil)
-	if d > 1 && slices.Equal(letters(a), letters(b)) {
-		return 1
-	}
-	return d
-}
-
-func letters(s string) []rune {
-	out := []rune(s)
-	slices.Sort(out)
-	return out
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // Defaults of a service and a task: Nomad's figures, shorter where a host can be
@@ -111,7 +112,7 @@ func (b *block) capabilities(name string, dst *[]string) {
 	for i, c := range list {
 		list[i] = strings.TrimPrefix(strings.ToUpper(c), "CAP_")
 		if !slices.Contains(linuxCapabilities, list[i]) {
-			b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown capability %q", c), "Linux has none of that name.%s", didYouMean(list[i], linuxCapabilities))
+			b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown capability %q", c), "Linux has none of that name.%s", phrase.DidYouMean(list[i], linuxCapabilities))
 		}
 	}
 	*dst = list
@@ -255,7 +256,7 @@ func (l *loader) stop(source *hcl.Block, s *pipeline.Stop) {
 		signal = "SIG" + signal
 	}
 	if !slices.Contains(signals, signal) && !realTimeSignal(signal) {
-		l.fault(b.rangeOf("signal"), fmt.Sprintf("Unknown signal %q", signal), "Write a name such as SIGTERM or SIGQUIT, or a number.%s", didYouMean(signal, signals))
+		l.fault(b.rangeOf("signal"), fmt.Sprintf("Unknown signal %q", signal), "Write a name such as SIGTERM or SIGQUIT, or a number.%s", phrase.DidYouMean(signal, signals))
 		return
 	}
 	s.Signal = signal

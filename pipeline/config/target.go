@@ -16,6 +16,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // targetDecoder decodes targets in the order of their inheritance.
@@ -117,7 +118,7 @@ func (d *targetDecoder) parents(b *block) []string {
 			parent = e.AsString()
 		}
 		if d.blocks[parent] == nil {
-			d.l.fault(attr.Expr.Range(), "Reference to undeclared target", "No target %q.%s", parent, didYouMean(parent, sortedKeys(d.blocks)))
+			d.l.fault(attr.Expr.Range(), "Reference to undeclared target", "No target %q.%s", parent, phrase.DidYouMean(parent, sortedKeys(d.blocks)))
 			continue
 		}
 		out = append(out, parent)
@@ -201,7 +202,7 @@ func (l *loader) checkContexts(p *pipeline.Project, t *pipeline.Target) {
 			continue
 		}
 		if p.Targets[other] == nil {
-			l.fault(l.place(t.At), "Reference to undeclared target", "contexts of target %q name target %q, which is not declared.%s", t.Name, other, didYouMean(other, names))
+			l.fault(l.place(t.At), "Reference to undeclared target", "contexts of target %q name target %q, which is not declared.%s", t.Name, other, phrase.DidYouMean(other, names))
 		} else if reaches(p, other, t.Name, map[string]bool{}) {
 			l.fault(l.place(t.At), "Context cycle", "target %q and target %q need each other's image.", t.Name, other)
 		}
@@ -328,7 +329,7 @@ func (b *block) annotations(dst *[]string) {
 		for t := range strings.SplitSeq(types, ",") {
 			if t, _, _ = strings.Cut(strings.TrimSpace(t), "["); !slices.Contains(annotationTypes, t) {
 				b.l.fault(b.rangeOf("annotations"), "Invalid annotation", "%q is for a type %q; there are: %s.%s",
-					a, t, strings.Join(annotationTypes, ", "), didYouMean(t, annotationTypes))
+					a, t, strings.Join(annotationTypes, ", "), phrase.DidYouMean(t, annotationTypes))
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // entry is one element of cache-from, cache-to, secret or ssh: an object, or
@@ -46,7 +47,7 @@ func (b *block) entries(name string, parse func(string) (entry, error)) ([]entry
 		}
 		one, err := readEntry(e, parse)
 		if err != nil {
-			b.l.fault(attr.Expr.Range(), fmt.Sprintf("Invalid %s", name), "%s.", upperFirst(err.Error()))
+			b.l.fault(attr.Expr.Range(), fmt.Sprintf("Invalid %s", name), "%s.", phrase.Capital(err.Error()))
 			continue
 		}
 		if one.word != "" || len(one.attrs) > 0 { // bake drops empty ones as well
@@ -250,7 +251,7 @@ func (b *block) knownKeys(name string, attrs map[string]string, known ...string)
 			found = found || k == key
 		}
 		if !found {
-			b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown key %q in %s", key, name), "It has: %s.%s", strings.Join(known, ", "), didYouMean(key, known))
+			b.l.fault(b.rangeOf(name), fmt.Sprintf("Unknown key %q in %s", key, name), "It has: %s.%s", strings.Join(known, ", "), phrase.DidYouMean(key, known))
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
+
+	"dray/pipeline/phrase"
 )
 
 // variableEnv is the prefix of variables of the process that set variables of
@@ -128,7 +130,7 @@ func (s *scope) givenValues() map[string]given {
 func (s *scope) readValues(path string) map[string]cty.Value {
 	src, err := readBounded(path)
 	if err != nil {
-		s.l.faultAt(nil, "Cannot read "+path, "%s.", upperFirst(reason(err)))
+		s.l.faultAt(nil, "Cannot read "+path, "%s.", phrase.Capital(reason(err)))
 		return nil
 	}
 	file, diags := parseFile(path, src)
@@ -158,7 +160,7 @@ func (s *scope) checkGiven(outside map[string]given) {
 		if s.nodes["var."+name] != nil || strings.HasPrefix(g.from, variableEnv) {
 			continue
 		}
-		s.l.faultAt(nil, fmt.Sprintf("No variable %q", name), "%s sets %s, which no variable block declares.%s", g.from, name, didYouMean(name, names))
+		s.l.faultAt(nil, fmt.Sprintf("No variable %q", name), "%s sets %s, which no variable block declares.%s", g.from, name, phrase.DidYouMean(name, names))
 	}
 }
 

@@ -23,6 +23,9 @@ func Nearest(name string, names []string) string {
 		return ""
 	}
 	best, least := "", min(3, len(name)/2)+1
+	if len(name) < 3 {
+		least = 1 // of such, every other is a neighbour
+	}
 	for _, candidate := range slices.Sorted(slices.Values(names)) {
 		if candidate == name {
 			continue

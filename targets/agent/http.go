@@ -126,7 +126,7 @@ func (a *Agent) routeReading(mux *http.ServeMux) {
 		_, err := decode(w, r, &req)
 		var result api.PruneResult
 		if err == nil {
-			result, err = a.collectImages(r.Context(), req.DryRun)
+			result, err = a.collectImages(r.Context(), Collection{DryRun: req.DryRun, Recent: true})
 		}
 		answer(w, result, err)
 	})

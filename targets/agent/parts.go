@@ -87,9 +87,18 @@ type Images interface {
 	// Pull has an image complete, verified and unpacked, and returns how many
 	// bytes travelled.
 	Pull(ctx context.Context, p PullRequest) (received int64, err error)
-	// Collect drops what none of the images that needed lists needs. It asks
-	// once; what is pulled after that stays.
-	Collect(ctx context.Context, needed func() ([]string, error), dryRun bool) (api.PruneResult, error)
+	// Collect drops what none of the needed images needs. What is pulled after
+	// it has asked for them stays.
+	Collect(ctx context.Context, c Collection) (api.PruneResult, error)
+}
+
+// Collection says what may be dropped.
+type Collection struct {
+	Needed func() ([]string, error) // digests of images; asked once
+	DryRun bool
+	// Recent drops also what arrived lately and no image needs: what a deployment
+	// that failed had fetched stays otherwise, to go on from.
+	Recent bool
 }
 
 // Route is where new connections of one service go.

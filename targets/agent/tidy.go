@@ -267,7 +267,7 @@ func (a *Agent) collect(ctx context.Context) {
 	if err := a.removeUnneeded(ctx); err != nil {
 		a.log.Warn("removing what no release needs", "error", err)
 	}
-	if _, err := a.collectImages(ctx, false); err != nil {
+	if _, err := a.collectImages(ctx, Collection{}); err != nil {
 		a.log.Warn("removing images that no release needs", "error", err)
 	}
 }
@@ -305,12 +305,13 @@ func (a *Agent) removeUnneeded(ctx context.Context) error {
 }
 
 // collectImages drops what no release needs from the store.
-func (a *Agent) collectImages(ctx context.Context, dryRun bool) (api.PruneResult, error) {
-	return a.parts.Images.Collect(ctx, func() ([]string, error) {
+func (a *Agent) collectImages(ctx context.Context, c Collection) (api.PruneResult, error) {
+	c.Needed = func() ([]string, error) {
 		k, err := a.needed()
 		if err != nil {
 			return nil, err
 		}
 		return slices.Sorted(maps.Keys(k.images)), nil
-	}, dryRun)
+	}
+	return a.parts.Images.Collect(ctx, c)
 }

@@ -415,18 +415,18 @@ func (f *fakeImages) Pull(ctx context.Context, p PullRequest) (int64, error) {
 	})
 }
 
-func (f *fakeImages) Collect(ctx context.Context, needed func() ([]string, error), dryRun bool) (r api.PruneResult, err error) {
+func (f *fakeImages) Collect(ctx context.Context, c Collection) (r api.PruneResult, err error) {
 	w := (*world)(f)
 	w.mu.Lock()
 	before := maps.Clone(w.images) // what is pulled from now on stays
 	w.mu.Unlock()
-	keep, err := needed()
+	keep, err := c.Needed()
 	if err != nil {
 		return r, err
 	}
 	return r, w.do(ctx, func() error {
 		for digest := range before {
-			if !slices.Contains(keep, digest) && !dryRun {
+			if !slices.Contains(keep, digest) && !c.DryRun {
 				delete(w.images, digest)
 				r.Blobs++
 			}

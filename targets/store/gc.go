@@ -13,16 +13,31 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// resumable is how long an interrupted download is kept.
+// resumable is how long content that arrived is kept though no image needs it:
+// whole blobs, and interrupted downloads. A pull that failed goes on from it.
 const resumable = 24 * time.Hour
 
+// beginning is how long a download is left alone that nothing needs: a pull that
+// has just begun may not have said yet what it needs.
+const beginning = time.Minute
+
+// shortOf is the part of the disk that must be free for such content to stay:
+// a tenth.
+const shortOf = 10
+
 // GC removes what nothing needs: images that are not retained, that no
-// container stands on and that are older than Options.Grace, then their layers
-// and content. It gives the bytes freed. It may run beside pulls; what they
-// need is left alone.
-func (s *Store) GC(ctx context.Context) (freed int64, err error) {
+// container stands on and that are older than Options.Grace, then their layers,
+// and content that arrived a day ago or earlier. What came later is kept, unless
+// recent says otherwise, or the disk needs the room. It gives the bytes freed.
+// It may run beside pulls; what they need is left alone.
+func (s *Store) GC(ctx context.Context, recent bool) (freed int64, err error) {
 	s.pins.mu.Lock()
 	defer s.pins.mu.Unlock()
+	if short, err := s.short(); err != nil {
+		return 0, fmt.Errorf("collecting garbage: %w", err)
+	} else if short {
+		recent = true
+	}
 	live, dead, err := s.mark()
 	if err != nil {
 		return 0, fmt.Errorf("collecting garbage: %w", err)
@@ -35,7 +50,7 @@ func (s *Store) GC(ctx context.Context) (freed int64, err error) {
 	if err != nil {
 		return snaps, fmt.Errorf("collecting unused layers: %w", err)
 	}
-	blobs, err := s.sweepContent(ctx, live)
+	blobs, err := s.sweepContent(ctx, live, recent)
 	if err != nil {
 		return snaps + blobs, fmt.Errorf("collecting unused content: %w", err)
 	}
@@ -126,10 +141,10 @@ func unpackedChain(key string) string {
 	return digest.NewDigestFromEncoded(digest.SHA256, hex).String()
 }
 
-func (s *Store) sweepContent(ctx context.Context, live map[string]bool) (freed int64, err error) {
+func (s *Store) sweepContent(ctx context.Context, live map[string]bool, recent bool) (freed int64, err error) {
 	dead := map[digest.Digest]int64{}
 	err = s.content.Walk(ctx, func(info content.Info) error {
-		if !live[info.Digest.String()] {
+		if !live[info.Digest.String()] && (recent || time.Since(info.CreatedAt) >= resumable) {
 			dead[info.Digest] = info.Size
 		}
 		return nil
@@ -148,7 +163,7 @@ func (s *Store) sweepContent(ctx context.Context, live map[string]bool) (freed i
 		return freed, err // a download that ends while they are listed is reported missing: the next run sees the others
 	}
 	for _, st := range statuses {
-		if live[strings.TrimPrefix(st.Ref, "pull-")] || time.Since(st.UpdatedAt) < resumable {
+		if live[strings.TrimPrefix(st.Ref, "pull-")] || time.Since(st.UpdatedAt) < beginning || !recent && time.Since(st.UpdatedAt) < resumable {
 			continue
 		}
 		if err := ignoreMissing(s.content.Abort(ctx, st.Ref)); err != nil {

@@ -51,7 +51,7 @@ func TestGCKeepsWhatIsNeeded(t *testing.T) {
 			if _, err := s.Mount(t.Context(), "c1", usedImage.Digest, false); err != nil {
 				t.Fatal(err)
 			}
-			freed, err := s.GC(t.Context())
+			freed, err := s.GC(t.Context(), true)
 			if err != nil || freed < 60_000 || kind == store.Overlay && freed > 80_000 {
 				t.Errorf("freed %d (%v), want the dead image's layer twice, packed and unpacked", freed, err)
 			}
@@ -80,7 +80,7 @@ func TestGCEmptiesAStoreThatNobodyNeeds(t *testing.T) {
 			t.Fatal(err)
 		}
 		pull(t, s, d, sources)
-		if _, err := s.GC(t.Context()); err != nil {
+		if _, err := s.GC(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		wantEmptyStore(t, s)
@@ -113,7 +113,7 @@ func TestGraceSparesWhatWasJustPulled(t *testing.T) {
 	d := o.image(makeTar(t, file("a", "x")))
 	s := open(t, store.Options{Grace: time.Hour})
 	pull(t, s, d, peer(o))
-	if freed, err := s.GC(t.Context()); err != nil || freed != 0 {
+	if freed, err := s.GC(t.Context(), true); err != nil || freed != 0 {
 		t.Errorf("freed %d (%v)", freed, err)
 	}
 	wantHas(t, s, map[digest.Digest]bool{d.Digest: true})
@@ -134,7 +134,7 @@ func TestGCBesidesPulls(t *testing.T) {
 				done <- nil
 				return
 			default:
-				if _, err := s.GC(t.Context()); err != nil {
+				if _, err := s.GC(t.Context(), true); err != nil {
 					done <- err
 					return
 				}
@@ -314,4 +314,43 @@ func (w *stopWriter) Write(b []byte) (int, error) {
 	}
 	w.left -= int64(len(b))
 	return w.ResponseWriter.Write(b)
+}
+
+// TestWhatArrivedStaysForADay cuts a pull after its first layer: the collector
+// leaves that layer for the next pull, until it is a day old.
+func TestWhatArrivedStaysForADay(t *testing.T) {
+	o := newOrigin(t)
+	d := o.image(makeTar(t, file("a", noise(500_000))), makeTar(t, file("b", noise(1000))))
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{Grace: time.Nanosecond, Parallel: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	cut := onceThenGone(registry.Peer(o.listen(nil)))
+	if _, err := s.Pull(t.Context(), store.PullRequest{Digest: d.Digest, Name: "x", Sources: []registry.Source{cut}}, event.Discard); err == nil {
+		t.Fatal("the pull succeeded")
+	}
+	if freed, err := s.GC(t.Context(), false); err != nil || freed != 0 {
+		t.Errorf("freed %d (%v) of what had arrived", freed, err)
+	}
+	var c traffic
+	pull(t, s, d, []registry.Source{registry.Peer(o.listen(c.wrap))})
+	if n := c.bytes.Load(); n > 100_000 {
+		t.Errorf("%d bytes travelled again", n)
+	}
+	aged := time.Now().Add(-25 * time.Hour)
+	err = filepath.WalkDir(filepath.Join(dir, "content", "blobs"), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			err = os.Chtimes(path, aged, aged)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if freed, err := s.GC(t.Context(), false); err != nil || freed < 500_000 {
+		t.Errorf("freed %d (%v) after a day", freed, err)
+	}
+	wantEmptyStore(t, s)
 }

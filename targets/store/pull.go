@@ -175,7 +175,14 @@ func (p *pull) prepareSpace(ctx context.Context, img *Image, missing []int) erro
 		travel, space = sum(travel, l.Size), sum(space, l.Size)
 	}
 	p.meter.total.Store(travel)
-	return p.store.checkSpace(space)
+	err := p.store.checkSpace(space)
+	if errors.Is(err, ErrSpace) { // what is kept only to go on from gives way
+		if _, gcErr := p.store.GC(ctx, true); gcErr != nil {
+			return errors.Join(err, gcErr)
+		}
+		err = p.store.checkSpace(space)
+	}
+	return err
 }
 
 // bring fetches and unpacks the missing layers, then commits them in order.

@@ -447,7 +447,7 @@ func TestNothingIsLeftOfAPullThatFails(t *testing.T) {
 		if _, err := s.Mount(t.Context(), "c", d.Digest, false); !errdefs.IsNotFound(err) {
 			t.Errorf("mounting it: %v", err)
 		}
-		if _, err := s.GC(t.Context()); err != nil {
+		if _, err := s.GC(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		wantEmptyStore(t, s)

@@ -71,6 +71,15 @@ func (s *Store) free() (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
+// short says whether the disk is nearly full.
+func (s *Store) short() (bool, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(s.dir, &st); err != nil {
+		return false, fmt.Errorf("asking for free space in %s: %w", s.dir, err)
+	}
+	return st.Bavail < st.Blocks/shortOf, nil
+}
+
 func (s *Store) checkSpace(need int64) error {
 	free, err := s.free()
 	if err != nil {

@@ -105,14 +105,14 @@ func (m *meter) sum() (sum int64) {
 
 // Collect implements agent.Images. What is pulled while it runs is retained
 // under a key that it has not seen, and stays.
-func (s *images) Collect(ctx context.Context, needed func() ([]string, error), dryRun bool) (api.PruneResult, error) {
+func (s *images) Collect(ctx context.Context, c agent.Collection) (api.PruneResult, error) {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
 	pulled, err := s.Retained(ctx)
 	if err != nil {
 		return api.PruneResult{}, err
 	}
-	keep, err := needed()
+	keep, err := c.Needed()
 	if err != nil {
 		return api.PruneResult{}, err
 	}
@@ -130,7 +130,7 @@ func (s *images) Collect(ctx context.Context, needed func() ([]string, error), d
 		result.Blobs += len(image.Layers)
 		result.Bytes += image.Size
 	}
-	if dryRun {
+	if c.DryRun {
 		return result, nil
 	}
 	if err := s.Retain(ctx, retainKey, kept); err != nil {
@@ -144,7 +144,7 @@ func (s *images) Collect(ctx context.Context, needed func() ([]string, error), d
 			return api.PruneResult{}, err
 		}
 	}
-	result.Bytes, err = s.GC(ctx)
+	result.Bytes, err = s.GC(ctx, c.Recent)
 	return result, err
 }
 

@@ -30,10 +30,12 @@ import (
 )
 
 // Pins keeps which bytes a name of an image means, from run to run.
+// Names are as a Dockerfile or the project's file has them, short or whole.
 type Pins interface {
-	Bases() map[string]string // digests by name, as in a Dockerfile or the project's file
+	Base(name string) string  // the digest that a name is held to, or ""
+	Bases() map[string]string // digests by whole name
 	Path() string             // of the file, as people would type it
-	Keep(found map[string]string) error
+	KeepBases(found map[string]string) error
 }
 
 // Options of New.

@@ -32,7 +32,7 @@ func (m *Images) Pin(ctx context.Context, text string) (pipeline.ReleaseImage, e
 		return pipeline.ReleaseImage{}, err
 	}
 	places := m.locations(ref)
-	d, found := m.Pins.Bases()[text], false
+	d, found := m.Pins.Base(text), false
 	if exact, isDigest := ref.(name.Digest); isDigest {
 		d = exact.DigestStr()
 	} else if d == "" {
@@ -79,10 +79,10 @@ func resolveAt(ctx context.Context, places []location) (string, error) {
 func (m *Images) keepBases(bases []builder.Base, sink event.Sink) {
 	m.pinning.Lock()
 	defer m.pinning.Unlock()
-	known, found := m.Pins.Bases(), map[string]string{}
+	found := map[string]string{}
 	for _, b := range bases {
 		reference, _, exact := strings.Cut(b.Reference, "@")
-		if !exact && known[reference] == "" {
+		if !exact && m.Pins.Base(reference) == "" {
 			found[reference] = b.Digest
 		}
 	}
@@ -101,7 +101,7 @@ func (m *Images) keep(found map[string]string, sink event.Sink) {
 		texts = append(texts, fmt.Sprintf("%s at %s", name, phrase.Digest(found[name])))
 	}
 	what := phrase.List(texts)
-	if err := m.Pins.Keep(found); err != nil {
+	if err := m.Pins.KeepBases(found); err != nil {
 		sink.Emit(event.Event{
 			Type: event.Warning, Text: fmt.Sprintf("%s could not be pinned, so the next run may get other bytes: %v", what, err),
 			Next: "run dray build where the checkout can be written, and check " + filepath.Base(m.Pins.Path()) + " in",
@@ -135,7 +135,7 @@ type Repinned struct {
 // Update asks registries what names mean now, and pins that. It looks all of
 // them up before it changes anything. Names are as Pins has them.
 func (m *Images) Update(ctx context.Context, names []string) ([]Repinned, error) {
-	changes, found, known := []Repinned{}, map[string]string{}, m.Pins.Bases()
+	changes, found := []Repinned{}, map[string]string{}
 	for _, text := range names {
 		if strings.Contains(text, "@") {
 			return nil, fmt.Errorf("%s says itself which bytes it means: there is nothing to pin", text)
@@ -148,13 +148,14 @@ func (m *Images) Update(ctx context.Context, names []string) ([]Repinned, error)
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, Repinned{Image: text, From: known[text], To: digest})
-		if known[text] != digest {
+		known := m.Pins.Base(text)
+		changes = append(changes, Repinned{Image: text, From: known, To: digest})
+		if known != digest {
 			found[text] = digest
 		}
 	}
 	if len(found) == 0 {
 		return changes, nil
 	}
-	return changes, m.Pins.Keep(found)
+	return changes, m.Pins.KeepBases(found)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"strings"
-	"sync"
 
 	gossh "golang.org/x/crypto/ssh"
 
@@ -23,44 +22,6 @@ func (a *app) readLock(dir string) (*config.Lock, error) {
 		return nil, &exitError{code: exitFailed}
 	}
 	return lock, nil
-}
-
-// pinFile keeps pins of images in dray.lock.hcl.
-type pinFile struct {
-	app *app
-	dir string
-
-	mu   sync.Mutex
-	lock *config.Lock
-}
-
-// Path is the file, as people would type it.
-func (f *pinFile) Path() string { return f.lock.Path() }
-
-// Bases are the digests that names of images are held to.
-func (f *pinFile) Bases() map[string]string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.lock.Bases()
-}
-
-// Keep changes the file as it is now: another process may have written it since
-// this one has read it.
-func (f *pinFile) Keep(found map[string]string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	fresh, err := f.app.readLock(f.dir)
-	if err != nil {
-		return err
-	}
-	for _, lock := range []*config.Lock{fresh, f.lock} {
-		for name, digest := range found {
-			if err := lock.SetBase(name, digest); err != nil {
-				return err
-			}
-		}
-	}
-	return fresh.Write()
 }
 
 // sshOptions says how a host is reached.

@@ -79,7 +79,7 @@ func (a *app) open(ctx context.Context) (*project, error) {
 	}
 	sink := event.With(a.view, func(*event.Event) {})
 	p.images = images.New(images.Options{
-		Project: p.project, Store: store, Mirrors: a.settings.Mirrors, Pins: &pinFile{app: a, lock: p.lock, dir: loaded.Dir}, Sink: sink,
+		Project: p.project, Store: store, Mirrors: a.settings.Mirrors, Pins: p.lock, Sink: sink,
 	})
 	p.sessions = &environment.Sessions{Actor: a.actor(), Dialer: ssh.NewDialer(), SSH: p.sshOptions, Images: p.images.Handler()}
 	p.environments = &environment.Opener{

@@ -132,6 +132,19 @@ func (k *Lock) SetBase(ref, digest string) error {
 	return k.set("base", full, "digest", digest)
 }
 
+// KeepBases pins digests by the names of images, short or whole, in the file as
+// it is now.
+func (k *Lock) KeepBases(found map[string]string) error {
+	return k.Update(func(now *Lock) error {
+		for ref, digest := range found {
+			if err := now.SetBase(ref, digest); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // BaseName returns the full name of an image, as the lock file has it:
 // "busybox" is "docker.io/library/busybox:latest".
 func BaseName(ref string) (string, error) {

@@ -192,9 +192,10 @@ func killAgent(h *testenv.Host) error {
 func TestARolloutThatComesToAStand(t *testing.T) {
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
+	w.Replace(t, "dray.hcl", "count = var.count", "count = 1")
 	w.Replace(t, "dray.hcl", "  update {\n", "  stop { grace = \"20s\" }\n  update {\n    strategy = \"recreate\"\n    progress_deadline = \"8s\"\n")
-	w.Dray(t, 0, "deploy", "prod", "--var", "mode=stubborn", "--var", "count=1")
-	r := w.Dray(t, 3, "deploy", "prod", "--var", "version=2", "--var", "count=1")
+	w.Dray(t, 0, "deploy", "prod", "--var", "mode=stubborn")
+	r := w.Dray(t, 3, "deploy", "prod", "--var", "version=2")
 	says(t, r, "no further instance became healthy within 8s (progress_deadline, dray.hcl:", "waited for web/1 on p1 (not started)", "p1 serves release 1 again",
 		"Next: dray logs prod web shows what the old one still does; a longer progress_deadline (dray.hcl:")
 	if r.Took < 8*time.Second {
@@ -207,7 +208,7 @@ func TestARolloutThatComesToAStand(t *testing.T) {
 	// One that has started says what is wrong with it.
 	w.Replace(t, "dray.hcl", "recreate", "rolling")
 	w.Replace(t, "dray.hcl", "progress_deadline = \"8s\"", "progress_deadline = \"6s\"")
-	r = w.Dray(t, 3, "deploy", "prod", "--var", "version=2", "--var", "count=1", "--var", "mode=deaf")
+	r = w.Dray(t, 3, "deploy", "prod", "--var", "version=2", "--var", "mode=deaf")
 	says(t, r, "within 6s (progress_deadline", "waited for web/1 on p1 (starting)", "connection refused",
 		"listens on :8181, not on 8080 (port \"http\" at dray.hcl:", "Its last lines:", "Next: dray logs prod web --release")
 }

@@ -320,10 +320,10 @@ func TestRegistryLogin(t *testing.T) {
 			w.App(t, "test: t1")
 			w.Write(t, map[string]string{"Dockerfile": layered, "page.txt": kind})
 			declare(t, w, address, "  insecure = true")
-			for _, password := range []string{"", "wrong"} {
+			for password, fault := range map[string]string{"": "asks for a login", "wrong": "refuses the login of ci"} {
 				login(t, w, address, password)
 				r := w.Dray(t, 1, "deploy", "test")
-				says(t, r, "asks for a login", "No host was changed", "Next: docker login "+address)
+				says(t, r, fault, "No host was changed", "Next: docker login "+address)
 			}
 			login(t, w, address, "s3cret")
 			r := w.Dray(t, 0, "deploy", "test")

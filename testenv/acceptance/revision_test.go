@@ -67,7 +67,7 @@ func TestRevisions(t *testing.T) {
 	w.Dray(t, 0, "rollback", "prod", "1.0")
 	runs("info", "1.0")
 	says(t, w.Dray(t, 5, "rollback", "prod", "1.0"), "it runs release 1 already")
-	says(t, w.Dray(t, 5, "rollback", "prod", "1.7"), "release 1.7 is not kept on all hosts; there are: 1.1")
+	says(t, w.Dray(t, 5, "rollback", "prod", "1.7"), "release 1.7 is not kept; there are: 1.1")
 
 	// What was approved and ran comes back under its own name.
 	prints(w.Dray(t, 0, "promote", "prod"), "(release 1.1)")

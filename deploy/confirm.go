@@ -29,6 +29,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 		}
 		request.Vote = false
 	}
+	d.confirming.Store(true)
 	err := d.each(ctx, func(ctx context.Context, h *Host) error { return d.confirmOn(ctx, h, request) })
 	if err == nil {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dray/deploy/strategy"
@@ -35,6 +36,8 @@ type deployment struct {
 	prepared map[string]*api.PrepareResult
 	mu       sync.Mutex
 	retiring sync.WaitGroup // old containers that drain beside the rollout
+	// confirming: hosts may have confirmed the release, and take no step any more.
+	confirming atomic.Bool
 	// stopRetiring no longer waits for them; the agents finish it.
 	stopRetiring func()
 }
@@ -401,9 +404,20 @@ func (d *deployment) step(ctx context.Context, n int, steps map[string][]api.Ste
 // retire asks for the old containers to be drained and stopped. What fails
 // here is no failure of the release: the agent goes on with it by itself.
 func (d *deployment) retire(ctx context.Context, n int, steps map[string][]api.Step) {
-	if err := d.step(ctx, n, steps, nil); err != nil && ctx.Err() == nil {
+	if err := d.step(ctx, n, steps, nil); err != nil && ctx.Err() == nil && !d.over(err) {
 		d.emit("", event.Event{Type: event.Warning, Text: "retiring old containers: " + err.Error()})
 	}
+}
+
+// over tells whether all that failed did so because the deployment was confirmed
+// meanwhile: then the agents retire what is left by themselves.
+func (d *deployment) over(err error) bool {
+	for _, h := range hostErrors(err) {
+		if !isCode(h, api.CodeConflict) {
+			return false
+		}
+	}
+	return d.confirming.Load()
 }
 
 func (d *deployment) verify(ctx context.Context) ([]api.VerifyResult, error) {

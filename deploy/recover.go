@@ -8,6 +8,7 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -40,7 +41,7 @@ func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Envir
 		d := doubtful[h.Name]
 		if decided(seen, d) {
 			f.sink.Emit(event.Event{Type: event.Notice, Host: h.Name, Release: d.Release, Revision: d.Revision,
-				Text: fmt.Sprintf("release %s was agreed on by all hosts; confirming it on %s", d.ReleaseNumber(), h.Name)})
+				Text: fmt.Sprintf("release %s was agreed on by all hosts%s; confirming it on %s", d.ReleaseNumber(), f.assumed(seen, d), h.Name)})
 			_, err := f.on(h).Confirm(ctx, d.ID, api.Confirm{Fence: l.fences[h.Name]})
 			return err
 		}
@@ -52,6 +53,20 @@ func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Envir
 		_, err := f.on(h).Revert(ctx, d.ID, api.Revert{Fence: l.fences[h.Name], Reason: reason}, f.hostSink(h.Name))
 		return err
 	})
+}
+
+// assumed says what is taken for granted where hosts are left out: nobody has
+// heard whether they agreed.
+func (f *Fleet) assumed(seen map[string]*api.Environment, d *api.Deployment) string {
+	for _, env := range seen {
+		if env.Deployed == d.ID {
+			return "" // one has confirmed it: so all had agreed
+		}
+	}
+	if len(f.Skipped) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" that were asked, and %s, left out, is assumed to have agreed; if it had not, dray recover %s without --skip-host tells", phrase.List(f.Skipped), f.Environment)
 }
 
 // decided tells whether some host confirmed that deployment, or all have voted
@@ -130,7 +145,37 @@ func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Durati
 	return r, nil
 }
 
-// Down removes the environment from every host.
+// DownError is an environment that is gone from some of its hosts. A host does not
+// go back from that; taking it down again finishes it.
+type DownError struct {
+	Environment string
+	Gone        []string // hosts that have nothing of it any more
+	Stuck       []string // hosts that keep some of it, or all
+	Volumes     bool     // their data was to be deleted, too
+	Err         error
+}
+
+func (e *DownError) Error() string { return "taking " + e.Environment + " down: " + e.Err.Error() }
+
+// Unwrap returns why.
+func (e *DownError) Unwrap() error { return e.Err }
+
+// Hint says what is gone, what stays, and what finishes it.
+func (e *DownError) Hint() pipeline.Hint {
+	h := pipeline.Hint{Class: pipeline.NotReverted, Environment: e.Environment, Next: "dray down " + e.Environment}
+	if e.Volumes {
+		h.Next += " --volumes"
+	}
+	h.Next += " again finishes it"
+	h.Conclusion = phrase.List(e.Stuck) + " may keep some of " + e.Environment + ": what is removed does not come back."
+	if len(e.Gone) > 0 {
+		h.Conclusion = e.Environment + " is gone from " + phrase.List(e.Gone) + ". " + h.Conclusion
+	}
+	return h
+}
+
+// Down removes the environment from every host. Where it could not do so on some
+// of them, its error is a *DownError.
 func (f *Fleet) Down(ctx context.Context, by pipeline.Actor, volumes bool) (map[string]*api.DownResult, error) {
 	held, l, err := f.acquire(ctx, by, 0)
 	if err != nil {
@@ -150,9 +195,7 @@ func (f *Fleet) Down(ctx context.Context, by pipeline.Actor, volumes bool) (map[
 		return nil
 	})
 	if err != nil {
-		e := newError(NotReverted, err)
-		e.Stuck = FailedHosts(err)
-		return results, e
+		return results, &DownError{Environment: f.Environment, Gone: sortedKeys(results), Stuck: FailedHosts(err), Volumes: volumes, Err: plainCause(held, err)}
 	}
 	return results, nil
 }

@@ -62,11 +62,18 @@ func explain(err error) (event.Event, int) {
 		code = explainDeploy(failed, &e)
 	}
 	explainKnown(err, &e)
-	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
-		code = exitInterrupted
+	if hint := pipeline.HintOf(err); code == exitFailed {
+		code = exitOf(hint.Class)
+		e.Environment = cmp.Or(e.Environment, hint.Environment)
+		e.Detail, e.Conclusion, e.Next = cmp.Or(e.Detail, hint.Detail), cmp.Or(e.Conclusion, hint.Conclusion), cmp.Or(e.Next, hint.Next)
 	}
-	if errors.Is(err, errInterrupted) {
-		e.Text, e.Detail, e.Next = "interrupted", "", ""
+	// That hosts are left half changed matters more than why, and so does its next
+	// step.
+	if interrupted := errors.Is(err, errInterrupted); code != exitNotReverted && (interrupted || errors.Is(err, context.Canceled)) {
+		code = exitInterrupted
+		if interrupted {
+			e.Text, e.Detail, e.Next = "interrupted", "", ""
+		}
 	}
 	var partly *partlyShipped
 	if errors.As(err, &partly) {
@@ -77,6 +84,13 @@ func explain(err error) (event.Event, int) {
 	}
 	e.Code = code
 	return e, code
+}
+
+// exitOf is the code of a failure's class.
+func exitOf(class pipeline.Class) int {
+	return map[pipeline.Class]int{
+		pipeline.Failed: exitFailed, pipeline.Refused: exitRefused, pipeline.Reverted: exitReverted, pipeline.NotReverted: exitNotReverted,
+	}[class]
 }
 
 // askHost is the command that looks at a host which failed otherwise than by
@@ -101,7 +115,7 @@ func explainDeploy(failed *deploy.Error, e *event.Event) int {
 	switch failed.Outcome {
 	case deploy.Refused:
 		e.Conclusion = "Nothing was changed."
-		e.Next = phrase.Words("wait with --lock-wait 2m, or look: dray status", failed.Environment)
+		e.Next = cmp.Or(pipeline.HintOf(failed.Cause).Next, phrase.Words("wait with --lock-wait 2m, or look: dray status", failed.Environment))
 		return exitRefused
 	case deploy.Reverted:
 		e.Conclusion, e.Next = wentBack(failed), logsOf(failed)

@@ -184,6 +184,14 @@ func TestExplain(t *testing.T) {
 			"✗ prod can't go back:\n    - there is no older one\n  prod is untouched and runs nothing.\n",
 		},
 		{
+			"interrupted, and hosts did not go back", rollout(deploy.NotReverted, fmt.Errorf("%w\np2: the connection was lost", errInterrupted), func(e *deploy.Error) { e.Stuck = []string{"p2"} }), exitNotReverted,
+			"✗ interrupted\n  p2: the connection was lost\n  p2 did not go back; the agents do so by themselves when the lease has ended.\n  Next: dray status prod, then dray recover prod\n",
+		},
+		{
+			"a down that was interrupted", &deploy.DownError{Environment: "prod", Gone: []string{"p1"}, Stuck: []string{"p2", "p3"}, Volumes: true, Err: errInterrupted}, exitNotReverted,
+			"✗ taking prod down: interrupted\n  prod is gone from p1. p2 and p3 may keep some of prod: what is removed does not come back.\n  Next: dray down prod --volumes again finishes it\n",
+		},
+		{
 			"interrupted", rollout(deploy.Reverted, errInterrupted, nil), exitInterrupted,
 			"✗ interrupted\n  p1 and p2 serve release 41 again. Nothing of release 42 is left running.\n",
 		},

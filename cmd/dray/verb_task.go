@@ -12,6 +12,7 @@ import (
 
 	"dray/cmd/internal/ui"
 	"dray/deploy"
+	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
@@ -23,7 +24,7 @@ func taskCommand(a *app) *cobra.Command {
 		Use: "task", Short: "Run a task by hand, or see how it went",
 		Long: "task runs a task by hand, or lists the last runs. What a run wrote is shown by\ndray logs ENV TASK.",
 	}
-	cmd.AddCommand(taskRunCommand(a), taskListCommand(a))
+	cmd.AddCommand(taskRunCommand(a), taskStopCommand(a), taskListCommand(a))
 	return cmd
 }
 
@@ -48,6 +49,9 @@ func taskRunCommand(a *app) *cobra.Command {
 				})
 				on := h.Client.Environment(p.project.Name, env.Name)
 				run, err := on.RunTask(cmd.Context(), args[1], api.RunTask{Actor: a.actor(), Command: args[2:]}, show)
+				if err != nil && cmd.Context().Err() != nil {
+					return goesOn(env.Name, h.Name, args[1])
+				}
 				if err != nil {
 					tasks, _ := on.Tasks(cmd.Context(), 0) // without them err is what there is to say
 					return notRun(env, h.Name, args[1], tasks, err)
@@ -57,6 +61,46 @@ func taskRunCommand(a *app) *cobra.Command {
 					failed.Conclusion = "The releases are untouched; what the task had done by then stays."
 					return &exitError{code: max(run.ExitCode, 1), failure: failed}
 				}
+				return nil
+			})
+		},
+	}
+}
+
+// goesOn is the failure of a run whose watcher was interrupted: the task itself was
+// not.
+func goesOn(env, host, task string) error {
+	f := failure("interrupted", fmt.Sprintf("dray logs %s %s --follow shows what it writes; dray task stop %[1]s %[2]s ends it", env, task))
+	f.Environment, f.Conclusion = env, fmt.Sprintf("Task %s goes on, on %s.", task, host)
+	return &exitError{code: exitInterrupted, failure: f}
+}
+
+func taskStopCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop ENV NAME",
+		Short: "End the runs of a task that are under way",
+		Long:  "stop asks the containers of a task that run now to end, as its timeout does: with\na signal first, and then for good.",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
+				answers, missed, err := ask(cmd.Context(), p, env, func(ctx context.Context, h *deploy.Host) (int, error) {
+					return environment.EngineOf(h).StopAll(ctx, "dray.project="+p.project.Name, "dray.environment="+env.Name, "dray.task="+args[1])
+				})
+				if err != nil {
+					return err
+				}
+				if len(missed) > 0 {
+					return missed.Err() // it may run there
+				}
+				stopped := 0
+				for _, a := range answers {
+					stopped += a.Value
+				}
+				text := fmt.Sprintf("No run of task %s is under way in %s.", args[1], env.Name)
+				if stopped > 0 {
+					text = fmt.Sprintf("Ended %s of task %s in %s.", phrase.Count(stopped, "run"), args[1], env.Name)
+				}
+				a.finish(event.Event{Text: text, Environment: env.Name})
 				return nil
 			})
 		},

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
+	"dray/cmd/internal/ui"
 	"dray/pipeline"
 	"dray/targets/api"
 )
@@ -30,5 +32,17 @@ func TestTaskNotRun(t *testing.T) {
 				t.Errorf("code %d: %q, next %q", code, e.Text, e.Next)
 			}
 		})
+	}
+}
+
+// TestInterruptedTaskGoesOn: who interrupts the watching hears that the task does
+// not end with it, and what ends it.
+func TestInterruptedTaskGoesOn(t *testing.T) {
+	e, code := explain(goesOn("prod", "p1", "migrate"))
+	var out bytes.Buffer
+	ui.PrintFailure(&out, e, false)
+	want := "✗ interrupted\n  Task migrate goes on, on p1.\n  Next: dray logs prod migrate --follow shows what it writes; dray task stop prod migrate ends it\n"
+	if code != exitInterrupted || out.String() != want {
+		t.Errorf("exit %d:\n%s", code, out.String())
 	}
 }

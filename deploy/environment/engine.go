@@ -60,6 +60,20 @@ func (e *Engine) List(ctx context.Context, labels ...string) ([]Container, error
 	return out, nil
 }
 
+// StopAll ends the containers with all these labels that run, and says how many
+// those were.
+func (e *Engine) StopAll(ctx context.Context, labels ...string) (int, error) {
+	all, err := e.List(ctx, labels...)
+	stopped := 0
+	for _, c := range all {
+		if err == nil && c.State == "running" {
+			err = e.Post(ctx, "/containers/"+c.ID+"/stop", nil, nil)
+			stopped++
+		}
+	}
+	return stopped, err
+}
+
 // Logs copies a container's output, a line at a time, until it ends or ctx
 // does.
 func (e *Engine) Logs(ctx context.Context, id string, query url.Values, tty bool, out, errOut io.Writer) error {

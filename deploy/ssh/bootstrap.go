@@ -17,8 +17,9 @@ import (
 
 // ConnectOptions tune Connect. The zero value is for use.
 type ConnectOptions struct {
-	// Look takes the host as it is: nothing is installed or replaced. No drayd
-	// is ErrAbsent then; one that this dray can't speak with is an error.
+	// Look takes the host as it is: nothing is installed, replaced or started.
+	// No drayd is ErrAbsent then; one that this dray can't speak with, or whose
+	// agent is down, is an error.
 	Look bool
 }
 
@@ -166,7 +167,7 @@ func (b *bootstrap) open(ctx context.Context) (*Session, *facts, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout,
 		fmt.Errorf("%s: %w within %s", b.transport.Name(), errNoAnswer, helloTimeout))
 	defer cancel()
-	p, err := b.transport.Start(ctx, connectCommand())
+	p, err := b.transport.Start(ctx, connectCommand(b.options.Look))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -208,8 +209,12 @@ func (b *bootstrap) explain(p *Process, in *prefaceReader, err error) error {
 		return lost
 	}
 	if in.greeted {
-		return &SetupError{Host: b.transport.Name(), Kind: SetupAgent, Detail: err.Error(), Err: err,
+		fault := &SetupError{Host: b.transport.Name(), Kind: SetupAgent, Detail: err.Error(), Err: err,
 			Next: "look at the agent's log there: journalctl -u dray, or /var/lib/dray/agent.log"}
+		if b.options.Look {
+			fault.Next = "dray host setup " + b.transport.Name() + " starts it; its log there: journalctl -u dray, or /var/lib/dray/agent.log"
+		}
+		return fault
 	}
 	ended := p.Wait()
 	output := screen(in.banner.String() + "\n" + p.Stderr.String())

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -216,6 +217,19 @@ func TestLookChangesNothing(t *testing.T) {
 	if now, _ := filepath.Glob("/var/lib/dray/bin/*"); !slices.Equal(now, installed) {
 		t.Errorf("installed: %v, before %v", now, installed)
 	}
+
+	if err := connect.Service(t.Context(), "stop"); err != nil {
+		t.Fatal(err)
+	}
+	var fault *SetupError
+	if _, err := look(); !errors.As(err, &fault) || !strings.Contains(fault.Next, "dray host setup p1") {
+		t.Errorf("looking at a host whose agent is down: %v", err)
+	}
+	if conn, err := net.Dial("unix", "/run/dray/agent.sock"); err == nil {
+		_ = conn.Close()
+		t.Error("a look started the agent")
+	}
+	agentOf(t, mustConnect(t, o, finds(one)))
 }
 
 func TestTwoInstallAtOnce(t *testing.T) {

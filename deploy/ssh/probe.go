@@ -15,7 +15,7 @@ import (
 
 // connectScript runs the installed drayd, or says what there is instead.
 const connectScript = `p=/var/lib/dray/bin/current/drayd; s=; [ "$(id -u)" = 0 ] || s="sudo -n"; ` +
-	`if [ -x $p ] || $s test -x $p 2>/dev/null; then exec $s $p connect; fi; ` +
+	`if [ -x $p ] || $s test -x $p 2>/dev/null; then exec $s $p connect%s; fi; ` +
 	`echo dray-absent; echo os=$(uname -s); echo arch=$(uname -m); echo kernel=$(uname -r); echo user=$(id -un); ` +
 	`if r=$($s true 2>&1); then echo root=yes; else echo root=no; echo sudo=$r; fi; ` +
 	`m=; for t in tar gzip sha256sum mktemp; do command -v $t >/dev/null 2>&1 || m="$m $t"; done; echo missing=$m; ` +
@@ -31,8 +31,15 @@ const receiveScript = `set -e; umask 022; b=/var/lib/dray/bin; ` +
 	`gzip -dc $t/archive | tar -xf - -C $t; rm $t/archive; chmod 755 $t; ` +
 	`$t/drayd install --digest %[2]s --from $t`
 
-// connectCommand is what a client runs first.
-func connectCommand() string { return "exec /bin/sh -c '" + connectScript + "'" }
+// connectCommand is what a client runs first. One that only looks has drayd
+// start no agent.
+func connectCommand(look bool) string {
+	argument := ""
+	if look {
+		argument = " look"
+	}
+	return "exec /bin/sh -c '" + fmt.Sprintf(connectScript, argument) + "'"
+}
 
 // receiveCommand is what a client runs to bring a bundle.
 func receiveCommand(root bool, hex, digest, archive string) string {

@@ -23,7 +23,7 @@ func Command(ctx context.Context, verb string, args []string, stdout io.Writer) 
 	}
 	switch verb {
 	case "connect":
-		return Run(ctx, Options{})
+		return Run(ctx, Options{Look: flags.Arg(0) == "look"}) // an argument, not a flag: an older drayd ignores it
 	case "install":
 		done, err := Install(ctx, InstallOptions{Digest: *digest, From: *from})
 		if err != nil {

@@ -26,10 +26,17 @@ type Options struct {
 	// StartAgent starts the agent when it does not answer; StartAgent by
 	// default. It may return before the agent answers.
 	StartAgent func(ctx context.Context) error
-	Logger     *slog.Logger
+	// Look starts no agent: the client is to change nothing. An agent that is
+	// just being started by others is waited for.
+	Look   bool
+	Logger *slog.Logger
 }
 
+// errNotStarted is an agent that is down while a client only looks.
+var errNotStarted = errors.New("it is down, and looking does not start it")
+
 const (
+	restartTime   = 10 * time.Second // for an agent that its service manager or keeper starts again
 	agentPatience = 25 * time.Second // for an agent that was started: less than clients wait for the connection
 	askEvery      = 10 * time.Second // a silent client
 	givenUpAfter  = 2 * time.Minute  // a client that stays silent: on a slow link its answer queues behind megabytes
@@ -167,6 +174,11 @@ func (b *bridge) servePeers(peer *net.UnixListener) {
 func (b *bridge) awaitAgent(ctx context.Context) error {
 	if agentAnswers() {
 		return nil
+	}
+	if b.options.Look {
+		ctx, cancel := context.WithTimeoutCause(ctx, restartTime, errNotStarted)
+		defer cancel()
+		return waitForAgent(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, agentPatience)
 	defer cancel()

@@ -24,8 +24,10 @@ type relay struct {
 	local registry.Source
 	shown http.Handler
 
-	mu     sync.Mutex
-	roots  []digest.Digest
+	mu    sync.Mutex
+	roots []digest.Digest
+	// others are further places, each once; the one that answered last comes
+	// first, since what an image is made of mostly lies together.
 	others []registry.Source
 }
 
@@ -53,11 +55,26 @@ func (r *relay) allowed() []digest.Digest {
 	return slices.Clone(r.roots)
 }
 
-// add asks a further place for what is not here.
+// add asks a further place for what is not here. The same place, by its name, takes
+// the stead of the one before: a ship adds it for each of its deployments.
 func (r *relay) add(source registry.Source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if i := slices.IndexFunc(r.others, func(o registry.Source) bool { return o.String() == source.String() }); i >= 0 {
+		r.others[i] = source
+		return
+	}
 	r.others = append(r.others, source)
+}
+
+// answered has a place asked first from now on.
+func (r *relay) answered(source registry.Source) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := slices.Index(r.others, source); i > 0 {
+		copy(r.others[1:i+1], r.others[:i])
+		r.others[0] = source
+	}
 }
 
 // sources returns the places to ask, this machine first.
@@ -69,12 +86,12 @@ func (r *relay) sources() []registry.Source {
 
 // Resolve describes content that any of the places has.
 func (r *relay) Resolve(ctx context.Context, d digest.Digest) (ocispec.Descriptor, error) {
-	return first(r.sources(), func(s registry.Source) (ocispec.Descriptor, error) { return s.Resolve(ctx, d) })
+	return first(r, func(s registry.Source) (ocispec.Descriptor, error) { return s.Resolve(ctx, d) })
 }
 
 // Fetch opens content that any of the places has.
 func (r *relay) Fetch(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
-	return first(r.sources(), func(s registry.Source) (io.ReadCloser, error) { return s.Fetch(ctx, desc, offset) })
+	return first(r, func(s registry.Source) (io.ReadCloser, error) { return s.Fetch(ctx, desc, offset) })
 }
 
 // String names the relay for people.
@@ -82,11 +99,12 @@ func (r *relay) String() string { return "the deployer's machine" }
 
 // first returns the first answer, or why there is none. That one of the places
 // denies it is this machine's matter: to a host it is a place that failed.
-func first[T any](sources []registry.Source, ask func(registry.Source) (T, error)) (T, error) {
+func first[T any](r *relay, ask func(registry.Source) (T, error)) (T, error) {
 	var failed []string
-	for _, s := range sources {
+	for _, s := range r.sources() {
 		got, err := ask(s)
 		if err == nil {
+			r.answered(s)
 			return got, nil
 		}
 		if !errdefs.IsNotFound(err) {

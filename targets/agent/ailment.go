@@ -28,7 +28,7 @@ func (a *Agent) unhealthy(w *work, p placed, id string, found error) *api.Error 
 		reason, fault.Detail = typed.Message, typed.Detail
 	}
 	fault.Message = fmt.Sprintf("%s of %s did not become healthy on %s: %s", p.instance, releaseWord(w.Release), w.Host, reason)
-	return fault
+	return a.redacted(fault)
 }
 
 // ailment is why the new container of an instance is not healthy now, for a

@@ -58,6 +58,8 @@ type sequence struct {
 	id    string
 	r     api.Release
 	steps []api.Step
+
+	values map[string]string // of secrets, by version
 }
 
 func (s *sequence) prepare() api.Prepare {
@@ -65,7 +67,7 @@ func (s *sequence) prepare() api.Prepare {
 	for _, image := range s.r.Images {
 		sources[image.Digest] = []api.ImageSource{{Kind: "peer", Address: "/run/dray/peer/1.sock"}}
 	}
-	return api.Prepare{Deployment: s.id, Fence: s.fence, Kind: "deploy", Host: host, Release: s.r, Sources: sources}
+	return api.Prepare{Deployment: s.id, Fence: s.fence, Kind: "deploy", Host: host, Release: s.r, Sources: sources, Secrets: s.values}
 }
 
 // roll starts, switches and retires these instances one after the other.

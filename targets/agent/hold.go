@@ -36,6 +36,7 @@ func (a *Agent) hold(ctx context.Context, e *environment, id string, req api.Hol
 	case w.State != api.StatePrepared && w.State != api.StateCommitting && w.State != api.StateCommitted:
 		return nil, api.Errorf(api.CodeConflict, "deployment %s is %s: it can't be held", id, w.State)
 	}
+	req.Reason = a.redactor().String(req.Reason)
 	if err := a.recordHeld(w, req); err != nil {
 		return nil, err
 	}

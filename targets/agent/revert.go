@@ -52,6 +52,7 @@ func (a *Agent) goBack(ctx context.Context, w *work, reason string) error {
 	case api.StateReverted, api.StateDiscarded, api.StateConfirmed:
 		return nil
 	}
+	reason = a.redactor().String(reason)
 	if w.changing() && w.State != api.StateReverting {
 		err := a.amend(w, "revert.begin", reason, func(d *deployment) { d.State, d.Reason = api.StateReverting, reason })
 		if err != nil {

@@ -51,6 +51,7 @@ func (a *Agent) observeInto(e *environment, out *api.Environment) (known bool, e
 		}
 		return t.observe(&r, containers, a.containersOf(e), out)
 	})
+	a.redactReasons(out.Instances, out.Runs)
 	return known, err
 }
 

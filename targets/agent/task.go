@@ -115,6 +115,7 @@ func (a *Agent) runOnce(ctx context.Context, w *work, task *pipeline.Task, run *
 	if fault != nil && run.Reason == "" {
 		run.Reason = fault.Error()
 	}
+	run.Reason = a.redactor().String(run.Reason)
 	if _, err := a.recordTask(w.e, id, run); err != nil {
 		return nil, err
 	}
@@ -166,10 +167,12 @@ func (a *Agent) execute(ctx context.Context, w *work, task *pipeline.Task, run *
 // The returned function waits for that and gives the last lines.
 func (a *Agent) followTask(ctx context.Context, w *work, task *pipeline.Task, id string) func() []string {
 	var last []string
+	redactor := a.redactor()
 	ended := make(chan struct{})
 	a.start(ctx, func(context.Context) {
 		defer close(ended)
 		err := a.parts.Logs.Follow(ctx, id, func(stream, text string) {
+			text = redactor.String(text)
 			w.sink.Emit(event.Event{Type: event.Output, Stage: "task", Subject: "task " + task.Name, Stream: stream, Text: text})
 			last = append(last, text)
 			if len(last) > lastLines {

@@ -53,6 +53,7 @@ type world struct {
 	mustServe  []string // services that must have a running backend at any time
 	gaps       []string // times at which one had none
 	logs       map[string][]string
+	last       []string // of any container; nil: the usual
 }
 
 func newWorld(t *testing.T) *world {
@@ -365,7 +366,13 @@ func (f *fakeHealth) Wait(ctx context.Context, id string, least time.Duration) e
 
 type fakeLogs world
 
-func (f *fakeLogs) Last(string, int) []string { return []string{"listening on :80"} }
+func (f *fakeLogs) Last(string, int) []string {
+	if f.last != nil {
+		return f.last
+	}
+	return []string{"listening on :80"}
+}
+
 func (f *fakeLogs) Follow(_ context.Context, id string, line func(stream, text string)) error {
 	for _, text := range f.logs[id] {
 		line("stdout", text)

@@ -1,13 +1,15 @@
 // Command app is the server that tests deploy. It answers HTTP on :8080 (/up,
 // /version, /eat to use memory, /fork to start processes, /slow) and echoes
 // UDP on :7000. MODE makes it misbehave: "unhealthy" fails /up, "unhealthy
-// HOSTNAME" does in that container only, "exit" ends at once, "deaf" listens on
+// HOSTNAME" does in that container only, "exit" ends at once, "leak" does so
+// and prints $TOKEN, "deaf" listens on
 // another port, "stubborn" does not end when it is asked to, "sick" becomes
 // unhealthy after /sick.
 package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log"
@@ -28,8 +30,12 @@ func main() {
 		return
 	}
 	mode, version := os.Getenv("MODE"), os.Getenv("VERSION")
-	if mode == "exit" {
+	switch mode {
+	case "exit":
 		log.Fatal("exiting, as told")
+	case "leak":
+		token := os.Getenv("TOKEN")
+		log.Fatalf("can't connect with %s, %q, Basic %s", token, token, base64.StdEncoding.EncodeToString([]byte("me:"+token)))
 	}
 	address := ":8080"
 	if mode == "deaf" {

@@ -222,7 +222,8 @@ func (e *Engine) execStart(ctx context.Context, id string, streams Streams) (<-c
 	x.mu.Unlock()
 
 	c, err := e.find(x.value.ContainerID)
-	if err != nil {
+	if err != nil { // it was removed meanwhile
+		x.fail(err)
 		return nil, err
 	}
 	value := c.snapshot()
@@ -232,10 +233,7 @@ func (e *Engine) execStart(ctx context.Context, id string, streams Streams) (<-c
 	}
 	if err != nil {
 		run.close()
-		x.mu.Lock()
-		x.value.Fault = err.Error()
-		x.mu.Unlock()
-		x.finish(exitOfStart(err))
+		x.fail(err)
 		return nil, fmt.Errorf("exec in container %s: %w", value.Spec.Name, err)
 	}
 	x.mu.Lock()
@@ -264,6 +262,14 @@ func exitOfStart(err error) int {
 		return 127
 	}
 	return 126
+}
+
+// fail enters that the command could not be started.
+func (x *execution) fail(err error) {
+	x.mu.Lock()
+	x.value.Fault = err.Error()
+	x.mu.Unlock()
+	x.finish(exitOfStart(err))
 }
 
 func (x *execution) finish(code int) {

@@ -188,24 +188,32 @@ func (e *Engine) startShim(ctx context.Context, c *container) error {
 	if err != nil {
 		return err
 	}
-	e.watchShim(c, conn, cmd)
+	e.watchShim(c, watched{conn: conn, pid: pid, cmd: cmd})
 	return nil
 }
 
-// watchShim notices the end of a container's shim. cmd is nil for one that an
-// earlier agent started: init reaps it.
-func (e *Engine) watchShim(c *container, conn net.Conn, cmd *exec.Cmd) {
+// watched is one shim: the connection that ends with it, the process of the
+// container that it began, and what is to be reaped; nil for one that an earlier
+// agent started, which init reaps.
+type watched struct {
+	conn net.Conn
+	pid  int
+	cmd  *exec.Cmd
+}
+
+// watchShim notices the end of a container's shim.
+func (e *Engine) watchShim(c *container, w watched) {
 	e.group.spawn(func(ctx context.Context) {
-		stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+		stop := context.AfterFunc(ctx, func() { _ = w.conn.Close() })
 		defer stop()
-		_, _ = conn.Read(make([]byte, 1)) // a byte or an error: the end
-		_ = conn.Close()
+		_, _ = w.conn.Read(make([]byte, 1)) // a byte or an error: the end
+		_ = w.conn.Close()
 		if ctx.Err() != nil {
 			return // the agent ends, not the shim
 		}
-		if cmd != nil {
-			_ = cmd.Wait() // its own exit code says nothing more
+		if w.cmd != nil {
+			_ = w.cmd.Wait() // its own exit code says nothing more
 		}
-		e.noticeEnd(context.WithoutCancel(ctx), c)
+		e.noticeEnd(context.WithoutCancel(ctx), c, w.pid)
 	})
 }

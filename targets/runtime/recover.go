@@ -193,7 +193,7 @@ func (e *Engine) takeUp(c *container, r record, ociState string) bool {
 		}
 		v.Health = Health{}
 	})
-	e.watchShim(c, conn, nil)
+	e.watchShim(c, watched{conn: conn, pid: r.Pid})
 	return true
 }
 

@@ -98,14 +98,15 @@ func (e *Engine) startFailed(ctx context.Context, c *container, cause error) err
 
 // noticeEnd is called when a container's shim has gone: the container has
 // ended, or the shim was killed and its container must end too, since nobody
-// can take its output or its exit any more.
-func (e *Engine) noticeEnd(ctx context.Context, c *container) {
+// can take its output or its exit any more. pid is the process that the shim
+// had: the container may have another one by now, with a shim of its own.
+func (e *Engine) noticeEnd(ctx context.Context, c *container, pid int) {
 	if err := c.acquire(ctx); err != nil {
 		return // it was removed meanwhile
 	}
 	defer c.release()
 	value := c.snapshot()
-	if !value.live() || value.Pid != c.process.pid {
+	if !value.live() || value.Pid != pid || c.process.pid != pid {
 		return // a verb has seen it already
 	}
 	var exit shim.Exit

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -36,6 +38,12 @@ func (s *Store) Forget(_ context.Context, key string) error {
 // Retained lists what is retained, by key.
 func (s *Store) Retained(context.Context) (map[string][]digest.Digest, error) {
 	return all[[]digest.Digest](s.index, bucketRetained)
+}
+
+// Containers lists the ids of the containers that Mount has prepared.
+func (s *Store) Containers(context.Context) ([]string, error) {
+	digests, err := s.containerDigests()
+	return slices.Sorted(maps.Keys(digests)), err
 }
 
 // containerDigests lists the images that containers stand on.

@@ -72,6 +72,9 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 		return nil, fmt.Errorf("opening the image store: %w", err)
 	}
 	h.images = &images{Store: h.Store}
+	if err := clearFills(ctx, h.Store, c.Run); err != nil {
+		c.Log.Error("clearing up after a volume that was being filled", "error", err)
+	}
 	h.Networks, err = network.Open(network.Config{
 		Dir: filepath.Join(c.State, "network"), RunDir: filepath.Join(c.Run, "netns"), Changed: h.noteNames, Log: c.Log,
 	})

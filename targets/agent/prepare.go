@@ -120,6 +120,7 @@ func (a *Agent) reserve(ctx context.Context, w *work, p *api.Prepare) error {
 		return err
 	}
 	a.tellUnlimited(w)
+	a.tellNameless(w)
 	if err := a.keepSecrets(w.release, w.Host, p.Secrets); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/targets/api"
+	"dray/targets/runtime"
 	"dray/targets/runtime/cgroup"
 )
 
@@ -70,6 +71,23 @@ func (a *Agent) tellUnlimited(w *work) {
 				"%s has no %s controller: not enforced: %s", w.Host, limit.controller, strings.Join(lost, ", "))})
 		}
 	}
+}
+
+// tellNameless warns where containers of this host can't resolve names. It does
+// not stop a deployment: a service may need none.
+func (a *Agent) tellNameless(w *work) {
+	unreachable, err := runtime.UnreachableResolvers()
+	text := ""
+	switch {
+	case err != nil:
+		text = err.Error()
+	case len(unreachable) > 0:
+		text = fmt.Sprintf("containers on %s can't resolve names of other hosts: its nameservers (%s) listen on its loopback only",
+			w.Host, strings.Join(unreachable, ", "))
+	default:
+		return
+	}
+	w.sink.Emit(event.Event{Type: event.Warning, Text: text, Next: "name a nameserver that containers can reach in /etc/resolv.conf of " + w.Host})
 }
 
 // reservePorts has the environment's network exist and holds the published

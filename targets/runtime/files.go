@@ -99,8 +99,7 @@ func (e *Engine) SetHosts(ctx context.Context, idOrName string, entries []HostEn
 }
 
 // resolvConf is the text of /etc/resolv.conf: the nameservers given, or those
-// of the host that a container can reach. Where the host only has a resolver
-// of its own on loopback, systemd's list of those behind it is used.
+// of the host that a container can reach.
 func resolvConf(given []netip.Addr) (string, error) {
 	if given != nil {
 		var text strings.Builder
@@ -109,26 +108,54 @@ func resolvConf(given []netip.Addr) (string, error) {
 		}
 		return text.String(), nil
 	}
-	for _, path := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
+	text, _, err := hostResolvers(resolvConfs)
+	return text, err
+}
+
+// resolvConfs are where a host's nameservers may be: its own file, and, where
+// that names only a resolver on the host's loopback, the lists of those behind
+// systemd's, NetworkManager's and resolvconf's.
+var resolvConfs = []string{
+	"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf",
+	"/run/NetworkManager/no-stub-resolv.conf", "/run/dnsmasq/resolv.conf",
+}
+
+// hostResolvers returns the first of the files that names a nameserver that a
+// container can reach, without the others. Where none does, it returns what else
+// the first one says, and the nameservers that are out of reach.
+func hostResolvers(paths []string) (text string, unreachable []string, err error) {
+	for i, path := range paths {
 		data, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return "", fmt.Errorf("reading the host's nameservers: %w", err)
+			return "", nil, fmt.Errorf("reading the host's nameservers: %w", err)
 		}
-		if text, found := reachable(string(data)); found {
-			return text, nil
+		kept, dropped, found := reachable(string(data))
+		if found {
+			return kept, nil, nil
 		}
+		if i == 0 {
+			text = kept
+		}
+		unreachable = append(unreachable, dropped...)
 	}
-	return "", nil
+	return text, unreachable, nil
+}
+
+// UnreachableResolvers names the host's nameservers where containers can reach
+// none of them, because all listen on the host's loopback. It is empty where
+// there is one, and where the host has none itself.
+func UnreachableResolvers() ([]string, error) {
+	_, unreachable, err := hostResolvers(resolvConfs)
+	return unreachable, err
 }
 
 // reachable drops the nameservers on loopback from a resolv.conf, and says
 // whether others remain.
-func reachable(resolv string) (string, bool) {
+func reachable(resolv string) (text string, dropped []string, found bool) {
 	var kept strings.Builder
-	found := false
 	lines := bufio.NewScanner(strings.NewReader(resolv))
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -136,6 +163,7 @@ func reachable(resolv string) (string, bool) {
 			zoneless, _, _ := strings.Cut(fields[1], "%")
 			a, err := netip.ParseAddr(zoneless)
 			if err != nil || a.IsLoopback() {
+				dropped = append(dropped, fields[1])
 				continue
 			}
 			found = true
@@ -144,7 +172,7 @@ func reachable(resolv string) (string, bool) {
 			kept.WriteString(lines.Text() + "\n")
 		}
 	}
-	return kept.String(), found
+	return kept.String(), dropped, found
 }
 
 // writeSecrets fetches the values of secrets. Those that are files go to a

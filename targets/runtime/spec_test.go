@@ -80,7 +80,7 @@ func TestReachable(t *testing.T) {
 		{"nameserver fe80::1%eth0\n", "nameserver fe80::1%eth0\n", true},
 		{"", "", false},
 	} {
-		if got, found := reachable(test.given); got != test.want || found != test.found {
+		if got, _, found := reachable(test.given); got != test.want || found != test.found {
 			t.Errorf("%q gave %q, %v", test.given, got, found)
 		}
 	}
@@ -187,5 +187,33 @@ func TestMountsCoverNothingDeeper(t *testing.T) {
 	}
 	if last := slices.Index(got, "/etc/hosts"); mounts[last].Source != "own" {
 		t.Error("a volume at the place of a file of the container's own is hidden by it")
+	}
+}
+
+func TestHostResolvers(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	own := write("own", "search corp.example.com\nnameserver 127.0.0.1\noptions ndots:2\n")
+	behind := write("behind", "nameserver 10.0.0.53\n")
+	stub, empty, missing := write("stub", "nameserver ::1\n"), write("empty", ""), filepath.Join(dir, "missing")
+	for name, test := range map[string]struct {
+		paths       []string
+		want        string
+		unreachable []string
+	}{
+		"a list behind a resolver of the host's": {[]string{own, missing, behind}, "nameserver 10.0.0.53\n", nil},
+		"loopback only":                          {[]string{own, stub}, "search corp.example.com\noptions ndots:2\n", []string{"127.0.0.1", "::1"}},
+		"none at all":                            {[]string{empty, missing}, "", nil},
+	} {
+		got, unreachable, err := hostResolvers(test.paths)
+		if err != nil || got != test.want || !slices.Equal(unreachable, test.unreachable) {
+			t.Errorf("%s: %q, %q, %v; want %q, %q", name, got, unreachable, err, test.want, test.unreachable)
+		}
 	}
 }

@@ -39,6 +39,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"dray/pipeline/durable"
 )
 
 // ErrBusy says that another server of the same folder is running.
@@ -280,10 +282,5 @@ func writeIdentity(o Embedded, fingerprint string) error {
 	if err != nil {
 		return err
 	}
-	// Not synced: the file is of no use after the process has ended.
-	temp := o.identityFile() + ".new"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temp, o.identityFile())
+	return durable.Write(o.identityFile(), data, 0o600)
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"dray/pipeline/durable"
 )
 
 // Store is one user's images in a folder:
@@ -102,7 +104,7 @@ func (s *Store) exclusive(ctx context.Context, change func(*names) error) error 
 	if err != nil {
 		return fmt.Errorf("encoding the image names: %w", err)
 	}
-	return replaceFile(filepath.Join(s.dir, "names.json"), b)
+	return durable.Write(filepath.Join(s.dir, "names.json"), b, 0o600)
 }
 
 func (s *Store) read() (*names, error) {
@@ -232,28 +234,6 @@ func normalize(name string) string {
 		return name + ":latest"
 	}
 	return name
-}
-
-// replaceFile writes a file so that a reader, or the machine after a power
-// cut, sees the old content or the new.
-func replaceFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer os.Remove(f.Name()) // it is gone after the rename
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
 }
 
 // writeBlob adds content that is in memory; having it already is no error.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/pipeline/config"
+	"dray/pipeline/durable"
 	"dray/pipeline/phrase"
 	"dray/pipeline/secret"
 )
@@ -242,29 +243,10 @@ func (a *app) format(name string, check bool) (bool, error) {
 	}
 	info, err := os.Stat(name)
 	if err == nil {
-		err = writeFile(name, text, info.Mode())
+		err = durable.Write(name, text, info.Mode())
 	}
 	if err != nil {
 		return true, fmt.Errorf("formatting %s: %w", name, err)
 	}
 	return true, nil
-}
-
-// writeFile writes a file whole or not at all, over one that may be there.
-func writeFile(name string, content []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".dray-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // after the rename there is nothing left to remove
-	_, err = f.Write(content)
-	for _, step := range []func() error{func() error { return f.Chmod(mode) }, f.Sync, f.Close} {
-		if err == nil {
-			err = step()
-		}
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	return err
 }

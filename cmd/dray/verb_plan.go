@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
+	"dray/pipeline/durable"
 	"dray/pipeline/plan"
 	"dray/pipeline/run"
 )
@@ -89,7 +90,7 @@ func (p *project) savePlan(result *plan.Plan, gate *run.Refusal, path string) er
 	}
 	content, err := result.Save(plan.Made{At: time.Now().UTC(), By: p.app.actor(), Source: p.source()}).Encode()
 	if err == nil {
-		err = writeFile(path, content, 0o600)
+		err = durable.Write(path, content, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping the plan in %s: %w", path, err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"dray/pipeline"
+	"dray/pipeline/durable"
 	"dray/pipeline/plan"
 )
 
@@ -15,7 +16,7 @@ func TestReadPlan(t *testing.T) {
 	content, err := plan.New(plan.Input{Desired: pipeline.Release{Project: "shop", Environment: "prod"}}).Save(plan.Made{}).Encode()
 	path := filepath.Join(t.TempDir(), "prod.plan")
 	if err == nil {
-		err = writeFile(path, content, 0o600)
+		err = durable.Write(path, content, 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"dray/pipeline/durable"
 	"dray/pipeline/phrase"
 )
 
@@ -216,7 +216,7 @@ const (
 func (k *Lock) Write() error {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if err := replace(k.path, k.src); err != nil {
+	if err := durable.Write(k.path, k.src, 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", k.path, err)
 	}
 	return nil
@@ -322,29 +322,4 @@ func validHostKey(s string) bool {
 func firstFields(s string, n int) string {
 	fields := strings.Fields(s)
 	return strings.Join(fields[:min(n, len(fields))], " ")
-}
-
-// replace writes a file so that a crash leaves the old or the new one.
-func replace(path string, content []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(content)
-	for _, step := range []func() error{func() error { return f.Chmod(0o644) }, f.Sync, f.Close} {
-		err = errors.Join(err, step())
-	}
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(dir)
 }

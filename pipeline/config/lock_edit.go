@@ -3,8 +3,6 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"runtime"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -90,17 +88,4 @@ func aboveComments(src []byte, offset int) int {
 		start = previous
 	}
 	return start
-}
-
-// syncFolder makes a rename in dir last.
-func syncFolder(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil // folders can't be opened for writing there; NTFS journals the rename
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close() // only read from
-	return d.Sync()
 }

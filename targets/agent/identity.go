@@ -10,7 +10,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"dray/pipeline/durable"
 )
 
 // signingKey reads the host's ed25519 key (PKCS #8 in PEM, mode 0600), and
@@ -48,7 +49,7 @@ func newSigningKey(path string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("making the host's key: %w", err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	return key, writeDurably(path, text, 0o600)
+	return key, durable.Write(path, text, 0o600)
 }
 
 // hostID returns the host's random name, made at first use.
@@ -67,35 +68,4 @@ func (a *Agent) hostID() (id string, err error) {
 	}
 	id = hex.EncodeToString(raw)
 	return id, a.db.update("host.id", func(t *transaction) error { return t.put(bucketHost, key, id) })
-}
-
-// writeDurably replaces a file whole: after a crash it is the old one or the
-// new one.
-func writeDurably(path string, content []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already after the rename
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

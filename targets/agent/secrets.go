@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"dray/pipeline/durable"
 	"dray/targets/api"
 )
 
@@ -40,7 +41,7 @@ func (a *Agent) keepSecrets(r *api.Release, host string, values map[string]strin
 		if !sent {
 			return api.Errorf(api.CodeBadRequest, "the value of secret %s is not on this host and was not sent", name)
 		}
-		if err := writeDurably(a.secretPath(version), []byte(value), 0o600); err != nil {
+		if err := durable.Write(a.secretPath(version), []byte(value), 0o600); err != nil {
 			return err
 		}
 	}

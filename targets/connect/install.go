@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"dray/pipeline/durable"
 )
 
 // InstallOptions say which bundle becomes the current one.
@@ -117,13 +119,13 @@ func place(o InstallOptions, dir string) error {
 	if err := os.Chmod(from, 0o755); err != nil {
 		return fmt.Errorf("installing: %w", err)
 	}
-	if err := syncDir(from); err != nil {
+	if err := durable.SyncFolder(from); err != nil {
 		return err
 	}
 	if err := os.Rename(from, dir); err != nil {
 		return fmt.Errorf("installing: %w", err)
 	}
-	return syncDir(binDir)
+	return durable.SyncFolder(binDir)
 }
 
 // switchCurrent lets the link name another bundle, at once.
@@ -138,7 +140,7 @@ func switchCurrent(name string) error {
 	if err := os.Rename(temp, currentLink); err != nil {
 		return fmt.Errorf("installing: %w", err)
 	}
-	return syncDir(binDir)
+	return durable.SyncFolder(binDir)
 }
 
 // runsFrom tells whether the agent that answers is the one in dir.

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"dray/pipeline/durable"
 )
 
 // service is how this host keeps daemons running.
@@ -165,7 +167,7 @@ func (s *service) install(ctx context.Context) error {
 	if err == nil && bytes.Equal(old, []byte(s.text)) && StartsAtBoot() {
 		return nil
 	}
-	if err := writeFile(s.file, s.text, s.mode); err != nil {
+	if err := durable.Write(s.file, []byte(s.text), s.mode); err != nil {
 		return err
 	}
 	return s.enable(ctx)
@@ -222,23 +224,6 @@ func restartDetached(ctx context.Context) error {
 		return err
 	}
 	return startDetached()
-}
-
-// writeFile replaces a file durably.
-func writeFile(path, text string, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".dray-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }
 
 func run(ctx context.Context, name string, args ...string) error {

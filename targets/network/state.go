@@ -8,9 +8,10 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
+
+	"dray/pipeline/durable"
 )
 
 // state is everything that must outlive the agent and the host's uptime. It
@@ -101,7 +102,7 @@ func (f *file) write() error {
 	f.mu.Lock()
 	content, number := f.latest, f.number
 	f.mu.Unlock()
-	if err := replaceFile(f.path, content); err != nil {
+	if err := durable.Write(f.path, content, 0o600); err != nil {
 		return fmt.Errorf("saving network state: %w", err)
 	}
 	f.saved = number
@@ -122,28 +123,4 @@ func (f *file) load() (*state, error) {
 		return nil, fmt.Errorf("reading network state %s: %w", f.path, err)
 	}
 	return s, nil
-}
-
-// replaceFile writes a file so that after a power cut it is the old one or the
-// new one.
-func replaceFile(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	t, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(t.Name()) // fails once it is renamed
-	_, err = t.Write(content)
-	err = errors.Join(err, t.Sync(), t.Close())
-	if err == nil {
-		err = os.Rename(t.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

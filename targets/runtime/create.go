@@ -14,10 +14,11 @@ import (
 	"regexp"
 	"time"
 
-	"dray/targets/runtime/shim"
-
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sync/errgroup"
+
+	"dray/pipeline/durable"
+	"dray/targets/runtime/shim"
 )
 
 var nameForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,200}$`)
@@ -73,7 +74,7 @@ func (e *Engine) build(ctx context.Context, c *container) error {
 	if err := e.prepare(ctx, c); err != nil {
 		return err
 	}
-	if err := syncFolder(e.Root); err != nil {
+	if err := durable.SyncFolder(e.Root); err != nil {
 		return err
 	}
 	return e.save(c)

@@ -31,6 +31,8 @@ import (
 	confs "github.com/containerd/continuity/fs"
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"golang.org/x/sys/unix"
+
+	"dray/pipeline/durable"
 )
 
 // Faults that callers branch on; test with errors.Is.
@@ -151,7 +153,7 @@ func (s *Store) Populate(_ context.Context, network, name, rootfs, destination s
 	if err := unix.Rename(fresh, path); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrExist) {
 		return fail(err) // not empty: another container was quicker
 	}
-	return ifAny(syncFolder(filepath.Dir(path)), fail)
+	return ifAny(durable.SyncFolder(filepath.Dir(path)), fail)
 }
 
 func ifAny(err error, wrap func(error) error) error {
@@ -173,14 +175,6 @@ func syncTree(path string) error {
 		return err
 	}
 	return errors.Join(unix.Syncfs(int(d.Fd())), d.Close())
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // All returns every volume, sorted by network and name.
@@ -263,7 +257,7 @@ func (s *Store) Remove(_ context.Context, network, name string) error {
 		}
 		return fail(err)
 	}
-	err = errors.Join(syncFolder(filepath.Dir(path)), os.RemoveAll(going))
+	err = errors.Join(durable.SyncFolder(filepath.Dir(path)), os.RemoveAll(going))
 	_ = os.Remove(filepath.Dir(path)) // fails unless this was the environment's last
 	return ifAny(err, fail)
 }

@@ -164,11 +164,11 @@ func hindrances(gate *pipeline.Promotion, from, to *environment.Status) string {
 }
 
 // reconfigured tells whether the file says otherwise of an environment than the
-// release that it runs, images apart.
+// release that it runs, images, secrets and places apart.
 func reconfigured(env *pipeline.Environment, current *pipeline.Release) bool {
 	desired := run.Configured(env)
-	desired.Images = current.Images
-	return desired.ApprovalHash() != current.ApprovalHash()
+	desired.Images, desired.Secrets, desired.Placement = current.Images, current.Secrets, current.Placement
+	return !desired.Same(current)
 }
 
 // since is how long ago t was, in one unit.

@@ -16,7 +16,7 @@ import (
 // single host needs no vote.
 func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) error {
 	if ctx.Err() != nil {
-		return d.goBack(ctx, context.Cause(ctx))
+		return d.revert(ctx, context.Cause(ctx))
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
@@ -46,7 +46,7 @@ func (d *deployment) confirm(ctx context.Context, verified []api.VerifyResult) e
 
 func (d *deployment) confirmOn(ctx context.Context, h *Host, request api.Confirm) error {
 	request.Fence = d.lease.fences[h.Name]
-	return d.insist(ctx, h, func(ctx context.Context) error {
+	return d.retry(ctx, h, func(ctx context.Context) error {
 		_, err := d.on(h).Confirm(ctx, d.id, request)
 		return err
 	})

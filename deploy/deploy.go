@@ -229,7 +229,7 @@ func (d *deployment) prepare(ctx context.Context) error {
 			Host: h.Name, Release: d.Release, Sources: sources, Secrets: d.secretsFor(h),
 		}
 		var result *api.PrepareResult
-		err := d.insist(ctx, h, func(ctx context.Context) (err error) {
+		err := d.retry(ctx, h, func(ctx context.Context) (err error) {
 			result, err = d.on(h).Prepare(ctx, request, d.hostSink(h.Name))
 			return err
 		})
@@ -394,7 +394,7 @@ func (d *deployment) step(ctx context.Context, n int, steps map[string][]api.Ste
 			defer clock.done(h.Name)
 		}
 		request := api.Steps{Fence: d.lease.fences[h.Name], Steps: steps[h.Name]}
-		return d.insist(ctx, h, func(ctx context.Context) error {
+		return d.retry(ctx, h, func(ctx context.Context) error {
 			_, err := d.on(h).Steps(ctx, d.id, request, sink)
 			return err
 		})
@@ -430,16 +430,16 @@ func (d *deployment) verify(ctx context.Context) ([]api.VerifyResult, error) {
 // discard ends a deployment before anything has changed.
 func (d *deployment) discard(ctx context.Context, outcome Outcome, cause error) error {
 	cause = plainCause(ctx, cause)
-	if err := d.revert(ctx, cause); err != nil {
+	if err := d.revertHosts(ctx, cause); err != nil {
 		d.emit("", event.Event{Type: event.Warning, Text: "discarding what was prepared: " + err.Error(), Next: "dray recover " + d.Environment})
 	}
 	return newError(outcome, cause)
 }
 
-// goBack reverts every host after something has changed.
-func (d *deployment) goBack(ctx context.Context, cause error) error {
+// revert reverts every host after something has changed.
+func (d *deployment) revert(ctx context.Context, cause error) error {
 	cause = plainCause(ctx, cause)
-	err := d.revert(ctx, cause)
+	err := d.revertHosts(ctx, cause)
 	if err == nil {
 		return newError(Reverted, cause)
 	}

@@ -8,17 +8,17 @@
 //
 //	lease ─► settle ─► prepare ─► tasks ─► commit ─► verify ─► confirm
 //	           │          │         │         │         │
-//	           │          └ discard ┘         └ revert ─┘ or, with auto_revert = false, hold
-//	           └ an earlier deployment, in doubt or held
+//	           │          └ discard ┘         └ revert ─┘ or, with auto_revert = false, pause
+//	           └ an earlier deployment, in doubt or paused
 //
 // Every failure is an *Error that says which of these is true: nothing has
-// changed, everything went back, the release is held as far as it came, or some
+// changed, everything went back, the release is paused as far as it came, or some
 // hosts did not go back.
 //
-// A deployment is held only where its own release failed, and only by the
-// deployer that saw it: instances that are not healthy, a task, a verification, a
-// rollout that comes to a stand (progress). One that was interrupted, cut off or
-// answered no goes back. Hosts that hold it stay as they are until Fleet.TakeBack,
+// A deployment is paused, kept for inspection, only where its own release failed,
+// and only by the deployer that saw it: instances that are not healthy, a task, a
+// verification, a rollout that stalls (progress). The wire calls that "hold". One that was interrupted, cut off or
+// answered no goes back. Hosts that keep it stay as they are until Fleet.Abort,
 // Fleet.Recover or the next deployment has them go back.
 //
 // Not here: what a release consists of (pipeline/run), the order of steps

@@ -18,7 +18,7 @@ const (
 	Unchanged   Outcome = iota // nothing has changed
 	Reverted                   // every host went back
 	NotReverted                // the hosts in Error.Stuck did not go back
-	Held                       // it stays as it is, on request (Error.Standstill); hosts in Error.Stuck could not be told, and go back by themselves
+	Paused                     // it stays as it is, on request (Error.Pause); hosts in Error.Stuck could not be told, and go back by themselves
 	InDoubt                    // the hosts in Error.Stuck were not heard to confirm what all had agreed on; the others have
 	Refused                    // somebody else holds the lease, a freeze is on, or nobody can be asked for a yes; nothing has changed
 )
@@ -31,8 +31,8 @@ type Error struct {
 	Logs    []string // the last lines of the container that failed
 	Partial bool     // something of the new release had served before it went back
 
-	PortAt     pipeline.Pos // where the file declares the port that the failure is about
-	Standstill *Standstill  // what a deployment that is held came to
+	PortAt pipeline.Pos // where the file declares the port that the failure is about
+	Pause  *PauseState  // what a deployment that is paused came to
 
 	Environment string
 	Hosts       []string               // those that took part

@@ -70,7 +70,7 @@ func (l *lease) take(ctx context.Context, holder api.Actor) error {
 	var mu sync.Mutex
 	take := func(ctx context.Context, h *Host) error {
 		var got *api.Lease
-		err := f.insist(ctx, h, func(ctx context.Context) (err error) {
+		err := f.retry(ctx, h, func(ctx context.Context) (err error) {
 			got, err = f.on(h).AcquireLease(ctx, api.AcquireLease{Holder: holder, TTL: seconds(f.lease), ID: id})
 			return err
 		})

@@ -108,7 +108,7 @@ func TestStalledIsHeld(t *testing.T) {
 		p1 := &fakeHost{name: "p1", before: first(), step: takes(api.ActionStart, "web/1", time.Hour)}
 		_, err := fleetOf(t, event.Discard, p1).Deploy(t.Context(), shop(func(web, db *pipeline.Service) { never(web); never(db) }))
 		var failed *Error
-		if !errors.As(err, &failed) || failed.Outcome != Held || !slices.Equal(p1.did(), []string{"hold"}) {
+		if !errors.As(err, &failed) || failed.Outcome != Paused || !slices.Equal(p1.did(), []string{"hold"}) {
 			t.Errorf("deploying: %v, %v", err, p1.did())
 		}
 	})

@@ -99,8 +99,8 @@ type Recovery struct {
 
 // Recover finishes what is in doubt and says what the hosts run. It waits for
 // up to wait for the lease of a deployer that may live. A deployment that is held
-// is taken back where takeBack says yes to its id; otherwise all is refused.
-func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Duration, takeBack func(id string) bool) (*Recovery, error) {
+// is taken back where abort says yes to its id; otherwise all is refused.
+func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Duration, abort func(id string) bool) (*Recovery, error) {
 	held, l, err := f.acquire(ctx, by, wait)
 	if err != nil {
 		return nil, newError(Unchanged, err)
@@ -116,7 +116,7 @@ func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Durati
 		if d == nil {
 			continue
 		}
-		if d.Held != nil && !takeBack(d.ID) {
+		if d.Held != nil && !abort(d.ID) {
 			return nil, newError(Refused, fmt.Errorf("release %s failed meanwhile and is held: %s", d.ReleaseNumber(), d.Held.Reason))
 		}
 		r.Finished++

@@ -12,13 +12,13 @@ import (
 // ownTime is how long the client watches a host that goes back by itself.
 const ownTime = time.Minute
 
-// revert has every host go back.
-func (d *deployment) revert(ctx context.Context, cause error) error {
+// revertHosts has every host go back.
+func (d *deployment) revertHosts(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
 	return d.each(ctx, func(ctx context.Context, h *Host) error {
 		request := api.Revert{Fence: d.lease.fences[h.Name], Reason: firstLine(cause)}
-		err := d.insist(ctx, h, func(ctx context.Context) error {
+		err := d.retry(ctx, h, func(ctx context.Context) error {
 			_, err := d.on(h).Revert(ctx, d.id, request, d.hostSink(h.Name))
 			return err
 		})
@@ -39,7 +39,7 @@ func (d *deployment) wentBack(ctx context.Context, h *Host) error {
 	defer cancel()
 	for {
 		var env *api.Environment
-		err := d.insist(ctx, h, func(ctx context.Context) (err error) {
+		err := d.retry(ctx, h, func(ctx context.Context) (err error) {
 			env, err = d.on(h).Get(ctx)
 			return err
 		})

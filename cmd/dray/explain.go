@@ -124,7 +124,7 @@ func explainDeploy(failed *deploy.Error, e *event.Event) int {
 		e.Conclusion = phrase.List(failed.Stuck) + " did not go back; the agents do so by themselves when the lease has ended."
 		e.Next = phrase.Words("dray status", failed.Environment) + ", then " + phrase.Words("dray recover", failed.Environment)
 		return exitNotReverted
-	case deploy.Held:
+	case deploy.Paused:
 		explainHeld(failed, e)
 		return exitNotReverted
 	case deploy.InDoubt:

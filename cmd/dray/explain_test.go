@@ -81,8 +81,8 @@ func TestExplain(t *testing.T) {
 			"✗ p1: it ended\n  p2 did not go back; the agents do so by themselves when the lease has ended.\n  Next: dray status prod, then dray recover prod\n",
 		},
 		{
-			"held", rollout(deploy.Held, &deploy.HostError{Host: "p1", Err: unhealthy}, func(e *deploy.Error) {
-				e.Standstill = &deploy.Standstill{
+			"held", rollout(deploy.Paused, &deploy.HostError{Host: "p1", Err: unhealthy}, func(e *deploy.Error) {
+				e.Pause = &deploy.PauseState{
 					Hosts: []string{"p1", "p2"}, At: pipeline.Pos{File: "dray.hcl", Line: 31},
 					Serves: []deploy.Serving{{Service: "db"}, {Service: "web", Release: pipeline.ReleaseNumber{Number: 41}, Count: 1}, {Service: "web", Release: pipeline.ReleaseNumber{Number: 42}, Count: 2}},
 				}
@@ -96,9 +96,9 @@ func TestExplain(t *testing.T) {
 				"  Next: dray rollback prod goes back to release 41; or repair it and dray deploy prod, which goes back first\n",
 		},
 		{
-			"held on some hosts, the first release", rollout(deploy.Held, errors.New("p1: it ended"), func(e *deploy.Error) {
+			"held on some hosts, the first release", rollout(deploy.Paused, errors.New("p1: it ended"), func(e *deploy.Error) {
 				e.From, e.Stuck = pipeline.ReleaseNumber{}, []string{"p2"}
-				e.Standstill = &deploy.Standstill{Hosts: []string{"p1"}, Serves: []deploy.Serving{{Service: "web", Release: pipeline.ReleaseNumber{Number: 42}, Count: 1}}}
+				e.Pause = &deploy.PauseState{Hosts: []string{"p1"}, Serves: []deploy.Serving{{Service: "web", Release: pipeline.ReleaseNumber{Number: 42}, Count: 1}}}
 			}), exitNotReverted,
 			"✗ p1: it ended\n" +
 				"  Release 42 is still in place on p1 as far as it came, because auto_revert is false.\n" +

@@ -15,7 +15,7 @@ import (
 
 // explainHeld says what is true after a rollout that failed and is held.
 func explainHeld(failed *deploy.Error, e *event.Event) {
-	s := failed.Standstill
+	s := failed.Pause
 	where := ""
 	if at := s.At.String(); at != "" {
 		where = " (" + at + ")"

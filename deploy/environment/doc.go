@@ -5,7 +5,7 @@
 //	Sessions ── one connection a host, for the whole run
 //	   │
 //	Opener ──── Open ──► Environment ── Running, Evidence, Releases, Before
-//	   │                      └──────── Preview, Plan, Deploy, TakeBack, Recover, Down
+//	   │                      └──────── Preview, Plan, Deploy, Abort, Recover, Down
 //	   └─────── Look, Ask, Orphans: hosts that do not answer are part of the picture
 //
 // Not here: how one release gets onto the hosts (deploy), which release is meant

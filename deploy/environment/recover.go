@@ -22,9 +22,9 @@ func HeldOn(seen map[string]*api.Environment) *api.Deployment {
 // Recovery asks for Recover.
 type Recovery struct {
 	Wait time.Duration // for the lease of a deployer that may live
-	// TakeBack answers whether the deployment with that id, which is held, may be
+	// Abort answers whether the deployment with that id, which is held, may be
 	// taken back.
-	TakeBack func(id string) bool
+	Abort func(id string) bool
 	// Secrets finds values of a release's secrets, by version; hosts that have
 	// them need none.
 	Secrets func(ctx context.Context, versions map[string]string) (map[string]string, error)
@@ -40,7 +40,7 @@ type Recovered struct {
 // newest confirmed release to the hosts that have gone back from it: it was
 // decided, and only its confirmation did not reach them.
 func (e *Environment) Recover(ctx context.Context, o Recovery) (*Recovered, error) {
-	found, err := e.fleet.Recover(ctx, e.opener.Actor, o.Wait, o.TakeBack)
+	found, err := e.fleet.Recover(ctx, e.opener.Actor, o.Wait, o.Abort)
 	if err != nil || len(found.Behind) == 0 {
 		return &Recovered{Recovery: found}, err
 	}

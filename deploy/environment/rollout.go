@@ -71,9 +71,9 @@ func (e *Environment) on(h *deploy.Host) *api.EnvironmentClient {
 	return h.Client.Environment(e.opener.Project.Name, e.env.Name)
 }
 
-// TakeBack ends what is held: every host goes back to the release base.
-func (e *Environment) TakeBack(ctx context.Context, base pipeline.ReleaseNumber) error {
-	return e.fleet.TakeBack(ctx, e.opener.Actor, e.opener.LockWait, base)
+// Abort ends what is held: every host goes back to the release base.
+func (e *Environment) Abort(ctx context.Context, base pipeline.ReleaseNumber) error {
+	return e.fleet.Abort(ctx, e.opener.Actor, e.opener.LockWait, base)
 }
 
 // Down removes the environment from every host.

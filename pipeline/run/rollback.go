@@ -40,7 +40,7 @@ func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*pipeline.
 		return nil, err
 	}
 	if current := running.Release.ReleaseNumber(); running.Held.Known() && (!to.Release.Known() || to.Release == current || to.Release.Number == current.Number && !to.Exact) {
-		return r.takeBack(ctx, env, open, running)
+		return r.abort(ctx, env, open, running)
 	}
 	if !to.Release.Known() && running.Release != nil {
 		if to.Release, err = before(ctx, open, running.Release, kept); err != nil {
@@ -112,16 +112,16 @@ func cameAfter(ctx context.Context, archive Archive, n pipeline.ReleaseNumber, k
 	return from, err
 }
 
-// takeBack goes back from a release that is held to the one that all hosts have
+// abort goes back from a release that is held to the one that all hosts have
 // confirmed.
-func (r *Runner) takeBack(ctx context.Context, env *pipeline.Environment, open Environment, running *pipeline.Running) (*pipeline.Deployed, error) {
+func (r *Runner) abort(ctx context.Context, env *pipeline.Environment, open Environment, running *pipeline.Running) (*pipeline.Deployed, error) {
 	done := &pipeline.Deployed{From: running.Held, Release: pipeline.Release{Environment: env.Name}}
 	if running.Release != nil {
 		done.Release = *running.Release
 	}
 	sink := event.With(r.Sink, func(e *event.Event) { e.Environment = env.Name })
 	return stage(sink, "deploy", hostsOf(open), func(event.Sink) (*pipeline.Deployed, error) {
-		return done, open.TakeBack(ctx, done.Release.ReleaseNumber())
+		return done, open.Abort(ctx, done.Release.ReleaseNumber())
 	})
 }
 

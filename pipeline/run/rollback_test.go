@@ -43,7 +43,7 @@ func (f *fakeEnvironment) Before(_ context.Context, n pipeline.ReleaseNumber) (p
 	}
 	return pipeline.ReleaseNumber{Number: max(n.Number-1, 0)}, nil
 }
-func (f *fakeEnvironment) TakeBack(_ context.Context, base pipeline.ReleaseNumber) error {
+func (f *fakeEnvironment) Abort(_ context.Context, base pipeline.ReleaseNumber) error {
 	f.did = fmt.Sprint("take back ", base)
 	return nil
 }

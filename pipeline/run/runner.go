@@ -76,9 +76,9 @@ type Planner interface {
 // Rollout changes an environment.
 type Rollout interface {
 	Deploy(ctx context.Context, d pipeline.Deployment) (*pipeline.Deployed, error)
-	// TakeBack has all hosts go back from a release that failed and is held,
+	// Abort has all hosts go back from a release that failed and is held,
 	// to the release base, or to nothing.
-	TakeBack(ctx context.Context, base pipeline.ReleaseNumber) error
+	Abort(ctx context.Context, base pipeline.ReleaseNumber) error
 	// Approve records that a release may enter.
 	Approve(ctx context.Context, yes pipeline.Approval) error
 }

@@ -88,7 +88,7 @@ func TestWhoStays(t *testing.T) {
 						t.Errorf("%s was told to %v, want %s; %v", h.name, got, test.want, err)
 					}
 				}
-				if (failed.Outcome == Held) != (test.want == "hold") {
+				if (failed.Outcome == Paused) != (test.want == "hold") {
 					t.Errorf("outcome %d", failed.Outcome)
 				}
 			})
@@ -152,7 +152,7 @@ func TestUnagreedIsHeld(t *testing.T) {
 		p2 := &fakeHost{name: "p2", before: first(), vote: &api.Error{Code: api.CodeUnhealthy, Service: "web", Message: "web/2 is not well"}}
 		_, err := fleetOf(t, event.Discard, p1, p2).Deploy(t.Context(), shop(func(web, _ *pipeline.Service) { never(web) }))
 		var failed *Error
-		if !errors.As(err, &failed) || failed.Outcome != Held {
+		if !errors.As(err, &failed) || failed.Outcome != Paused {
 			t.Errorf("deploying: %v", err)
 		}
 	})
@@ -194,15 +194,15 @@ func TestHeldSaysWhatIs(t *testing.T) {
 		p2 := &fakeHost{name: "p2", before: first(), cut: true}
 		_, err := fleetOf(t, event.Discard, p1, p2).Deploy(t.Context(), shop(func(web, _ *pipeline.Service) { never(web) }))
 		var failed *Error
-		if !errors.As(err, &failed) || failed.Outcome != Held {
+		if !errors.As(err, &failed) || failed.Outcome != Paused {
 			t.Fatalf("deploying: %v", err)
 		}
-		want := &Standstill{
+		want := &PauseState{
 			Hosts: []string{"p1"}, At: pipeline.Pos{File: "dray.hcl", Line: 31},
 			Serves: []Serving{{Service: "db"}, {Service: "web", Release: pipeline.ReleaseNumber{Number: 2}, Count: 1}},
 		}
-		if !reflect.DeepEqual(failed.Standstill, want) || !slices.Equal(failed.Stuck, []string{"p2"}) {
-			t.Errorf("it stands at %+v without %v, want %+v without p2", failed.Standstill, failed.Stuck, want)
+		if !reflect.DeepEqual(failed.Pause, want) || !slices.Equal(failed.Stuck, []string{"p2"}) {
+			t.Errorf("it stands at %+v without %v, want %+v without p2", failed.Pause, failed.Stuck, want)
 		}
 		if why := p1.why[0]; !strings.Contains(why, "web/1 is not well") {
 			t.Errorf("the host was told %q", why)
@@ -248,14 +248,14 @@ func TestTakeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p1, p2 := holding("p1"), &fakeHost{name: "p2", before: first()}
 		f := fleetOf(t, event.Discard, p1, p2)
-		if err := f.TakeBack(t.Context(), pipeline.Actor{}, 0, pipeline.ReleaseNumber{Number: 1}); err != nil {
+		if err := f.Abort(t.Context(), pipeline.Actor{}, 0, pipeline.ReleaseNumber{Number: 1}); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(p1.did(), []string{"revert"}) || len(p2.did()) > 0 {
 			t.Errorf("p1 was told to %v, p2 to %v", p1.did(), p2.did())
 		}
 		var failed *Error
-		if err := f.TakeBack(t.Context(), pipeline.Actor{}, 0, pipeline.ReleaseNumber{Number: 7}); !errors.As(err, &failed) || failed.Outcome != Refused {
+		if err := f.Abort(t.Context(), pipeline.Actor{}, 0, pipeline.ReleaseNumber{Number: 7}); !errors.As(err, &failed) || failed.Outcome != Refused {
 			t.Errorf("another release runs by now: %v", err)
 		}
 	})

@@ -10,19 +10,19 @@ import (
 	"dray/targets/api"
 )
 
-// insistTime is how long a host whose agent does not answer is asked again, and
-// insistPause how long the client waits in between.
+// retryTime is how long a host whose agent does not answer is asked again, and
+// retryPause how long the client waits in between.
 const (
-	insistTime  = 30 * time.Second
-	insistPause = 100 * time.Millisecond
+	retryTime  = 30 * time.Second
+	retryPause = 100 * time.Millisecond
 )
 
-// insist makes a call until the agent answers it, be it with a refusal: an
+// retry makes a call until the agent answers it, be it with a refusal: an
 // agent that was killed or replaced is back soon and finds in its journal what
 // it was at, and the calls of a deployment can all be repeated. It gives up
 // when the host's connection is lost.
-func (f *Fleet) insist(ctx context.Context, h *Host, call func(context.Context) error) error {
-	deadline, told := time.Now().Add(insistTime), false
+func (f *Fleet) retry(ctx context.Context, h *Host, call func(context.Context) error) error {
+	deadline, told := time.Now().Add(retryTime), false
 	for {
 		err := call(ctx)
 		var refused *api.Error
@@ -38,7 +38,7 @@ func (f *Fleet) insist(ctx context.Context, h *Host, call func(context.Context) 
 			return err
 		case <-h.Done:
 			return err
-		case <-time.After(insistPause):
+		case <-time.After(retryPause):
 		}
 	}
 }

@@ -52,13 +52,13 @@ func dying(times int32, then http.HandlerFunc) http.Handler {
 	})
 }
 
-func TestInsistsUntilTheAgentIsBack(t *testing.T) {
+func TestRetryUntilTheAgentIsBack(t *testing.T) {
 	f, notices := agentOf(t, dying(3, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"event":{"v":1,"type":"instance"}}` + "\n" + `{"result":{"instances":[{"instance":"web/1"}]}}` + "\n"))
 	}))
 	h := f.Hosts()[0]
 	var got *api.StepsResult
-	err := f.insist(t.Context(), h, func(ctx context.Context) (err error) {
+	err := f.retry(t.Context(), h, func(ctx context.Context) (err error) {
 		got, err = f.on(h).Steps(ctx, "d1", api.Steps{}, nil)
 		return err
 	})
@@ -70,7 +70,7 @@ func TestInsistsUntilTheAgentIsBack(t *testing.T) {
 	}
 }
 
-func TestInsistsNotOnARefusal(t *testing.T) {
+func TestNoRetryOnARefusal(t *testing.T) {
 	var asked atomic.Int32
 	f, _ := agentOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)
@@ -78,7 +78,7 @@ func TestInsistsNotOnARefusal(t *testing.T) {
 		_, _ = w.Write([]byte(`{"code":"conflict","message":"no"}`))
 	}))
 	h := f.Hosts()[0]
-	err := f.insist(t.Context(), h, func(ctx context.Context) error {
+	err := f.retry(t.Context(), h, func(ctx context.Context) error {
 		_, err := f.on(h).Steps(ctx, "d1", api.Steps{}, nil)
 		return err
 	})
@@ -87,12 +87,12 @@ func TestInsistsNotOnARefusal(t *testing.T) {
 	}
 }
 
-func TestInsistsNotOnALostConnection(t *testing.T) {
+func TestNoRetryOnALostConnection(t *testing.T) {
 	f, _ := agentOf(t, dying(1<<30, nil))
 	h, done := f.Hosts()[0], make(chan struct{})
 	h.Done = done
 	close(done)
-	err := f.insist(t.Context(), h, func(ctx context.Context) error {
+	err := f.retry(t.Context(), h, func(ctx context.Context) error {
 		_, err := f.on(h).Get(ctx)
 		return err
 	})
@@ -125,7 +125,7 @@ func TestAHostThatGoesBackByItself(t *testing.T) {
 				_, _ = w.Write([]byte(c.last))
 			}))
 			d := &deployment{Fleet: f, Request: Request{Deployment: pipeline.Deployment{Release: pipeline.Release{Number: 7}}}, id: "d1", lease: &lease{fleet: f, fences: map[string]uint64{"p1": 3}}}
-			err := d.revert(t.Context(), errors.New("a fault"))
+			err := d.revertHosts(t.Context(), errors.New("a fault"))
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the error is %v, want %q", err, c.want)
 			}

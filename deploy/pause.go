@@ -13,9 +13,9 @@ import (
 	"dray/targets/api"
 )
 
-// Standstill is how far a release came that failed and stays, because its
+// PauseState is how far a release came that failed and stays, because its
 // services say auto_revert = false.
-type Standstill struct {
+type PauseState struct {
 	Hosts  []string     // that were told to hold it
 	At     pipeline.Pos // where the file says so, if that is known
 	Serves []Serving    // sorted by service and release
@@ -35,13 +35,13 @@ type Serving struct {
 // failed.
 func (d *deployment) fail(ctx context.Context, cause error, toBlame []string) error {
 	d.stopRetiring()
-	if ctx.Err() != nil || !d.stays(toBlame) {
-		return d.goBack(ctx, cause)
+	if ctx.Err() != nil || !d.pauses(toBlame) {
+		return d.revert(ctx, cause)
 	}
-	return d.hold(ctx, cause, toBlame)
+	return d.pause(ctx, cause, toBlame)
 }
 
-func (d *deployment) stays(toBlame []string) bool {
+func (d *deployment) pauses(toBlame []string) bool {
 	return len(toBlame) > 0 && !slices.ContainsFunc(toBlame, func(name string) bool {
 		s := d.service(name)
 		return s == nil || s.Update.AutoRevert
@@ -97,15 +97,15 @@ func (d *deployment) changed(changes []change) []string {
 	return services
 }
 
-// hold has every host keep the failed release as it is. A host that can't be
+// pause has every host keep the failed release as it is. A host that can't be
 // told goes back by itself when its lease ends.
-func (d *deployment) hold(ctx context.Context, cause error, toBlame []string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), insistTime)
+func (d *deployment) pause(ctx context.Context, cause error, toBlame []string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryTime)
 	defer cancel()
 	var mu sync.Mutex
 	states := map[string]*api.Environment{}
 	err := d.each(ctx, func(ctx context.Context, h *Host) error {
-		return d.insist(ctx, h, func(ctx context.Context) error {
+		return d.retry(ctx, h, func(ctx context.Context) error {
 			env, err := d.on(h).Hold(ctx, d.id, api.Hold{Fence: d.lease.fences[h.Name], Reason: firstLine(cause)})
 			if err == nil {
 				mu.Lock()
@@ -115,7 +115,7 @@ func (d *deployment) hold(ctx context.Context, cause error, toBlame []string) er
 			return err
 		})
 	})
-	outcome := Held
+	outcome := Paused
 	if len(states) == 0 {
 		outcome = NotReverted
 	}
@@ -124,7 +124,7 @@ func (d *deployment) hold(ctx context.Context, cause error, toBlame []string) er
 	if err != nil {
 		e.Cause = errors.Join(cause, err)
 	}
-	e.Standstill = &Standstill{Hosts: sortedKeys(states), At: d.service(toBlame[0]).Update.RevertAt, Serves: serving(d.Release.Services, states)}
+	e.Pause = &PauseState{Hosts: sortedKeys(states), At: d.service(toBlame[0]).Update.RevertAt, Serves: serving(d.Release.Services, states)}
 	return e
 }
 
@@ -163,10 +163,10 @@ func serving(services []pipeline.Service, states map[string]*api.Environment) []
 	return out
 }
 
-// TakeBack ends a deployment that is held: every host goes back to the release
+// Abort ends a deployment that is held: every host goes back to the release
 // before it, base, or to nothing. Where something else runs by the time of the
 // lease it is refused: somebody was faster.
-func (f *Fleet) TakeBack(ctx context.Context, by pipeline.Actor, wait time.Duration, base pipeline.ReleaseNumber) (err error) {
+func (f *Fleet) Abort(ctx context.Context, by pipeline.Actor, wait time.Duration, base pipeline.ReleaseNumber) (err error) {
 	d := &deployment{Fleet: f}
 	defer func() { d.place(err) }()
 	held, l, err := f.acquire(ctx, by, wait)

@@ -63,7 +63,7 @@ func (b *block) integer(name string, dst *int, low, high int) bool {
 	return true
 }
 
-// list reads a list of strings. A single string is an error that says so.
+// list reads a list of strings. A single string is a fault.
 func (b *block) list(name string, dst *[]string) bool {
 	v, ok := b.value(name, cty.List(cty.String))
 	if !ok {
@@ -90,7 +90,7 @@ func (b *block) command(name string, dst *[]string) bool {
 	}
 	if v, ok := b.l.scope.evalQuietly(attr.Expr); ok && v.Type() == cty.String {
 		if v.IsMarked() {
-			return b.list(name, dst) // says why not
+			return b.list(name, dst) // records the fault
 		}
 		quoted := fmt.Sprintf("%q", strings.Fields(v.AsString()))
 		b.l.fault(attr.Expr.Range(), fmt.Sprintf("Wrong type for %q", name),

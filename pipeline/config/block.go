@@ -92,7 +92,7 @@ func unknownArgument(d *hcl.Diagnostic) bool {
 	return d.Summary == "Unsupported argument" || d.Summary == "Extraneous JSON object property"
 }
 
-// jsonBlockType finds the type of a block in what HCL says of JSON.
+// jsonBlockType finds the type of a block in a finding of HCL about JSON.
 var jsonBlockType = regexp.MustCompile(`represents the (\S+) block's`)
 
 // text returns the source at rng, without the quotes of JSON.
@@ -136,10 +136,10 @@ func (b *block) rangeOf(name string) hcl.Range {
 	return b.def
 }
 
-// placeOf notes where the block sets name, if it does.
-func (b *block) placeOf(name string, dst *pipeline.Pos) {
+// position notes where the block sets name, if it does.
+func (b *block) position(name string, dst *pipeline.Pos) {
 	if b.has(name) {
-		*dst = b.l.at(b.rangeOf(name))
+		*dst = b.l.posOf(b.rangeOf(name))
 	}
 }
 

@@ -37,7 +37,7 @@ func (l *loader) checkTask(d *taskDeclaration) {
 	l.checkWorkload(workload{what: fmt.Sprintf("task %q", t.Name), declaration: d.declaration, at: t.At,
 		entrypoint: t.Entrypoint, command: t.Command, env: t.Env, secrets: t.Secrets, volumes: t.Volumes})
 	if t.Entrypoint == nil && d.set("command") && len(t.Command) == 0 {
-		l.fault(d.rangeOf("command", l.place(t.At)), "Empty command", `Write the program and its arguments: command = ["bin/migrate"].`)
+		l.fault(d.rangeOf("command", l.rangeAt(t.At)), "Empty command", `Write the program and its arguments: command = ["bin/migrate"].`)
 	}
 }
 
@@ -48,13 +48,13 @@ func (l *loader) checkService(d *serviceDeclaration) {
 	l.checkWorkload(workload{what: fmt.Sprintf("service %q", s.Name), declaration: d.declaration, at: s.At,
 		entrypoint: s.Entrypoint, command: s.Command, env: s.Env, secrets: s.Secrets, volumes: s.Volumes, tmpfs: s.Tmpfs})
 	if s.Mode == pipeline.ModeGlobal && d.set("count") {
-		l.fault(d.rangeOf("count", l.place(s.At)), "Count of a global service", "A service with mode = \"global\" runs once on each host. Drop count, or mode.")
+		l.fault(d.rangeOf("count", l.rangeAt(s.At)), "Count of a global service", "A service with mode = \"global\" runs once on each host. Drop count, or mode.")
 	}
 	if s.Mode == pipeline.ModeReplicated && s.Update.Canary > s.Count && s.Count > 0 {
-		l.fault(l.place(s.Update.At), "More canaries than instances", "Service %q has count = %d, so canary can't be %d.", s.Name, s.Count, s.Update.Canary)
+		l.fault(l.rangeAt(s.Update.At), "More canaries than instances", "Service %q has count = %d, so canary can't be %d.", s.Name, s.Count, s.Update.Canary)
 	}
 	if s.Update.Strategy == pipeline.StrategyCanary && s.Update.Canary == 0 {
-		l.fault(l.place(s.Update.At), "Canary without a number", "Write canary = 1 beside strategy = \"canary\": how many instances go first.")
+		l.fault(l.rangeAt(s.Update.At), "Canary without a number", "Write canary = 1 beside strategy = \"canary\": how many instances go first.")
 	}
 }
 
@@ -68,7 +68,7 @@ func (l *loader) checkPorts(s *pipeline.Service) {
 	for _, p := range s.Ports {
 		key := published{p.Publish, p.Protocol}
 		if other, taken := first[key]; taken && p.Publish != 0 {
-			l.fault(l.place(p.At), "Port published twice", "Port %q of service %q publishes %d/%s, as port %q does (%s).",
+			l.fault(l.rangeAt(p.At), "Port published twice", "Port %q of service %q publishes %d/%s, as port %q does (%s).",
 				p.Name, s.Name, p.Publish, p.Protocol, other.Name, other.At)
 			continue
 		}
@@ -98,7 +98,7 @@ func (l *loader) checkPublished(e *pipeline.Environment) {
 				first[key] = owner{name, p}
 			case other.service != name:
 				at, there := later(p.At, other.port.At)
-				l.fault(l.place(at), "Port conflict", "Services %q and %q both publish %s in environment %q (%s). Give one another publish.",
+				l.fault(l.rangeAt(at), "Port conflict", "Services %q and %q both publish %s in environment %q (%s). Give one another publish.",
 					other.service, name, key, e.Name, there)
 			}
 		}
@@ -121,26 +121,26 @@ func (l *loader) checkHealth(d *serviceDeclaration) {
 	switch c.Type {
 	case pipeline.CheckExec:
 		if len(c.Command) == 0 {
-			l.fault(l.place(c.At), "Check without a command", `A check of type "exec" needs command = ["…"].`)
+			l.fault(l.rangeAt(c.At), "Check without a command", `A check of type "exec" needs command = ["…"].`)
 		}
 	default:
 		l.checkHealthPort(d)
 	}
 	if c.Type != pipeline.CheckHTTP && c.Path != "" && d.set("check.path") {
-		l.fault(d.rangeOf("check.path", l.place(c.At)), "Path of a check that has none", "path belongs to type = \"http\"; this check is of type %q.", c.Type)
+		l.fault(d.rangeOf("check.path", l.rangeAt(c.At)), "Path of a check that has none", "path belongs to type = \"http\"; this check is of type %q.", c.Type)
 	}
 }
 
 func (l *loader) checkHealthPort(d *serviceDeclaration) {
 	s, c := d.value, d.value.Check
-	at := d.rangeOf("check.port", l.place(c.At))
+	at := d.rangeOf("check.port", l.rangeAt(c.At))
 	var names []string
 	for _, p := range s.Ports {
 		names = append(names, p.Name)
 	}
 	switch {
 	case c.Port == "":
-		l.fault(l.place(c.At), "Check without a port", "Write port = \"NAME\": a port block of service %q.", s.Name)
+		l.fault(l.rangeAt(c.At), "Check without a port", "Write port = \"NAME\": a port block of service %q.", s.Name)
 	case !slices.Contains(names, c.Port):
 		detail := fmt.Sprintf("Service %q has no port %q.%s", s.Name, c.Port, phrase.DidYouMean(c.Port, names))
 		if len(names) == 0 {
@@ -171,7 +171,7 @@ func (l *loader) checkWorkload(w workload) {
 	l.checkEnv(w)
 	l.checkMounts(w)
 	if w.entrypoint != nil && len(w.entrypoint)+len(w.command) == 0 {
-		l.fault(w.rangeOf("entrypoint", l.place(w.at)), "Nothing to run",
+		l.fault(w.rangeOf("entrypoint", l.rangeAt(w.at)), "Nothing to run",
 			"entrypoint = [] takes the image's entrypoint and command away, so %s needs command = […].", w.what)
 	}
 }
@@ -184,10 +184,10 @@ func (l *loader) checkEnv(w workload) {
 			continue
 		}
 		if _, both := w.env[secret.Env]; both {
-			l.fault(l.place(secret.At), "Variable set twice", "Both env and secret %q set %s in %s. Drop it from env.", secret.Name, secret.Env, w.what)
+			l.fault(l.rangeAt(secret.At), "Variable set twice", "Both env and secret %q set %s in %s. Drop it from env.", secret.Name, secret.Env, w.what)
 		}
 		if other, both := first[secret.Env]; both {
-			l.fault(l.place(secret.At), "Variable set twice", "Secrets %q and %q both set %s.", other, secret.Name, secret.Env)
+			l.fault(l.rangeAt(secret.At), "Variable set twice", "Secrets %q and %q both set %s.", other, secret.Name, secret.Env)
 		}
 		first[secret.Env] = secret.Name
 	}
@@ -205,7 +205,7 @@ func (l *loader) checkMounts(w workload) {
 		}
 		destination = path.Clean(destination)
 		if other, both := first[destination]; both {
-			l.fault(l.place(at), "Two mounts in one place", "%s and %s both go to %s in %s.", phrase.Capital(what), other, destination, w.what)
+			l.fault(l.rangeAt(at), "Two mounts in one place", "%s and %s both go to %s in %s.", phrase.Capital(what), other, destination, w.what)
 			return
 		}
 		first[destination] = what
@@ -229,7 +229,7 @@ func (l *loader) checkAddresses(p *pipeline.Project, d *environmentDeclaration) 
 		}
 		key := h.Jump + " " + h.Address
 		if other, both := first[key]; both {
-			l.fault(d.rangeOf("hosts", l.place(e.At)), "One machine twice", "host.%s and host.%s of environment %q have the same address, %s.", other, name, e.Name, h.Address)
+			l.fault(d.rangeOf("hosts", l.rangeAt(e.At)), "One machine twice", "host.%s and host.%s of environment %q have the same address, %s.", other, name, e.Name, h.Address)
 			continue
 		}
 		first[key] = name
@@ -246,7 +246,7 @@ func (l *loader) checkShared(p *pipeline.Project) {
 				continue
 			}
 			if port := sharedPort(a, b); port != "" {
-				l.warn(l.place(a.At), "Port shared between environments", "%s and %s both publish %s on host.%s: only one of them can run there.", a.Name, b.Name, port, host)
+				l.warn(l.rangeAt(a.At), "Port shared between environments", "%s and %s both publish %s on host.%s: only one of them can run there.", a.Name, b.Name, port, host)
 			}
 		}
 	}

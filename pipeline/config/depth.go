@@ -106,7 +106,7 @@ type lexer func(src []byte, filename string, start hcl.Pos) (hclsyntax.Tokens, h
 
 // syntaxDepth counts signs and conditions in a row, which nest as brackets do.
 func syntaxDepth(lex lexer, src []byte) int {
-	tokens, _ := lex(src, "", hcl.InitialPos) // what is wrong, the parser says
+	tokens, _ := lex(src, "", hcl.InitialPos) // the parser records what is wrong
 	depth, row := 0, 0
 	for _, t := range tokens {
 		switch t.Type {

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// Severity says whether a finding stops dray.
+// Severity is how grave a finding is: an error stops dray, a warning does not.
 type Severity string
 
 // Severities.
@@ -40,7 +40,7 @@ func (r Range) String() string {
 	return fmt.Sprintf("%s:%d,%d-%d,%d", r.File, r.Start.Line, r.Start.Column, r.End.Line, r.End.Column)
 }
 
-// SourceLine is a line of a file, quoted beside a finding.
+// SourceLine is a line of a file, quoted with a finding.
 type SourceLine struct {
 	Number int    `json:"number"`
 	Text   string `json:"text"`

@@ -14,7 +14,7 @@ import (
 func (l *loader) decodeEnvironments(p *pipeline.Project) {
 	l.eachNamed("environment", func(name string, source *hcl.Block) {
 		e := &pipeline.Environment{
-			Name: name, Retain: defaultRetain, ConfirmWithin: defaultConfirmWithin, At: l.at(source.DefRange),
+			Name: name, Retain: defaultRetain, ConfirmWithin: defaultConfirmWithin, At: l.posOf(source.DefRange),
 			Services: map[string]*pipeline.Service{}, Tasks: map[string]*pipeline.Task{},
 		}
 		d := &environmentDeclaration{declaration: newDeclaration(), value: e}
@@ -59,7 +59,7 @@ func (b *block) environmentArgs(d *environmentDeclaration) {
 func (l *loader) promotion(source *hcl.Block, d declaration) *pipeline.Promotion {
 	b := l.open(source, kindPromotion, "promotion")
 	b.require("from")
-	p := &pipeline.Promotion{At: l.at(source.DefRange)}
+	p := &pipeline.Promotion{At: l.posOf(source.DefRange)}
 	b.note(d, "promotion.", "from")
 	if attr := b.content.Attributes["from"]; attr != nil {
 		p.From, _ = l.reference(attr.Expr, "environment")
@@ -72,7 +72,7 @@ func (l *loader) promotion(source *hcl.Block, d declaration) *pipeline.Promotion
 func (l *loader) verify(source *hcl.Block) pipeline.Verify {
 	b := l.open(source, kindVerify, named(source))
 	b.require("command")
-	v := pipeline.Verify{Name: source.Labels[0], Timeout: defaultVerifyTimeout, At: l.at(source.DefRange)}
+	v := pipeline.Verify{Name: source.Labels[0], Timeout: defaultVerifyTimeout, At: l.posOf(source.DefRange)}
 	l.checkName("verify", v.Name, source.LabelRanges[0])
 	if b.command("command", &v.Command) && len(v.Command) == 0 {
 		l.fault(b.rangeOf("command"), "Empty command", `Write the program and its arguments: command = ["./smoke.sh"].`)
@@ -171,7 +171,7 @@ func (l *loader) inOrder() []*pipeline.Environment {
 	place = func(d *environmentDeclaration) {
 		e := d.value
 		if i := slices.Index(stack, e.Name); i >= 0 {
-			l.fault(d.rangeOf("promotion.from", l.place(e.Promotion.At)), "Promotion cycle",
+			l.fault(d.rangeOf("promotion.from", l.rangeAt(e.Promotion.At)), "Promotion cycle",
 				"No environment could be the first: %s.", strings.Join(append(slices.Clone(stack[i:]), e.Name), " → "))
 			return
 		}

@@ -33,7 +33,7 @@ func (l *loader) findFiles() (paths []string, dir string) {
 	}
 	for dir = start; ; dir = filepath.Join(dir, "..") {
 		if main := mainFile(dir); main != "" {
-			return append([]string{main}, besides(dir, main)...), dir
+			return append([]string{main}, siblings(dir, main)...), dir
 		}
 		abs, err := filepath.Abs(dir)
 		if err != nil || abs == filepath.Dir(abs) {
@@ -59,8 +59,8 @@ func mainFile(dir string) string {
 	return ""
 }
 
-// besides returns the *.dray.hcl files of dir, and their JSON variants.
-func besides(dir, main string) []string {
+// siblings returns the *.dray.hcl files of dir, and their JSON variants.
+func siblings(dir, main string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil // the main file was found there; reading it reports what is wrong

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclwrite"
 )
 
-// Format returns the file in its usual form. What it says and its comments
+// Format returns the file in its usual form. Its meaning and its comments
 // stay. A file that does not parse is returned as it is, with what is wrong;
 // so is a JSON file, which has tools of its own.
 func Format(name string, src []byte) ([]byte, Diagnostics) {
@@ -19,12 +19,12 @@ func Format(name string, src []byte) ([]byte, Diagnostics) {
 	if file, diags := parseFile(name, src); diags.HasErrors() {
 		return src, fromHCL(diags, map[string]*hcl.File{name: file})
 	}
-	return settled(src), nil
+	return formatStable(src), nil
 }
 
-// settled formats until formatting changes nothing any more: what the first
+// formatStable formats until formatting changes nothing any more: what the first
 // round does to spaces can make room for a second.
-func settled(src []byte) []byte {
+func formatStable(src []byte) []byte {
 	const rounds = 4
 	for range rounds {
 		next := keepHeredocs(src, hclwrite.Format(withoutHeredocs(src)))
@@ -91,7 +91,7 @@ func heredocs(src []byte) []hcl.Range {
 		}
 	}
 	if depth > 0 {
-		out = out[:len(out)-1] // it does not end, which the parser says
+		out = out[:len(out)-1] // it has no end, which the parser records
 	}
 	return out
 }

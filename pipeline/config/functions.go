@@ -191,7 +191,7 @@ func (l *loader) functions() map[string]function.Function {
 	return out
 }
 
-// unknownFunction says what was probably meant.
+// unknownFunction returns the detail of a fault: which function was probably meant.
 func (s *scope) unknownFunction(name string) string {
 	if why := refusedFunctions[name]; why != "" {
 		return fmt.Sprintf("dray has no function %q. %s", name, why)

@@ -49,7 +49,7 @@ func (l *loader) environ(name string) (value string, ok bool) {
 	return "", false
 }
 
-// fileFunc is file("PATH"): the text of a file beside dray.hcl.
+// fileFunc is file("PATH"): the text of a file, from the folder of dray.hcl.
 func (l *loader) fileFunc() function.Function {
 	return textFunc("path", l.readText)
 }

@@ -59,7 +59,7 @@ func (l *loader) gitValue() cty.Value {
 	})
 }
 
-// ReadGit asks git about the checkout around dir. Where there is no checkout,
+// ReadGit reads the checkout around dir with git. Where there is no checkout,
 // none with a commit, or no git program, it returns the zero value. A git that
 // fails on a checkout is an error: a release without its commit would look as
 // if it came from no checkout.

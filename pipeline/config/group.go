@@ -65,7 +65,7 @@ func (b *block) members() []member {
 	}
 	v, _ = v.UnmarkDeep()
 	if !v.CanIterateElements() {
-		b.list("targets", new([]string)) // says what is wrong
+		b.list("targets", new([]string)) // records the fault
 		return nil
 	}
 	var out []member

@@ -20,7 +20,7 @@ func (l *loader) decodeHosts(p *pipeline.Project) {
 		}
 		b := l.open(source, kindHost, named(source))
 		b.require("address")
-		h := &pipeline.Host{Name: name, At: l.at(source.DefRange)}
+		h := &pipeline.Host{Name: name, At: l.posOf(source.DefRange)}
 		b.sshAddress("address", &h.Address)
 		b.jumps(&h.Jump)
 		p.Hosts[name] = h

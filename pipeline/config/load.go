@@ -14,7 +14,7 @@ import (
 	"dray/pipeline/secret"
 )
 
-// Options says what to load. The zero value reads dray.hcl of the working
+// Options are what to load. The zero value reads dray.hcl of the working
 // folder, or of the nearest folder above it that has one.
 type Options struct {
 	Dir      string              // folder to look in, then the ones above it; "" is the working folder
@@ -22,10 +22,10 @@ type Options struct {
 	Vars     map[string]string   // values of --var NAME=VALUE
 	VarFiles []string            // files of NAME = value lines, HCL or JSON; later ones win
 	Environ  []string            // "NAME=VALUE": for env() and DRAY_VAR_NAME; usually os.Environ()
-	Git      func() (Git, error) // what git.sha and the like are; called at most once, and only when the file asks; nil is no checkout
+	Git      func() (Git, error) // what git.sha and the like are; called at most once, and only when the file refers to it; nil is no checkout
 }
 
-// Loaded is what the files say.
+// Loaded is a project as its files describe it.
 type Loaded struct {
 	Project   *pipeline.Project
 	Dir       string            // folder of the files, as the user would type it
@@ -56,7 +56,7 @@ type loader struct {
 	scope      *scope
 	blocks     map[string][]*hcl.Block   // by type, in the order of the files; those with for_each, and dynamic ones, once expanded
 	topLevel   map[string]*hcl.Attribute // arguments of the outermost level that only bake knows
-	places     map[pipeline.Pos]hcl.Range
+	ranges     map[pipeline.Pos]hcl.Range
 	began      time.Time // what timestamp() gives
 	noGit      bool      // expressions find no checkout
 
@@ -75,7 +75,7 @@ func newLoader(opts Options) *loader {
 		files:    map[string]*hcl.File{},
 		blocks:   map[string][]*hcl.Block{},
 		topLevel: map[string]*hcl.Attribute{},
-		places:   map[pipeline.Pos]hcl.Range{},
+		ranges:   map[pipeline.Pos]hcl.Range{},
 
 		repeats: map[string][]string{}, matrices: map[string][]string{},
 		services: map[string]*serviceDeclaration{},
@@ -161,7 +161,7 @@ func (l *loader) root() []*hcl.Attribute {
 // not know may be a name of bake's, so its fault waits: see checkTopLevel.
 func (l *loader) rootContent(body hcl.Body) *hcl.BodyContent {
 	content, diags := body.Content(kindRoot.schema())
-	attrs, _ := body.JustAttributes() // blocks beside them are no fault here
+	attrs, _ := body.JustAttributes() // blocks among them are no fault here
 	for _, d := range diags {
 		if d.Subject != nil && unknownArgument(d) {
 			if name := l.text(*d.Subject); attrs[name] != nil && hclsyntax.ValidIdentifier(name) {
@@ -185,15 +185,14 @@ func (l *loader) checkTopLevel() {
 	}
 }
 
-// at remembers where something was said and returns the place as a value of
-// the domain.
-func (l *loader) at(rng hcl.Range) pipeline.Pos {
+// posOf keeps a source range and returns its start as a value of the domain.
+func (l *loader) posOf(rng hcl.Range) pipeline.Pos {
 	pos := pipeline.Pos{File: rng.Filename, Line: rng.Start.Line, Column: rng.Start.Column}
-	if _, ok := l.places[pos]; !ok {
-		l.places[pos] = rng
+	if _, ok := l.ranges[pos]; !ok {
+		l.ranges[pos] = rng
 	}
 	return pos
 }
 
-// place returns the range that at was given.
-func (l *loader) place(pos pipeline.Pos) hcl.Range { return l.places[pos] }
+// rangeAt returns the source range that posOf was given.
+func (l *loader) rangeAt(pos pipeline.Pos) hcl.Range { return l.ranges[pos] }

@@ -22,7 +22,7 @@ import (
 	"dray/pipeline/phrase"
 )
 
-// LockFileName is the file beside dray.hcl, checked in with it, that says what
+// LockFileName is the file next to dray.hcl, checked in with it, that records what
 // names meant when they were first looked up: which digest an image's tag had,
 // which key a host showed.
 const LockFileName = "dray.lock.hcl"
@@ -196,7 +196,7 @@ func (k *Lock) Update(change func(now *Lock) error) error {
 		return err
 	}
 	if !bytes.Equal(before, now.src) {
-		if err := now.Write(); err != nil {
+		if err := now.write(); err != nil {
 			return err
 		}
 	}
@@ -212,8 +212,8 @@ const (
 	lockRetry = 20 * time.Millisecond
 )
 
-// Write replaces the file, whole or not at all.
-func (k *Lock) Write() error {
+// write replaces the file, whole or not at all.
+func (k *Lock) write() error {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	if err := durable.Write(k.path, k.src, 0o644); err != nil {

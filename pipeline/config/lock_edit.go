@@ -30,7 +30,7 @@ func (k *Lock) set(typ, label, name, value string) error {
 		return fmt.Errorf("changing %s: %s %q can't be written", k.path, typ, label)
 	}
 	block.Body().SetAttributeValue(name, cty.StringVal(value))
-	if ds := k.parse(settled(file.Bytes())); ds.HasErrors() {
+	if ds := k.parse(formatStable(file.Bytes())); ds.HasErrors() {
 		return fmt.Errorf("changing %s: %w", k.path, ds)
 	}
 	return nil

@@ -75,7 +75,7 @@ func TestLockWritesInOrder(t *testing.T) {
 		k.SetAgentKey("p1", agent),
 		k.SetBase("docker.io/library/busybox:latest", digestTwo),
 		k.SetBase("docker.io/library/busybox:latest", digestOne),
-		k.Write(),
+		k.write(),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ future "x" {
 	if err := k.SetBase("example.com/a", digestOne); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Write(); err != nil {
+	if err := k.write(); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(k.Path())

@@ -102,7 +102,8 @@ func (s *scope) shortNames(root string) []string {
 	return out
 }
 
-// whatIs says what a name without a root might have meant.
+// whatIs returns the detail of a fault: what a name without a root might have
+// meant.
 func (s *scope) whatIs(name string) string {
 	for _, root := range []string{"local", "target", "host", "service", "environment"} {
 		names := s.names[root]

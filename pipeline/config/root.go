@@ -85,7 +85,7 @@ func (l *loader) decodeRegistry(p *pipeline.Project) {
 	}
 	b := l.open(blocks[0], kindRegistry, "registry")
 	b.require("address")
-	r := &pipeline.Registry{At: l.at(b.def)}
+	r := &pipeline.Registry{At: l.posOf(b.def)}
 	b.boolean("insecure", &r.Insecure)
 	b.registryTags(&r.Tags)
 	if !b.filled("address", &r.Address) {

@@ -194,7 +194,8 @@ func (k kind) schema() *hcl.BodySchema {
 	return s
 }
 
-// unknown says what to write instead of name, which k does not have.
+// unknown returns the fault of a name that k does not have, with what to write
+// instead.
 func (k kind) unknown(name string, isBlock bool) (summary, detail string) {
 	word := "argument"
 	if isBlock {

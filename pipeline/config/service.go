@@ -13,8 +13,8 @@ import (
 // unset marks a duration whose default depends on other arguments.
 const unset = pipeline.Duration(-1)
 
-// declaration is what the files say of a service, a task or an environment
-// beyond its value.
+// declaration is what is known of a service, a task or an environment beyond its
+// value.
 type declaration struct {
 	ranges map[string]hcl.Range // where arguments were set that later checks are about, such as "check.path"
 	only   []string             // the environments that it is limited to; nil is no limit
@@ -116,7 +116,7 @@ func enabledOf[T any](d declaration, typ string, list []T, name func(T) string) 
 func (l *loader) decodeServices(p *pipeline.Project) {
 	l.eachNamed("service", func(name string, source *hcl.Block) {
 		d := &serviceDeclaration{declaration: newDeclaration(), value: newService(name)}
-		d.value.At = l.at(source.DefRange)
+		d.value.At = l.posOf(source.DefRange)
 		b := l.open(source, kindService, named(source))
 		b.require("image")
 		b.service(d)
@@ -233,7 +233,7 @@ func (l *loader) port(source *hcl.Block, d *serviceDeclaration) pipeline.Port {
 		b.fresh(source, "port", enabled, "to")
 		p.Protocol = "tcp"
 	}
-	p.Name, p.At = source.Labels[0], l.at(source.DefRange)
+	p.Name, p.At = source.Labels[0], l.posOf(source.DefRange)
 	b.integer("to", &p.To, 1, 65535)
 	b.integer("publish", &p.Publish, 0, 65535)
 	b.oneOf("protocol", &p.Protocol, "tcp", "udp")
@@ -247,7 +247,7 @@ func (l *loader) volume(source *hcl.Block, d declaration, list []pipeline.Volume
 	if v.Name == "" {
 		b.fresh(source, "volume", enabled, "destination")
 	}
-	v.Name, v.At = source.Labels[0], l.at(source.DefRange)
+	v.Name, v.At = source.Labels[0], l.posOf(source.DefRange)
 	b.absolute("source", &v.Source)
 	b.absolute("destination", &v.Destination)
 	b.boolean("read_only", &v.ReadOnly)
@@ -259,7 +259,7 @@ func (l *loader) secret(source *hcl.Block, d declaration, list []pipeline.Secret
 	b := l.open(source, kindSecret, named(source))
 	b.enabled(d)
 	s := declared(list, source.Labels[0], secretName)
-	s.Name, s.At = source.Labels[0], l.at(source.DefRange)
+	s.Name, s.At = source.Labels[0], l.posOf(source.DefRange)
 	if !secretPattern.MatchString(s.Name) {
 		l.fault(source.LabelRanges[0], "Invalid secret name", "%q can't be the name of a secret: it has letters, digits, _, - and ., as a variable of the environment that may hold it.", s.Name)
 	}

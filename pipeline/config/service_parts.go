@@ -150,7 +150,7 @@ func (l *loader) healthCheck(source *hcl.Block, d *serviceDeclaration) {
 		}
 	}
 	c := d.value.Check
-	c.At = l.at(source.DefRange)
+	c.At = l.posOf(source.DefRange)
 	b.note(d.declaration, "check.", "port", "path")
 	b.oneOf("type", &c.Type, pipeline.CheckHTTP, pipeline.CheckTCP, pipeline.CheckExec)
 	b.filled("port", &c.Port)
@@ -171,7 +171,7 @@ var strategies = []string{
 
 func (l *loader) update(source *hcl.Block, u *pipeline.Update) {
 	b := l.open(source, kindUpdate, "update")
-	u.At = l.at(source.DefRange)
+	u.At = l.posOf(source.DefRange)
 	if b.integer("canary", &u.Canary, 0, maxCount) && u.Canary > 0 && !b.has("strategy") && u.Strategy == pipeline.StrategyRolling {
 		u.Strategy = pipeline.StrategyCanary
 	}
@@ -183,8 +183,8 @@ func (l *loader) update(source *hcl.Block, u *pipeline.Update) {
 	b.duration("progress_deadline", &u.ProgressDeadline, time.Second)
 	b.boolean("auto_revert", &u.AutoRevert)
 	b.duration("drain", &u.Drain, 0)
-	b.placeOf("auto_revert", &u.RevertAt)
-	b.placeOf("progress_deadline", &u.ProgressAt)
+	b.position("auto_revert", &u.RevertAt)
+	b.position("progress_deadline", &u.ProgressAt)
 	if u.MinHealthyTime >= u.HealthyDeadline {
 		b.tooShort("healthy_deadline", u.HealthyDeadline, "min_healthy_time", u.MinHealthyTime, "longer than")
 	}

@@ -33,7 +33,7 @@ func (b *block) entries(name string, parse func(string) (entry, error)) ([]entry
 		return nil, false
 	}
 	if v.ContainsMarked() {
-		b.list(name, new([]string)) // says why not
+		b.list(name, new([]string)) // records the fault
 		return nil, false
 	}
 	values := []cty.Value{v}

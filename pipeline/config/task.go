@@ -16,7 +16,7 @@ import (
 
 func (l *loader) decodeTasks(p *pipeline.Project) {
 	l.eachNamed("task", func(name string, source *hcl.Block) {
-		t := &pipeline.Task{Name: name, Resources: newResources(), Timeout: defaultTaskTimeout, At: l.at(source.DefRange)}
+		t := &pipeline.Task{Name: name, Resources: newResources(), Timeout: defaultTaskTimeout, At: l.posOf(source.DefRange)}
 		d := &taskDeclaration{declaration: newDeclaration(), value: t}
 		b := l.open(source, kindTask, named(source))
 		b.require("image", "command")

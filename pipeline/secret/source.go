@@ -44,14 +44,14 @@ type Source struct {
 	Command string
 }
 
-// MissingError says which secrets have no value anywhere.
+// MissingError names the secrets that have no value anywhere.
 type MissingError struct {
 	Environment string
 	Names       []string // sorted
 	Dir         string
 	Command     string // the command that was asked, or ""
 
-	Declared map[string]string // name → where the file asks for it, as far as the caller knows
+	Declared map[string]string // name → where the file declares it, as far as the caller knows
 }
 
 // Error names all that is missing, and the ways to supply it.
@@ -93,7 +93,7 @@ func (s *Source) Find(ctx context.Context, environment string, names []string) (
 	}
 	command := s.command()
 	if command != "" {
-		printed, err := s.ask(ctx, command, environment, missing)
+		printed, err := s.run(ctx, command, environment, missing)
 		if err != nil {
 			return nil, err
 		}
@@ -159,20 +159,20 @@ func (s *Source) command() string {
 	return s.variables()[CommandVariable]
 }
 
-// ask runs the command for what is missing.
-func (s *Source) ask(ctx context.Context, command, environment string, missing []string) (map[string]string, error) {
+// run runs the command for what is missing.
+func (s *Source) run(ctx context.Context, command, environment string, missing []string) (map[string]string, error) {
 	cmd := shellCommand(ctx, command)
 	cmd.Dir = s.Dir
 	cmd.Env = append(slices.Clone(s.Environ),
 		"DRAY_PROJECT="+s.Project, "DRAY_ENVIRONMENT="+environment, "DRAY_SECRETS="+strings.Join(missing, " "))
-	var said tail
-	cmd.Stderr = &said
+	var stderr tail
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("running %q for secrets: %w%s", command, err, said.quoted())
+		return nil, fmt.Errorf("running %q for secrets: %w%s", command, err, stderr.quoted())
 	}
 	values, err := parsePrinted(out)
 	if err != nil {

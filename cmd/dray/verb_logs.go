@@ -162,7 +162,7 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 	if err != nil {
 		return err
 	}
-	containers = chooseLogs(containers, o.release, p.releasesOf(ctx, env.Name, containers))
+	containers = environment.OfRelease(containers, o.release, p.environments.ReleasesOf(ctx, env.Name, containers))
 	if len(containers) == 0 && o.release.Known() {
 		return p.keptLogs(ctx, env, service, o)
 	}
@@ -241,73 +241,6 @@ func (p *project) keptLogs(ctx context.Context, env *pipeline.Environment, servi
 	}
 	p.app.tellSilent(env, missed)
 	return nil
-}
-
-// releasesOf asks the agents for which releases containers run now: one may be
-// kept from an earlier release than that. What a host does not tell is left out.
-func (p *project) releasesOf(ctx context.Context, env string, containers []environment.Container) map[string]pipeline.ReleaseNumber {
-	out, asked := map[string]pipeline.ReleaseNumber{}, map[string]bool{}
-	for _, c := range containers {
-		if asked[c.Engine.Host] {
-			continue
-		}
-		asked[c.Engine.Host] = true
-		host, err := p.sessions.Connect(ctx, *p.project.Hosts[c.Engine.Host], event.Discard)
-		if err != nil {
-			continue // its label says the release that it was made for
-		}
-		if state, err := host.Client.Environment(p.project.Name, env).Get(ctx); err == nil {
-			for _, i := range state.Instances {
-				out[i.ContainerID] = i.ReleaseNumber()
-			}
-		}
-	}
-	return out
-}
-
-// chooseLogs keeps the containers of one release: the named one, or of each
-// instance the one that is in use, or that ran last. inUse says for which
-// release containers run now, by id.
-func chooseLogs(containers []environment.Container, release pipeline.ReleaseNumber, inUse map[string]pipeline.ReleaseNumber) []environment.Container {
-	of := func(c *environment.Container) pipeline.ReleaseNumber {
-		if n, ok := inUse[c.ID]; ok {
-			return n
-		}
-		n, _, _ := pipeline.ParseReleaseNumber(c.Labels["dray.release"]) // a container without one is of none
-		return n
-	}
-	better := func(a, b *environment.Container) bool {
-		_, usedA := inUse[a.ID]
-		_, usedB := inUse[b.ID]
-		switch {
-		case usedA != usedB:
-			return usedA
-		case (a.State == "running") != (b.State == "running"):
-			return a.State == "running"
-		}
-		return of(a).Compare(of(b)) > 0
-	}
-	best := map[string]*environment.Container{}
-	var out []environment.Container
-	for i := range containers {
-		c := &containers[i]
-		at := c.Engine.Host + c.Instance()
-		if best[at] == nil || better(c, best[at]) {
-			best[at] = c
-		}
-		if release.Known() && of(c) == release {
-			out = append(out, *c)
-		}
-	}
-	if release.Known() {
-		return out
-	}
-	for i := range containers {
-		if c := &containers[i]; best[c.Engine.Host+c.Instance()] == c {
-			out = append(out, *c)
-		}
-	}
-	return out
 }
 
 // stamp parts a line from the time in front of it.

@@ -57,7 +57,7 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, open *
 		}
 	}
 	r, err := open.Recover(ctx, environment.Recovery{
-		Wait:     max(p.app.settings.LockWait, p.app.settings.Lease), // a deployer that died holds its lease until that ends
+		Wait:  max(p.app.settings.LockWait, p.app.settings.Lease), // a deployer that died holds its lease until that ends
 		Abort: func(id string) bool { return yes || held != nil && held.ID == id },
 		Secrets: func(ctx context.Context, versions map[string]string) (map[string]string, error) {
 			return run.Secrets(p.secrets).Kept(ctx, env.Name, versions)

@@ -27,7 +27,8 @@ func (e *SameMachineError) Error() string {
 func (e *SameMachineError) Hint() pipeline.Hint {
 	return pipeline.Hint{
 		Class: pipeline.Refused, Environment: e.Environment, Conclusion: "Nothing was changed.",
-		Next: "leave one of them in the hosts of " + e.Environment,
+		Next: "leave one of them in the hosts of " + e.Environment +
+			"; or, where they are two machines made from one image, remove /var/lib/dray/host.key on one and restart its agent",
 	}
 }
 

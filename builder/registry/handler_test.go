@@ -287,6 +287,24 @@ func pushReferrer(t *testing.T, c client, img sourcetest.Image, kind string) dig
 	return d
 }
 
+// TestReferrerWithoutAType: its config's media type stands in.
+func TestReferrerWithoutAType(t *testing.T) {
+	s, c := serveStore(t)
+	img := sourcetest.Fill(t, s)
+	b, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageManifest, "config": img.Config, "layers": []ocispec.Descriptor{img.Layer}, "subject": img.Index,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.do("PUT", "/v2/shop/web/manifests/"+digest.FromBytes(b).String(), bytes.NewReader(b), 201)
+	_, body := c.do("GET", "/v2/shop/web/referrers/"+img.Index.Digest.String()+"?artifactType="+url.QueryEscape(ocispec.MediaTypeImageConfig), nil, 200)
+	var idx ocispec.Index
+	if err := json.Unmarshal([]byte(body), &idx); err != nil || len(idx.Manifests) != 1 || idx.Manifests[0].ArtifactType != ocispec.MediaTypeImageConfig {
+		t.Errorf("the referrers are %s (%v)", body, err)
+	}
+}
+
 func TestManifestsThatAreRefused(t *testing.T) {
 	s, c := serveStore(t)
 	img := sourcetest.Fill(t, s)

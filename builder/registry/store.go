@@ -179,7 +179,9 @@ func (s *Store) complete(ctx context.Context, e *Entry) error {
 func (e *Entry) describe(m *Manifest, size int64) {
 	e.MediaType, e.Size, e.Annotations = m.MediaType, size, m.Annotations
 	e.ArtifactType = m.ArtifactType
-	if e.ArtifactType == "" && m.Config != nil && m.Config.MediaType != ocispec.MediaTypeImageConfig {
+	// A referrer without a type of its own has its config's (distribution
+	// specification 1.1, "Listing Referrers").
+	if e.ArtifactType == "" && m.Config != nil && (m.Subject != nil || m.Config.MediaType != ocispec.MediaTypeImageConfig) {
 		e.ArtifactType = m.Config.MediaType
 	}
 	if m.Subject != nil {

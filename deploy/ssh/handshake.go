@@ -20,7 +20,7 @@ func (r *route) handshake(ctx context.Context, hop *endpoint, through *Conn) (*C
 	}
 	verifier, err := newHostKeyVerifier(ctx, hop, trusted)
 	if err != nil {
-		return nil, hop.fault(KindAddress, err.Error(), "make the file readable", err)
+		return nil, hop.fault(KindAddress, err.Error(), "make the file readable, or correct the SSH configuration", err)
 	}
 	raw, err := hop.open(ctx, through)
 	if err != nil {

@@ -83,7 +83,7 @@ func (a *app) open(ctx context.Context) (*project, error) {
 	})
 	p.sessions = &environment.Sessions{Actor: a.actor(), Dialer: ssh.NewDialer(), SSH: p.sshOptions, Images: p.images.Handler()}
 	p.environments = &environment.Opener{
-		Project: p.project, Connector: p.sessions, Images: p.offer, AgentKey: p.lock.AgentKey, Actor: a.actor(), Sink: sink,
+		Project: p.project, Connector: p.sessions, Forget: p.sessions.Forget, Images: p.offer, AgentKey: p.lock.AgentKey, Actor: a.actor(), Sink: sink,
 		Parallel: a.settings.Parallel, Lease: a.settings.Lease, LockWait: a.settings.LockWait,
 	}
 	return p, nil

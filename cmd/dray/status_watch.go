@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,14 +18,7 @@ import (
 	"dray/cmd/internal/ui"
 	"dray/deploy/environment"
 	"dray/pipeline"
-	"dray/pipeline/event"
 	"dray/targets/api"
-)
-
-const (
-	lookPause   = time.Second      // between two looks at a host that answers
-	longestRest = 10 * time.Second // between two tries to reach one that does not
-	answerTime  = 5 * time.Second  // for a host that is connected to answer within
 )
 
 // notYet is said of a host that has not been looked at yet.
@@ -62,7 +54,7 @@ func (p *project) watch(ctx context.Context, envs []*pipeline.Environment) error
 		for j, name := range env.Hosts {
 			w.views[i].Hosts[j] = environment.HostStatus{Environment: env.Name, Host: name, Error: notYet}
 			group.Go(func() {
-				p.keepLooking(ctx, env, name, func(v environment.HostStatus) { send(ctx, looks, seen{i, j, v}) })
+				p.environments.KeepLooking(ctx, env, name, func(v environment.HostStatus) { send(ctx, looks, seen{i, j, v}) })
 			})
 		}
 		w.sum(i)
@@ -79,49 +71,6 @@ func send(ctx context.Context, to chan<- seen, s seen) {
 	case to <- s:
 	case <-ctx.Done():
 	}
-}
-
-// keepLooking looks at a host again and again. Its connection stays open; one
-// that is lost is made anew.
-func (p *project) keepLooking(ctx context.Context, env *pipeline.Environment, name string, each func(environment.HostStatus)) {
-	rest := lookPause
-	for {
-		v, answered := p.lookAgain(ctx, env, name)
-		if ctx.Err() != nil {
-			return
-		}
-		each(v)
-		if rest = min(2*rest, longestRest); answered {
-			rest = lookPause
-		}
-		select {
-		case <-time.After(rest):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// lookAgain is lookAt for a host that may have gone away since the last look.
-func (p *project) lookAgain(ctx context.Context, env *pipeline.Environment, name string) (v environment.HostStatus, answered bool) {
-	host, err := p.sessions.Connect(ctx, *p.project.Hosts[name], event.Discard)
-	if err != nil {
-		return p.environments.StatusOf(env.Name, name, nil, err), false
-	}
-	limited, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("it gave no answer within %s", answerTime))
-	defer cancel()
-	state, err := host.Client.Environment(p.project.Name, env.Name).Get(limited)
-	lost := limited.Err() != nil
-	select {
-	case <-host.Done:
-		lost, err = true, errors.Join(err, errors.New("the connection was lost"))
-	default:
-	}
-	if lost && ctx.Err() == nil {
-		p.sessions.Forget(host)
-	}
-	host.Client.CloseIdle()
-	return p.environments.StatusOf(env.Name, name, state, err), !lost
 }
 
 // take brings a look into the picture.
@@ -167,7 +116,7 @@ func (w *watcher) tell(ctx context.Context, looks <-chan seen) error {
 
 // draw keeps the picture on a terminal up to date, in place.
 func (w *watcher) draw(ctx context.Context, looks <-chan seen) error {
-	tick := time.NewTicker(lookPause) // for what counts seconds
+	tick := time.NewTicker(environment.LookPause) // for what counts seconds
 	defer tick.Stop()
 	drawn := 0
 	for {

@@ -27,6 +27,8 @@ type world struct {
 	project *pipeline.Project
 	hosts   map[string]*fakeHost
 	opener  *Opener
+
+	onConnect func(*deploy.Host) // of tests that change a connection
 }
 
 // fakeHost keeps what an agent keeps.
@@ -92,7 +94,11 @@ func (w *world) Connect(_ context.Context, host pipeline.Host, _ event.Sink) (*d
 	case h.absent:
 		return nil, &ssh.SetupError{Host: host.Name, Detail: "dray was never here", Err: ssh.ErrAbsent}
 	}
-	return &deploy.Host{Name: host.Name, Address: "10.0.0.1", Client: h.client, Dial: h.dial, Close: func() error { return nil }}, nil
+	out := &deploy.Host{Name: host.Name, Address: "10.0.0.1", Client: h.client, Dial: h.dial, Close: func() error { return nil }}
+	if w.onConnect != nil {
+		w.onConnect(out)
+	}
+	return out, nil
 }
 
 func (w *world) open(t *testing.T) *Environment {

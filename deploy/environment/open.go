@@ -35,6 +35,7 @@ type Holders = map[string]func(ctx context.Context) (net.Conn, error)
 type Opener struct {
 	Project   *pipeline.Project
 	Connector deploy.Connector
+	Forget    func(*deploy.Host) // lets go of a connection that is lost; nil: it is not kept
 	// Images offers the images of a release to hosts; the holders have them.
 	Images   func(release pipeline.Release, holders Holders, sink event.Sink) (Offer, error)
 	AgentKey func(host string) []byte // the key that evidence of a host is checked with; nil: not recorded

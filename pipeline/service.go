@@ -42,6 +42,7 @@ type Service struct {
 	ReadOnly   bool              `json:"read_only,omitempty"` // root file system is read-only
 	CapAdd     []string          `json:"cap_add,omitempty"`   // "NET_ADMIN" style names, without CAP_
 	CapDrop    []string          `json:"cap_drop,omitempty"`
+	Metadata   bool              `json:"metadata,omitempty"` // it may reach 169.254.0.0/16, where clouds give credentials away
 	Resources  Resources         `json:"resources"`
 	Check      *Check            `json:"check,omitempty"`
 	Update     Update            `json:"update"`
@@ -185,6 +186,7 @@ type Task struct {
 	Image      Image             `json:"image"`
 	Entrypoint []string          `json:"entrypoint,omitzero"` // as in Service
 	Command    []string          `json:"command,omitzero"`
+	Metadata   bool              `json:"metadata,omitempty"` // as of a service
 	WorkDir    string            `json:"workdir,omitempty"`
 	User       string            `json:"user,omitempty"`
 	Env        map[string]string `json:"env,omitempty"`

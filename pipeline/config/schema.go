@@ -77,7 +77,7 @@ var kindTarget = kind{
 	},
 }
 
-var runArgs = []string{"image", "entrypoint", "command", "workdir", "user", "env"}
+var runArgs = []string{"image", "entrypoint", "command", "workdir", "user", "env", "metadata"}
 
 var kindService = kind{
 	name:   "a service",

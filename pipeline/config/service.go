@@ -163,6 +163,7 @@ func (b *block) service(d *serviceDeclaration) {
 	b.stringMap("labels", &s.Labels)
 	b.tmpfs(&s.Tmpfs)
 	b.boolean("read_only", &s.ReadOnly)
+	b.boolean("metadata", &s.Metadata)
 	b.capabilities("cap_add", &s.CapAdd)
 	b.capabilities("cap_drop", &s.CapDrop)
 	b.limits(&d.declaration)

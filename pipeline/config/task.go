@@ -60,6 +60,7 @@ func (b *block) task(d *taskDeclaration) {
 	b.command("entrypoint", &t.Entrypoint)
 	b.command("command", &t.Command)
 	b.absolute("workdir", &t.WorkDir)
+	b.boolean("metadata", &t.Metadata)
 	b.filled("user", &t.User)
 	b.environment("env", &t.Env)
 	b.oneOf("hook", &t.Hook, pipeline.HookPreDeploy, pipeline.HookPostDeploy)

@@ -73,7 +73,7 @@ func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string,
 		User:    s.User, WorkDir: s.WorkDir, ReadOnly: s.ReadOnly, CapAdd: s.CapAdd, CapDrop: s.CapDrop,
 		Mounts: mounts(s.Volumes, volumes), Tmpfs: slices.Sorted(slices.Values(s.Tmpfs)), // parents first
 		Resources: s.Resources,
-		Network:   e.network(), Restart: s.Restart, Check: check(s),
+		Network:   e.network(), Metadata: s.Metadata, Restart: s.Restart, Check: check(s),
 		StopSignal: s.Stop.Signal, StopGrace: s.Stop.Grace,
 	}
 	maps.Copy(spec.Labels, s.Labels)

@@ -193,7 +193,7 @@ func (a *Agent) createTask(ctx context.Context, w *work, t *pipeline.Task, id st
 	image := w.release.Images[taskPrefix+t.Name]
 	p := placed{instance: taskPrefix + t.Name, index: 1, image: image, service: &pipeline.Service{
 		Name: t.Name, Entrypoint: t.Entrypoint, Command: t.Command, WorkDir: t.WorkDir, User: t.User,
-		Env: t.Env, Secrets: t.Secrets, Volumes: t.Volumes, Resources: t.Resources,
+		Metadata: t.Metadata, Env: t.Env, Secrets: t.Secrets, Volumes: t.Volumes, Resources: t.Resources,
 		Restart: pipeline.Restart{Policy: pipeline.RestartNever}, Stop: pipeline.Stop{Grace: defaultGrace},
 	}}
 	if err := a.ensureNetwork(ctx, w); err != nil {

@@ -73,6 +73,41 @@ func (n *Networks) allocate(network, containerID string) (*subnet, netip.Addr, e
 	return s, a, nil
 }
 
+// AllowMetadata lets an attached container reach 169.254.0.0/16, where clouds
+// give the host's credentials away. It holds until Detach.
+func (n *Networks) AllowMetadata(ctx context.Context, containerID string) error {
+	n.mu.Lock()
+	err := n.allowMetadata(containerID)
+	n.mu.Unlock()
+	if err == nil {
+		err = n.finish(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("letting container %.12s reach the metadata: %w", containerID, err)
+	}
+	return nil
+}
+
+func (n *Networks) allowMetadata(containerID string) error {
+	_, s := n.state.owner(containerID)
+	if s == nil {
+		return errors.New("it is not attached")
+	}
+	if s.Metadata[containerID] {
+		return nil
+	}
+	tx := n.begin()
+	tx.add(tx.metadata, s.Addresses[containerID].AsSlice(), "")
+	if err := tx.commit(); err != nil {
+		return err
+	}
+	if s.Metadata == nil {
+		s.Metadata = map[string]bool{}
+	}
+	s.Metadata[containerID] = true
+	return n.file.put(n.state)
+}
+
 // subnetOf returns the network's subnet; a new network gets one, and a bridge.
 func (n *Networks) subnetOf(network string) (*subnet, error) {
 	if s, ok := n.state.Networks[network]; ok {
@@ -137,10 +172,14 @@ func (n *Networks) detach(containerID string) error {
 	a := s.Addresses[containerID]
 	tx := n.begin()
 	tx.removeAddress(a)
+	if s.Metadata[containerID] {
+		tx.remove(tx.metadata, a.AsSlice())
+	}
 	if err := tx.commit(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	delete(s.Addresses, containerID)
+	delete(s.Metadata, containerID)
 	if err := forgetNeighbour(s.Bridge, a); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 type layout struct {
 	base      int // how many of the chains that the kernel calls there are
 	addresses map[netip.Addr]bool
+	metadata  map[netip.Addr]bool
 	bridges   map[string]bool
 	outward   map[string]bool
 	ports     map[hostPort]bool
@@ -34,8 +35,11 @@ func layoutOf(s *state) layout {
 	}
 	for _, n := range s.Networks {
 		l.bridges[n.Bridge] = true
-		for _, a := range n.Addresses {
+		for id, a := range n.Addresses {
 			l.addresses[a] = true
+			if n.Metadata[id] {
+				l.metadata[a] = true
+			}
 		}
 	}
 	for name := range s.Reserved {
@@ -51,7 +55,7 @@ func layoutOf(s *state) layout {
 
 func emptyLayout() layout {
 	return layout{
-		addresses: map[netip.Addr]bool{}, bridges: map[string]bool{}, outward: map[string]bool{}, ports: map[hostPort]bool{},
+		addresses: map[netip.Addr]bool{}, metadata: map[netip.Addr]bool{}, bridges: map[string]bool{}, outward: map[string]bool{}, ports: map[hostPort]bool{},
 		services: map[netip.Addr]string{}, published: map[hostPort]string{}, chains: map[string][]netip.AddrPort{},
 	}
 }
@@ -114,6 +118,7 @@ func (tx *transaction) readLayout() (layout, error) {
 		}
 	}
 	read(tx.addresses, func(k []byte, _ string) { l.addresses[addressOf(k)] = true })
+	read(tx.metadata, func(k []byte, _ string) { l.metadata[addressOf(k)] = true })
 	read(tx.ours, func(k []byte, _ string) { l.bridges[strings.TrimRight(string(k), "\x00")] = true })
 	read(tx.outward, func(k []byte, _ string) { l.outward[strings.TrimRight(string(k), "\x00")] = true })
 	read(tx.ports, func(k []byte, _ string) { l.ports[portOf(k)] = true })
@@ -139,6 +144,7 @@ func chainIn(verdict []byte) string {
 func (tx *transaction) follow(was, is layout) {
 	tx.fillChains(was, is)
 	diff(was.addresses, is.addresses, tx.removeAddress, tx.addAddress)
+	diff(was.metadata, is.metadata, func(a netip.Addr) { tx.remove(tx.metadata, a.AsSlice()) }, func(a netip.Addr) { tx.add(tx.metadata, a.AsSlice(), "") })
 	diff(was.bridges, is.bridges, tx.removeBridge, tx.addBridge)
 	diff(was.outward, is.outward, func(name string) { tx.remove(tx.outward, bridgePair(name)[:unix.IFNAMSIZ]) },
 		func(name string) { tx.add(tx.outward, bridgePair(name)[:unix.IFNAMSIZ], "") })

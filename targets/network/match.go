@@ -156,6 +156,11 @@ func portKey(s *nftables.Set, e *expr.Lookup) []expr.Any {
 	}
 }
 
+// toPort matches the destination port of TCP and UDP.
+func toPort(port uint16) []expr.Any {
+	return compare(&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}, expr.CmpOpEq, binaryutil.BigEndian.PutUint16(port))
+}
+
 func drop() []expr.Any   { return one(&expr.Verdict{Kind: expr.VerdictDrop}) }
 func accept() []expr.Any { return one(&expr.Verdict{Kind: expr.VerdictAccept}) }
 

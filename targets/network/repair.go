@@ -133,6 +133,6 @@ func (n *Networks) rebuild(tx *transaction, was layout) error {
 // sameKeys compares everything but what chains do.
 func (l layout) sameKeys(o layout) bool {
 	chains := func(c layout) []string { return slices.Sorted(maps.Keys(c.chains)) }
-	return l.base == o.base && maps.Equal(l.addresses, o.addresses) && maps.Equal(l.bridges, o.bridges) && maps.Equal(l.outward, o.outward) && maps.Equal(l.ports, o.ports) &&
+	return l.base == o.base && maps.Equal(l.addresses, o.addresses) && maps.Equal(l.metadata, o.metadata) && maps.Equal(l.bridges, o.bridges) && maps.Equal(l.outward, o.outward) && maps.Equal(l.ports, o.ports) &&
 		maps.Equal(l.services, o.services) && maps.Equal(l.published, o.published) && slices.Equal(chains(l), chains(o))
 }

@@ -31,8 +31,9 @@ type state struct {
 type subnet struct {
 	Prefix    netip.Prefix          `json:"prefix"`
 	Bridge    string                `json:"bridge"`
-	Addresses map[string]netip.Addr `json:"addresses"` // by container's id
-	Next      netip.Addr            `json:"next"`      // where the search for a free address begins, so that a freed one rests
+	Addresses map[string]netip.Addr `json:"addresses"`          // by container's id
+	Metadata  map[string]bool       `json:"metadata,omitempty"` // containers that may reach the cloud's metadata
+	Next      netip.Addr            `json:"next"`               // where the search for a free address begins, so that a freed one rests
 }
 
 // gateway is the bridge's own address, the first of the subnet.

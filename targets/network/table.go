@@ -23,6 +23,7 @@ var (
 type table struct {
 	t         *nftables.Table
 	addresses *nftables.Set // addresses of containers
+	metadata  *nftables.Set // addresses of those that may reach the cloud's metadata
 	itself    *nftables.Set // address . the same address
 	ours      *nftables.Set // bridges
 	outward   *nftables.Set // interfaces by which containers reach other hosts
@@ -45,6 +46,7 @@ func newTable() *table {
 	return &table{
 		t:         t,
 		addresses: set("addresses", nftables.TypeIPAddr),
+		metadata:  set("metadata", nftables.TypeIPAddr),
 		itself:    set("itself", pairType),
 		ours:      set("ours", nftables.TypeIFName),
 		outward:   set("outward", nftables.TypeIFName),
@@ -102,7 +104,7 @@ func (tx *transaction) check(err error) {
 // is not yet on and the old one while it is off already.
 func (tx *transaction) frame(vips netip.Prefix) {
 	tx.conn.AddTable(tx.t)
-	for _, set := range []*nftables.Set{tx.addresses, tx.itself, tx.ours, tx.outward, tx.bridges, tx.ports, tx.services, tx.published} {
+	for _, set := range []*nftables.Set{tx.addresses, tx.metadata, tx.itself, tx.ours, tx.outward, tx.bridges, tx.ports, tx.services, tx.published} {
 		tx.check(tx.conn.AddSet(set, nil))
 	}
 	tx.baseChains(vips)
@@ -121,10 +123,18 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 		{destination(reg1), &expr.Lookup{SourceRegister: reg1, SetName: tx.services.Name, SetID: tx.services.ID, IsDestRegSet: true}},
 		rule(toThisHost(), portKey(tx.published, &expr.Lookup{IsDestRegSet: true})),
 	}
+	// Clouds give the host's credentials to whoever asks at a link-local address.
+	// They have nameservers there, too: those stay within reach.
+	linkLocal := netip.MustParsePrefix("169.254.0.0/16")
+	toLinkLocal := rule(tx.fromBridge(), in(destination(reg1), linkLocal, expr.CmpOpEq))
 	// route_localnet lets the host's loopback reach containers; this keeps
 	// containers from reaching the host's loopback.
 	base("guard", filter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw,
-		rule(tx.fromBridge(), in(destination(reg1), loopback, expr.CmpOpEq), drop()))
+		append([][]expr.Any{
+			rule(tx.fromBridge(), in(destination(reg1), loopback, expr.CmpOpEq), drop()),
+			rule(toLinkLocal, toPort(53), accept()),
+			rule(toLinkLocal, []expr.Any{source(reg1), lookup(tx.metadata)}, accept()),
+		}, refused(toLinkLocal)...)...)
 	// A service that nothing serves is refused before the host looks for a
 	// route, which it may not have. (Linux 5.9 and later can do that here.)
 	base("prerouting", nat, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest,

@@ -134,7 +134,7 @@ func (e *Engine) gather(ctx context.Context, b *blueprint) error {
 	if b.spec.Network != "" {
 		group.Go(func() error {
 			var err error
-			b.endpoint, err = e.Networks.Attach(ctx, b.spec.Network, b.id)
+			b.endpoint, err = e.Networks.Attach(ctx, NetworkRequest{Network: b.spec.Network, Container: b.id, Metadata: b.spec.Metadata})
 			if err != nil {
 				return fmt.Errorf("joining network %s: %w", b.spec.Network, err)
 			}

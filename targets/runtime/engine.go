@@ -41,8 +41,14 @@ type Images interface {
 // Networks gives containers their place in a network. targets/network
 // implements it. Both calls can be repeated: Attach then answers the same.
 type Networks interface {
-	Attach(ctx context.Context, network, containerID string) (Endpoint, error)
+	Attach(ctx context.Context, r NetworkRequest) (Endpoint, error)
 	Detach(ctx context.Context, network, containerID string) error
+}
+
+// NetworkRequest is the place in a network that a container asks for.
+type NetworkRequest struct {
+	Network, Container string
+	Metadata           bool // it may reach 169.254.0.0/16
 }
 
 // Endpoint is a container's place in a network.

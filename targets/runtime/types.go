@@ -45,7 +45,8 @@ type Spec struct {
 	TTY        bool               `json:"tty,omitempty"`
 	OpenStdin  bool               `json:"open_stdin,omitempty"`
 	Resources  pipeline.Resources `json:"resources"`
-	Network    string             `json:"network"` // name of a network; "" is none (loopback only)
+	Network    string             `json:"network"`            // name of a network; "" is none (loopback only)
+	Metadata   bool               `json:"metadata,omitempty"` // it may reach the cloud's metadata
 	Restart    pipeline.Restart   `json:"restart"`
 	Check      *Check             `json:"check,omitempty"`
 	StopSignal string             `json:"stop_signal,omitempty"` // "" is the image's or SIGTERM

@@ -133,9 +133,12 @@ type attachments struct{ *network.Networks }
 var _ runtime.Networks = attachments{}
 
 // Attach implements runtime.Networks.
-func (n attachments) Attach(ctx context.Context, name, containerID string) (runtime.Endpoint, error) {
-	end, err := n.Networks.Attach(ctx, name, containerID)
-	return runtime.Endpoint{NetnsPath: end.NetnsPath, Address: end.Address, Hosts: hostsOf(n.Hosts(name))}, err
+func (n attachments) Attach(ctx context.Context, a runtime.NetworkRequest) (runtime.Endpoint, error) {
+	end, err := n.Networks.Attach(ctx, a.Network, a.Container)
+	if err == nil && a.Metadata {
+		err = n.AllowMetadata(ctx, a.Container)
+	}
+	return runtime.Endpoint{NetnsPath: end.NetnsPath, Address: end.Address, Hosts: hostsOf(n.Hosts(a.Network))}, err
 }
 
 // Detach implements runtime.Networks.

@@ -231,8 +231,8 @@ func (noSecrets) Value(string) (secret.Value, error) { return secret.Value{}, os
 // attachments is the networks as the engine needs them.
 type attachments struct{ *network.Networks }
 
-func (n attachments) Attach(ctx context.Context, name, id string) (runtime.Endpoint, error) {
-	end, err := n.Networks.Attach(ctx, name, id)
+func (n attachments) Attach(ctx context.Context, r runtime.NetworkRequest) (runtime.Endpoint, error) {
+	end, err := n.Networks.Attach(ctx, r.Network, r.Container)
 	return runtime.Endpoint{NetnsPath: end.NetnsPath, Address: end.Address}, err
 }
 

@@ -96,6 +96,7 @@ service "web" {
   read_only = true
   cap_add   = ["cap_net_admin", "SYS_TIME"]
   cap_drop  = ["ALL"]
+  metadata = true
   port "http" {
     to      = 8080
     publish = 80

@@ -46,14 +46,14 @@ type deployment struct {
 // error is an *Error.
 func (f *Fleet) Deploy(ctx context.Context, r Request) (_ *pipeline.Deployed, err error) {
 	d := &deployment{Fleet: f, Request: r, id: newID(), prepared: map[string]*api.PrepareResult{}}
-	defer func() { d.place(err) }()
+	defer func() { d.annotate(err) }()
 	held, l, err := f.acquire(ctx, r.Release.By, r.LockWait)
 	if err != nil {
 		return nil, newError(Unchanged, err)
 	}
 	defer l.release(ctx)
 	d.lease = l
-	if d.before, err = f.settle(held, l); err != nil {
+	if d.before, err = f.recoverInDoubt(held, l); err != nil {
 		return nil, newError(Unchanged, err)
 	}
 	if err := d.stale(); err != nil {
@@ -107,7 +107,8 @@ func (d *deployment) unapproved() error {
 		d.Approval.By.User, d.Approval.ReleaseNumber(), d.Environment, d.Release.ReleaseNumber())
 }
 
-// stale says that nothing of what the release was chosen by runs any more.
+// stale refuses a release that was chosen while another one ran: since then
+// somebody brought a release, and the choice may be wrong.
 func (d *deployment) stale() error {
 	if !d.Base.Known() {
 		return nil
@@ -128,8 +129,8 @@ func (d *deployment) stale() error {
 	return fmt.Errorf("%s runs release %s, by %s, since this was asked while it ran release %s", d.Environment, now.ReleaseNumber(), now.By.User, d.Base)
 }
 
-// place says in an error what failed where.
-func (d *deployment) place(err error) {
+// annotate says in an error which environment, hosts and releases it is about.
+func (d *deployment) annotate(err error) {
 	var e *Error
 	if errors.As(err, &e) {
 		e.Environment, e.Hosts, e.Release, e.From = d.Environment, d.Names(), d.Release.ReleaseNumber(), d.from()
@@ -349,22 +350,22 @@ func (d *deployment) commit(ctx, beside context.Context, changes []change) error
 	for n, batch := range batches {
 		clock.begin(batch.steps, d.update)
 		if err := d.step(bounded, n, batch.steps, clock); err != nil {
-			return d.ask(ctx, clock.verdict(err))
+			return d.diagnose(ctx, clock.verdict(err))
 		}
 		if len(batch.retire) > 0 {
 			d.retiring.Go(func() { d.retire(beside, n, batch.retire) })
 		}
 		if batch.pause != "" {
-			goOn := clock.stand()
+			resume := clock.suspend()
 			err := d.Continue(bounded, batch.pause)
-			goOn()
+			resume()
 			if err != nil {
 				return err
 			}
 		}
 	}
 	if err := d.step(bounded, len(batches), d.withoutSteps(batches), nil); err != nil {
-		return d.ask(ctx, clock.verdict(err))
+		return d.diagnose(ctx, clock.verdict(err))
 	}
 	return nil
 }

@@ -6,9 +6,9 @@
 // host, commits batch by batch (deploy/strategy), has the caller verify, and
 // confirms; Fleet.Recover finishes what an earlier deployment left in doubt.
 //
-//	lease ─► settle ─► prepare ─► tasks ─► commit ─► verify ─► confirm
-//	           │          │         │         │         │
-//	           │          └ discard ┘         └ revert ─┘ or, with auto_revert = false, pause
+//	lease ─► recover ─► prepare ─► tasks ─► commit ─► verify ─► confirm
+//	           │           │         │         │         │
+//	           │           └ discard ┘         └ revert ─┘ or, with auto_revert = false, pause
 //	           └ an earlier deployment, in doubt or paused
 //
 // Every failure is an *Error that says which of these is true: nothing has

@@ -168,13 +168,13 @@ func serving(services []pipeline.Service, states map[string]*api.Environment) []
 // lease it is refused: somebody was faster.
 func (f *Fleet) Abort(ctx context.Context, by pipeline.Actor, wait time.Duration, base pipeline.ReleaseNumber) (err error) {
 	d := &deployment{Fleet: f}
-	defer func() { d.place(err) }()
+	defer func() { d.annotate(err) }()
 	held, l, err := f.acquire(ctx, by, wait)
 	if err != nil {
 		return newError(Unchanged, err)
 	}
 	defer l.release(ctx)
-	if d.before, err = f.settle(held, l); err != nil {
+	if d.before, err = f.recoverInDoubt(held, l); err != nil {
 		e := newError(NotReverted, err)
 		if e.Stuck = FailedHosts(err); len(e.Stuck) == 0 {
 			e.Outcome = Unchanged

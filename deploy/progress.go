@@ -80,13 +80,13 @@ func (w Waited) String() string {
 type progress struct {
 	stop context.CancelCauseFunc
 
-	mu      sync.Mutex
-	timer   *time.Timer // nil: nothing bounds the rollout now
-	since   time.Time
-	stood   time.Time       // since when it stands still; zero: it goes
-	limit   pipeline.Update // whose deadline holds
-	waiting []Waited        // instances of the batch whose hosts are at them
-	stalled *StalledError
+	mu        sync.Mutex
+	timer     *time.Timer // nil: nothing bounds the rollout now
+	since     time.Time
+	suspended time.Time       // since when it stands still; zero: it goes
+	limit     pipeline.Update // whose deadline holds
+	waiting   []Waited        // instances of the batch whose hosts are at them
+	stalled   *StalledError
 }
 
 // newProgress starts the clock. At its end the context that it returns does,
@@ -162,16 +162,16 @@ func (p *progress) saw(host string, e event.Event) {
 	}
 }
 
-// stand has the clock stand still until goOn is called.
-func (p *progress) stand() (goOn func()) {
+// suspend stops the clock until resume is called.
+func (p *progress) suspend() (resume func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stood = time.Now()
+	p.suspended = time.Now()
 	p.arm()
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.since, p.stood = p.since.Add(time.Since(p.stood)), time.Time{}
+		p.since, p.suspended = p.since.Add(time.Since(p.suspended)), time.Time{}
 		p.arm()
 	}
 }
@@ -182,7 +182,7 @@ func (p *progress) arm() {
 		p.timer.Stop()
 		p.timer = nil
 	}
-	if limit := p.limit.ProgressDeadline.D(); limit > 0 && p.stood.IsZero() {
+	if limit := p.limit.ProgressDeadline.D(); limit > 0 && p.suspended.IsZero() {
 		p.timer = time.AfterFunc(time.Until(p.since.Add(limit)), p.over)
 	}
 }
@@ -220,17 +220,17 @@ func (p *progress) verdict(err error) error {
 	return errors.Join(failed...)
 }
 
-// askTime is how long a host may take to say what is wrong with an instance.
-const askTime = 5 * time.Second
+// diagnosisTime is how long a host may take to say what is wrong with an instance.
+const diagnosisTime = 5 * time.Second
 
-// ask has a host say what is wrong with an instance that the rollout waited for
+// diagnose has a host say what is wrong with an instance that the rollout waited for
 // in vain, as long as its container is still there.
-func (d *deployment) ask(ctx context.Context, err error) error {
+func (d *deployment) diagnose(ctx context.Context, err error) error {
 	var stalled *StalledError
 	if !errors.As(err, &stalled) {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, diagnosisTime)
 	defer cancel()
 	for _, w := range stalled.Waited {
 		if !w.Started() {

@@ -12,11 +12,11 @@ import (
 	"dray/targets/api"
 )
 
-// settle ends what an earlier deployment left in doubt, under the new lease,
+// recoverInDoubt ends what an earlier deployment left in doubt, under the new lease,
 // and returns what the hosts run then. Where one host confirmed, or all have
 // voted for it, the decision was made: the others confirm too. Otherwise all
 // go back.
-func (f *Fleet) settle(ctx context.Context, l *lease) (map[string]*api.Environment, error) {
+func (f *Fleet) recoverInDoubt(ctx context.Context, l *lease) (map[string]*api.Environment, error) {
 	seen, err := f.Observe(ctx)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (f *Fleet) Recover(ctx context.Context, by pipeline.Actor, wait time.Durati
 		}
 		r.Finished++
 	}
-	after, err := f.settle(held, l)
+	after, err := f.recoverInDoubt(held, l)
 	if err != nil {
 		return nil, newError(Unchanged, err)
 	}

@@ -33,7 +33,7 @@ func TestRollbackOverTodaysHosts(t *testing.T) {
 	w.Replace(t, "dray.hcl", "hosts = [host.p1]", "hosts = [host.p1, host.p3]")
 	w.Dray(t, 0, "deploy", "prod", "--var", "version=3")
 	w.Dray(t, 0, "rollback", "prod")
-	whole(1, 0, "p1", "p3")
+	whole(1, 2, "p1", "p3")
 	if lines := history(t, w, "prod"); !slices.Contains(lines[0].Hosts, "p3") || lines[0].Kind != "rollback" {
 		t.Errorf("history begins with %+v", lines[0])
 	}

@@ -12,7 +12,7 @@ import (
 // release comes whole onto those that there are.
 func TestRollbackOverTodaysHosts(t *testing.T) {
 	w := world.New(t, testenv.Options{Hosts: []string{"p1", "p2", "p3"}})
-	w.App(t, "prod: p1 p2")
+	w.App(t, "prod: p1 p2", "spare: p3")
 	w.Dray(t, 0, "deploy", "prod", "--var", "version=1")
 	whole := func(release, revision int, hosts ...string) {
 		t.Helper()

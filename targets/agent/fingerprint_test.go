@@ -30,6 +30,7 @@ func TestContainersOfAnOlderAgentStay(t *testing.T) {
 		if err := s.run(r); err != nil {
 			t.Fatal(err)
 		}
+		r.stop()
 		for _, c := range w.containers {
 			older := s.r.OrderedContainerFingerprint("web")
 			if older == c.Spec.Labels[labelFingerprint] {
@@ -37,7 +38,6 @@ func TestContainersOfAnOlderAgentStay(t *testing.T) {
 			}
 			c.Spec.Labels[labelFingerprint] = older
 		}
-		r.stop()
 		w.created, w.started = 0, 0
 		r = w.boot(0)
 		for number := 2; number < 6; number++ {

@@ -35,7 +35,11 @@ func TestPlanSaysWhatDeployDoes(t *testing.T) {
 		now := newFile()
 		past := []*file{now.clone()}
 		counted := map[string]int{}
-		for n := range edits {
+		most, least := edits, 5
+		if raced { // what goes on at once is the same each time
+			most, least = edits/10, 0
+		}
+		for n := range most {
 			what := e.edit(now)
 			switch {
 			case n == 0:
@@ -54,7 +58,7 @@ func TestPlanSaysWhatDeployDoes(t *testing.T) {
 		}
 		t.Logf("%v", counted)
 		for _, kind := range []string{"nothing", "in place", plan.StepReplace, plan.StepRecreate, plan.StepAdd, plan.StepRemove, plan.StepStart} {
-			if counted[kind] < 5 {
+			if counted[kind] < least {
 				t.Errorf("only %d edits came to %q: that shows too little", counted[kind], kind)
 			}
 		}

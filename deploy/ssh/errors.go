@@ -37,17 +37,16 @@ type DialError struct {
 	Err     error
 }
 
-// Error names the host, the address and the reason. The error of a host key
-// speaks for itself.
+// Error is "HOST (ADDRESS): REASON". The error of a host key speaks for itself.
 func (e *DialError) Error() string {
 	var key hostKeyError
 	switch own := errors.As(e.Err, &key); {
 	case own && e.Jump != "":
-		return e.Host + ", behind a jump host: " + key.Error()
+		return fmt.Sprintf("%s (behind jump host %s): %s", e.Host, e.Jump, key.Error())
 	case own:
 		return key.Error()
 	case e.Jump != "":
-		return fmt.Sprintf("%s, behind jump host %s (%s): %s", e.Host, e.Jump, e.Address, e.Detail)
+		return fmt.Sprintf("%s (%s): jump host %s: %s", e.Host, e.Address, e.Jump, e.Detail)
 	}
 	return fmt.Sprintf("%s (%s): %s", e.Host, e.Address, e.Detail)
 }

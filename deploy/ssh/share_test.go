@@ -120,7 +120,7 @@ func TestFaultyJumpHost(t *testing.T) {
 				t.Errorf("%s: %+v", o.Name, err)
 				return
 			}
-			if text := err.Error(); !strings.HasPrefix(text, o.Name+", behind jump host") || !strings.Contains(text, "ops@") {
+			if text := err.Error(); !strings.HasPrefix(text, o.Name+" (ops@") || !strings.Contains(text, "jump host 127.0.0.1: nothing listens") {
 				t.Errorf("the message names only one of both: %s", text)
 			}
 		})

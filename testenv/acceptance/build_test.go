@@ -12,6 +12,7 @@ import (
 // TestBuilds looks that two builds at once share one builder, and that two
 // clean builds of the same files give the same digest.
 func TestBuilds(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"d1"}})
 	w.App(t, "dev: d1")
 	w.Replace(t, "Dockerfile", "FROM scratch", "FROM busybox\nRUN date > /built-at-the-same-time; rm /built-at-the-same-time; echo same > /file")

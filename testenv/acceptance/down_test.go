@@ -36,6 +36,7 @@ func history(t *testing.T, w *world.World, env string) []record {
 // TestDown takes an environment down, which asks first, and brings it again:
 // its history and the count of its releases go on.
 func TestDown(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1", "p2"}})
 	w.App(t, "prod: p1 p2")
 	w.Replace(t, "dray.hcl", "  resources {", "  volume \"data\" { destination = \"/data\" }\n  resources {")

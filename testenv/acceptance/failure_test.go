@@ -36,6 +36,7 @@ func says(t *testing.T, r world.Result, texts ...string) {
 // TestBadReleases brings releases that can't run, and looks that the old one
 // goes on serving on all hosts.
 func TestBadReleases(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1", "p2"}})
 	w.App(t, "prod: p1 p2")
 	w.Dray(t, 0, "deploy", "prod")
@@ -91,6 +92,7 @@ func canaryWithAYes(t *testing.T, w *world.World) {
 // TestFaultsInTheProject looks that faults in the user's files are told with
 // their place, and change nothing.
 func TestFaultsInTheProject(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"d1"}})
 	w.App(t, "dev: d1")
 	w.Dray(t, 0, "deploy", "dev")
@@ -137,6 +139,7 @@ func read(t *testing.T, w *world.World, name string) string {
 // TestFaultsOfHosts looks that hosts which can't be used are told before
 // anything changes.
 func TestFaultsOfHosts(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1", "p2"}, Bastion: "gate", DiskSize: 600 << 20})
 	w.App(t, "prod: p1 p2")
 	w.Dray(t, 0, "deploy", "prod")
@@ -238,6 +241,7 @@ func TestFaultsOfHosts(t *testing.T) {
 // TestClientKilled kills dray in mid-deploy, and looks that the host goes back
 // and the next command tells the truth.
 func TestClientKilled(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
 	w.Dray(t, 0, "deploy", "prod")
@@ -269,6 +273,7 @@ func TestClientKilled(t *testing.T) {
 // TestTwoDeployers looks that of two deployments at once one is refused, and
 // told who was first.
 func TestTwoDeployers(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
 	w.Dray(t, 0, "deploy", "prod")

@@ -20,6 +20,7 @@ import (
 // where the file says auto_revert = false, and goes back in each way that there
 // is.
 func TestAFailedReleaseIsHeld(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1", "p2"}})
 	w.App(t, "prod: p1 p2")
 	w.Replace(t, "dray.hcl", "    min_healthy_time = \"100ms\"\n", "    min_healthy_time = \"100ms\"\n    auto_revert      = false\n")
@@ -190,6 +191,7 @@ func killAgent(h *testenv.Host) error {
 // TestARolloutThatComesToAStand replaces a container that does not end when it
 // is asked to: the new one can't start, and healthy_deadline does not count yet.
 func TestARolloutThatComesToAStand(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
 	w.Replace(t, "dray.hcl", "count = var.count", "count = 1")

@@ -26,6 +26,7 @@ func answering(t *testing.T, w *world.World, port int, want bool) {
 // TestDoneIsDone changes what needs no new container: what a deployment says is
 // done is so when it returns, with the same containers.
 func TestDoneIsDone(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
 	w.Replace(t, "dray.hcl", "publish = 80", "publish = 9001")

@@ -14,6 +14,7 @@ import (
 // TestIsolation looks at a container from inside, and tries to break out of
 // its limits.
 func TestIsolation(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"d1"}})
 	w.App(t, "dev: d1")
 	w.Replace(t, "Dockerfile", "FROM scratch", "FROM busybox")
@@ -67,6 +68,7 @@ func TestIsolation(t *testing.T) {
 // TestRestarts looks that services survive what kills the processes around
 // them.
 func TestRestarts(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
 	w.Dray(t, 0, "deploy", "prod")

@@ -12,6 +12,7 @@ import (
 // environment d of project ab-c, with its volumes, before and after that one
 // runs on the same host: nothing of the first goes with it.
 func TestOneNameOfTwo(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "c-d: p1")
 	w.Replace(t, "dray.hcl", `project = "shop"`, `project = "ab"`)

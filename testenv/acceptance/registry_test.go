@@ -159,6 +159,7 @@ func moved(t *testing.T, w *world.World, args ...string) int64 {
 
 // TestRegistry walks the road over a registry that hosts can reach.
 func TestRegistry(t *testing.T) {
+	t.Parallel()
 	w := layeredApp(t, "", "", "test: t1", "prod: p1")
 	far := otherRegistry(t, w)
 	repository := far.Addr() + "/shop/web"
@@ -313,6 +314,7 @@ func checkEnvelope(t *testing.T, repository string, desc v1.Descriptor, digest s
 
 // TestRegistryLogin pushes to registries that want to know who asks.
 func TestRegistryLogin(t *testing.T) {
+	t.Parallel()
 	w := layeredApp(t, "", "", "test: t1")
 	for _, kind := range []string{"basic", "token"} {
 		t.Run(kind, func(t *testing.T) {
@@ -398,6 +400,7 @@ func loginRegistry(t *testing.T, w *world.World, kind string) string {
 // TestServedRegistry uses dray's own registry, on a loopback address that
 // hosts can't use.
 func TestServedRegistry(t *testing.T) {
+	t.Parallel()
 	w := layeredApp(t, "", "", "test: t1")
 	data := t.TempDir()
 	address, stop := serveRegistry(t, w, data, "127.0.0.1:0")

@@ -37,6 +37,7 @@ func elsewhere(t *testing.T, w *world.World) *world.World {
 
 // TestPromoteFromAnotherMachine promotes what this machine never had.
 func TestPromoteFromAnotherMachine(t *testing.T) {
+	t.Parallel()
 	w := layeredApp(t, "", "", "test: t1", "prod: p1 p2")
 	w.Dray(t, 0, "deploy", "test")
 	other := elsewhere(t, w)
@@ -108,6 +109,7 @@ environment "prod" { hosts = [host.p1] }
 // TestImagesByName brings an image that no target builds to hosts which can't
 // reach its registry, and holds it by the lock file.
 func TestImagesByName(t *testing.T) {
+	t.Parallel()
 	w := layeredApp(t, "", "", "test: t1", "prod: p1")
 	w.Write(t, map[string]string{"dray.hcl": named})
 	first := pushIndex(t, w.Mirror, 1)
@@ -209,6 +211,7 @@ func pushIndex(t *testing.T, m *mirror.Mirror, seed int64) string {
 // TestPins looks that a base image is held to what it was when it was first
 // built on.
 func TestPins(t *testing.T) {
+	t.Parallel()
 	w := layeredApp(t, "", "", "test: t1")
 	pushBase(t, w, "one")
 	w.Write(t, map[string]string{"Dockerfile": strings.Replace(layered, "FROM busybox", "FROM team/base:1\nCOPY . /everything", 1)})

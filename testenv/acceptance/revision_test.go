@@ -12,6 +12,7 @@ import (
 // TestRevisions promotes one release three times with two configurations: each
 // has a name of its own, is approved by itself, and can be gone back to.
 func TestRevisions(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"t1", "p1", "p2"}})
 	w.App(t, "test: t1", "prod: p1 p2")
 	w.Replace(t, "dray.hcl", "promotion { from = environment.test }", `promotion {
@@ -86,6 +87,7 @@ func TestRevisions(t *testing.T) {
 // TestApprovingWithoutSecrets approves where the values of secrets are not at
 // hand: what can't be known there is said by the one who promotes.
 func TestApprovingWithoutSecrets(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"t1", "p1"}})
 	w.App(t, "test: t1", "prod: p1")
 	w.Replace(t, "dray.hcl", "promotion { from = environment.test }", `promotion {
@@ -98,6 +100,8 @@ func TestApprovingWithoutSecrets(t *testing.T) {
   }`)
 	const secrets = ".dray/secrets.prod"
 	w.Dray(t, 0, "deploy", "test")
+	says(t, w.Dray(t, 1, "approve", "prod", "1"), "dray was never on a host of prod")
+	w.Dray(t, 0, "host", "setup", "p1")
 	w.Dray(t, 0, "approve", "prod", "1")
 	w.Write(t, map[string]string{secrets: "KEY=one\n"})
 	w.Dray(t, 0, "promote", "prod")

@@ -1,5 +1,6 @@
 // Package acceptance tries dray as its users do: the built programs, real
-// hosts with a real sshd each, real builds.
+// hosts with a real sshd each, real builds. Its tests run side by side, each
+// with a world of its own: most of each is waiting.
 package acceptance
 
 import (
@@ -19,6 +20,7 @@ import (
 
 // TestTheExampleFromSourceToProd walks examples/web as the README does.
 func TestTheExampleFromSourceToProd(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"d1", "t1", "p1", "p2"}})
 	w.Example(t, "web")
 
@@ -82,6 +84,7 @@ func TestTheExampleFromSourceToProd(t *testing.T) {
 
 // TestHello runs the smallest example.
 func TestHello(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"d1"}})
 	w.Example(t, "hello")
 	w.Dray(t, 0, "deploy", "dev")
@@ -162,6 +165,7 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() error)
 // TestBackAndForthWhileDraining goes back and forth while clients keep their
 // connections: at the end of the drains the current release must serve.
 func TestBackAndForthWhileDraining(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
 	const drain = 4 * time.Second

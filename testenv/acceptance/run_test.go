@@ -13,6 +13,7 @@ import (
 // TestRun runs containers beside those of a service: what they have, what they
 // have not, and that nothing is left of them.
 func TestRun(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"d1"}})
 	w.App(t, "dev: d1")
 	w.Replace(t, "Dockerfile", "FROM scratch", "FROM busybox")

@@ -17,6 +17,7 @@ import (
 // cgroups are version 2, without controllers, and looks that the agent is a
 // unit like any other: what happens to it does not happen to containers.
 func TestSystemd(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}, Init: testenv.Systemd})
 	w.App(t, "prod: p1")
 	w.Replace(t, "dray.hcl", `memory = "64MiB"`, "cpu = 0.5\n    memory = \"64MiB\"")

@@ -45,6 +45,7 @@ func openGate(t *testing.T, w *world.World) {
 // TestTaskLogs reads what runs of tasks have written: of rollouts, of the
 // schedule and by hand; ended, under way, failed, and after the agent's death.
 func TestTaskLogs(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"d1"}})
 	w.App(t, "dev: d1")
 	w.Replace(t, "Dockerfile", "FROM scratch", "FROM busybox")

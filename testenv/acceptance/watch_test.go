@@ -19,6 +19,7 @@ import (
 // host, as lines and as JSON, and ends it as a person does. What other verbs say
 // is looked at on the way.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1", "p2"}})
 	w.App(t, "prod: p1 p2")
 	impatient(t, w)
@@ -81,6 +82,7 @@ func goneAndBack(t *testing.T, objects string) (lost, back bool) {
 // TestWatchAtATerminal looks that the picture is drawn in place, and that
 // Ctrl-C is a good end.
 func TestWatchAtATerminal(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, testenv.Options{Hosts: []string{"p1"}})
 	w.App(t, "prod: p1")
 	w.Dray(t, 0, "deploy", "prod")

@@ -11,7 +11,7 @@ import (
 
 var (
 	all    = flag.Bool("all", false, "make every trial, not only the representative ones")
-	shards = flag.Int("shards", 1, "labs that work side by side")
+	shards = flag.Int("shards", 2, "labs that work side by side")
 	match  = flag.String("match", "", "make only trials whose name matches, as in deploy/three/verify/client_killed")
 )
 

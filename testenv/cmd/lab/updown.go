@@ -48,6 +48,9 @@ func upCommand(s *settings) *cobra.Command {
 	f.StringVar(&o.Bastion, "bastion", "", "name of one host more, to jump through")
 	f.BoolVar(&o.Behind, "behind", false, "let the other hosts in only through the bastion")
 	f.Int64Var(&diskMiB, "disk", 0, "size in MiB of a disk of its own for each host (0: a folder)")
+	f.StringSliceVar(&o.Packages, "packages", nil, "Debian packages that the hosts have and this machine need not")
+	f.BoolVar(&o.Docker, "docker", false, "Docker's engine runs on the hosts, as Debian has it")
+	f.BoolVar(&o.Firewall, "firewall", false, "ufw is on, and lets in SSH alone")
 	f.StringVar(&init, "init", string(testenv.Busybox), "what process 1 of a host is: busybox or systemd")
 	f.BoolVar(&mirrored, "mirror", true, "serve base images from this machine")
 	return cmd

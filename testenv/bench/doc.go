@@ -24,7 +24,16 @@
 // # What the machine does beside it
 //
 // Builder, hosts, load and dray share this machine's processors. The report
-// says how loaded it was; the client's own processor time is part of the JSON.
+// says how busy it was before anything was done, and what its host took away
+// while it measured; the client's own processor time is part of the JSON.
+//
+// # What compares
+//
+// Times of other days and machines do not compare; multiples of a time of the
+// same run do. So "runc run" of a program that ends at once is measured in every
+// run, whatever rows are chosen, and each time is also given in multiples of it.
+// And Debian's Docker does the same beside dray: its engines run in hosts of a
+// lab of their own, with packages that the machine does not have.
 //
 // Not here: hosts (testenv), load clients (testenv/load).
 package bench

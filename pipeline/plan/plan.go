@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"dray/pipeline"
 	"dray/pipeline/phrase"
@@ -160,6 +161,7 @@ func New(in Input) *Plan {
 	c.environment()
 	c.services()
 	c.tasks()
+	c.places()
 	c.warn()
 	if p.Pending {
 		c.besides()
@@ -205,10 +207,36 @@ func (c *comparison) environment() {
 	if c.base == nil || c.base.Retain == c.in.Desired.Retain {
 		return
 	}
+	c.changeEnvironment(Field{Name: "retain", Old: fmt.Sprint(c.base.Retain), New: fmt.Sprint(c.in.Desired.Retain)})
+}
+
+// places tells of the hosts where no other change does: what ran on one that
+// leaves runs on the others already, so no service changes, and the release does.
+func (c *comparison) places() {
+	told := slices.ContainsFunc(c.plan.Changes, func(x Change) bool { return x.Action != Keep })
+	if c.base == nil || told {
+		return
+	}
+	if old, now := placedHosts(c.base), placedHosts(&c.in.Desired); !slices.Equal(old, now) {
+		c.changeEnvironment(Field{Name: "hosts", Old: strings.Join(old, ", "), New: strings.Join(now, ", ")})
+	}
+}
+
+func (c *comparison) changeEnvironment(f Field) {
 	c.plan.Changes = append(c.plan.Changes, Change{
-		Kind: KindEnvironment, Name: c.in.Desired.Environment, Action: Update, Summary: "nothing restarts",
-		Fields: []Field{{Name: "retain", Old: fmt.Sprint(c.base.Retain), New: fmt.Sprint(c.in.Desired.Retain)}},
+		Kind: KindEnvironment, Name: c.in.Desired.Environment, Action: Update, Summary: "nothing restarts", Fields: []Field{f},
 	})
+}
+
+// placedHosts lists the hosts on which a release has anything.
+func placedHosts(r *pipeline.Release) (hosts []string) {
+	for host, names := range r.Placement {
+		if len(names) > 0 {
+			hosts = append(hosts, host)
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
 }
 
 func (c *comparison) services() {

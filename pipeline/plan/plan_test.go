@@ -342,3 +342,20 @@ func TestDriftTakesADeployment(t *testing.T) {
 		t.Errorf("it does not say what else runs:\n%s", out.String())
 	}
 }
+
+// TestAHostThatLeavesShows has a host leave whose instance runs on another one
+// already: nothing else changes, and the plan is not empty.
+func TestAHostThatLeavesShows(t *testing.T) {
+	service := pipeline.Service{Name: "web", Mode: pipeline.ModeReplicated, Count: 1}
+	release := func(number int, placement map[string][]string) pipeline.Release {
+		return pipeline.Release{Project: "shop", Environment: "prod", Number: number, Services: []pipeline.Service{service}, Placement: placement}
+	}
+	before := release(1, map[string][]string{"p1": {"web/1"}, "p2": {"web/2"}})
+	p := New(Input{
+		Desired: release(2, map[string][]string{"p1": {"web/1"}}),
+		Hosts:   []Observed{{Name: "p1", Current: &before}},
+	})
+	if !p.Pending || !slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Action != Keep }) {
+		t.Errorf("pending %t, and the changes are %+v", p.Pending, p.Changes)
+	}
+}

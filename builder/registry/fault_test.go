@@ -202,15 +202,15 @@ func sibling(t *testing.T, h http.Handler) (host string) {
 
 func TestRegistryWithSiblings(t *testing.T) {
 	t.Run("blobs are elsewhere", func(t *testing.T) {
-		var next http.Handler
+		var next atomic.Pointer[http.Handler]
 		blobs := sibling(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "" {
 				t.Error("credentials of the registry came along")
 			}
-			next.ServeHTTP(w, r)
+			(*next.Load()).ServeHTTP(w, r)
 		}))
 		f := newFaulty(t, func(w http.ResponseWriter, r *http.Request, h http.Handler) {
-			next = h
+			next.Store(&h)
 			if strings.Contains(r.URL.Path, "/blobs/sha256") {
 				http.Redirect(w, r, "http://"+blobs+r.URL.Path, http.StatusTemporaryRedirect)
 				return
@@ -225,10 +225,10 @@ func TestRegistryWithSiblings(t *testing.T) {
 		}
 	})
 	t.Run("uploads go elsewhere", func(t *testing.T) {
-		var next http.Handler
-		uploads := sibling(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r) }))
+		var next atomic.Pointer[http.Handler]
+		uploads := sibling(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*next.Load()).ServeHTTP(w, r) }))
 		newFaulty(t, func(w http.ResponseWriter, r *http.Request, h http.Handler) {
-			next = h
+			next.Store(&h)
 			if r.Method != http.MethodPost {
 				h.ServeHTTP(w, r)
 				return

@@ -178,7 +178,7 @@ func (l *loader) functions() map[string]function.Function {
 		"templatefile":   l.templateFileFunc(),
 		"templatestring": l.templateStringFunc(),
 		// What these give differs from run to run.
-		"bcrypt":        crypto.BcryptFunc,
+		"bcrypt":        boundedBcryptFunc,
 		"plantimestamp": l.timestampFunc(),
 		"timestamp":     l.timestampFunc(),
 		"uuid":          uuid.V4Func,

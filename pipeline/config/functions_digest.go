@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"math/big"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/hashicorp/go-cty-funcs/crypto"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 	"golang.org/x/text/encoding"
@@ -61,6 +63,23 @@ func (l *loader) fileDigestFunc(name string) function.Function {
 		return digests[name](src), nil
 	})
 }
+
+// maxBcryptCost bounds bcrypt, whose time doubles with each step: 16 takes seconds,
+// 31 days.
+const maxBcryptCost = 16
+
+// boundedBcryptFunc is bcrypt("TEXT") and bcrypt("TEXT", COST).
+var boundedBcryptFunc = function.New(&function.Spec{
+	Params:   []function.Parameter{{Name: "str", Type: cty.String}},
+	VarParam: &function.Parameter{Name: "cost", Type: cty.Number},
+	Type:     function.StaticReturnType(cty.String),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		if len(args) > 1 && args[1].AsBigFloat().Cmp(big.NewFloat(maxBcryptCost)) > 0 {
+			return cty.NilVal, function.NewArgErrorf(1, "a cost of more than %d", maxBcryptCost)
+		}
+		return crypto.BcryptFunc.Call(args)
+	},
+})
 
 func decodeBase64(s string) (string, error) {
 	b, err := base64.StdEncoding.DecodeString(s)

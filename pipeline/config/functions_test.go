@@ -135,6 +135,7 @@ func TestFunctions(t *testing.T) {
 		`uuidv5("dns", "example.com")`:                                  "cfbff0d1-9375-5685-968c-48ce8b15ae17",
 		`length(uuid())`:                                                "36",
 		`startswith(bcrypt("x"), "$2")`:                                 "true",
+		`can(bcrypt("x", 31))`:                                          "false",
 		`timestamp() == plantimestamp()`:                                "true",
 		`pathexpand("a")`:                                               "a",
 		`homedir() != ""`:                                               "true",

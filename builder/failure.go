@@ -40,6 +40,11 @@ func (f *Failure) Error() string {
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
+// Hint shows the faulty lines and the step's last words.
+func (f *Failure) Hint() pipeline.Hint {
+	return pipeline.Hint{Detail: f.Detail(), Next: f.Next, Conclusion: "Nothing was changed."}
+}
+
 // Detail returns the source lines, with the faulty ones marked, and the
 // step's last output, indented, ready to print below Error.
 func (f *Failure) Detail() string {

@@ -17,6 +17,7 @@ const (
 // Hint is what a failure tells a person beside its text. Empty fields are left
 // to the errors that it wraps.
 type Hint struct {
+	Text       string // what failed, where the error's own text says it worse
 	Detail     string // why, and the last words of what failed; several lines
 	Conclusion string // what state things are in now
 	Next       string // what to type next
@@ -62,7 +63,7 @@ func (h *Hint) fill(inner Hint) {
 	for _, f := range []struct {
 		set  *string
 		from string
-	}{{&h.Detail, inner.Detail}, {&h.Conclusion, inner.Conclusion}, {&h.Next, inner.Next}, {&h.Environment, inner.Environment}} {
+	}{{&h.Text, inner.Text}, {&h.Detail, inner.Detail}, {&h.Conclusion, inner.Conclusion}, {&h.Next, inner.Next}, {&h.Environment, inner.Environment}} {
 		if *f.set == "" {
 			*f.set = f.from
 		}

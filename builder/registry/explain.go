@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"dray/pipeline"
 	"errors"
 	"fmt"
 	"net"
@@ -79,6 +80,11 @@ type LoginError struct {
 	Registry string // host[:port]
 	User     string // who asked, or "a token"; empty when nobody has logged in
 	err      error
+}
+
+// Hint says how to log in.
+func (e *LoginError) Hint() pipeline.Hint {
+	return pipeline.Hint{Next: "docker login " + e.Registry + ", or another tool that writes ~/.docker/config.json"}
 }
 
 func (e *LoginError) Error() string {

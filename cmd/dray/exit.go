@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"strings"
 
 	"dray/pipeline/event"
 )
@@ -31,10 +30,3 @@ type exitError struct {
 func (e *exitError) Error() string { return e.failure.Text }
 
 func asError[T error](err error, target *T) bool { return errors.As(err, target) }
-
-func indentLines(lines []string) string {
-	if len(lines) == 0 {
-		return ""
-	}
-	return "Its last lines:\n  " + strings.Join(lines, "\n  ")
-}

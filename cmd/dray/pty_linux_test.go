@@ -22,6 +22,7 @@ type person struct {
 	terminal *os.File // the end that keys go into and the screen comes from
 	cmd      *exec.Cmd
 	ended    chan error
+	shut     chan struct{} // closed once the whole screen was taken in
 
 	mu     sync.Mutex
 	more   *sync.Cond
@@ -40,7 +41,7 @@ func sit(t *testing.T, dir string, args ...string) *person {
 		t.Fatal(err)
 	}
 	terminal, programs := openPTY(t)
-	p := &person{t: t, terminal: terminal, ended: make(chan error, 1)}
+	p := &person{t: t, terminal: terminal, ended: make(chan error, 1), shut: make(chan struct{})}
 	p.more = sync.NewCond(&p.mu)
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Dir = dir
@@ -82,6 +83,7 @@ func openPTY(t *testing.T) (terminal, programs *os.File) {
 
 // watch takes in the screen until the program has let go of the terminal.
 func (p *person) watch() {
+	defer close(p.shut)
 	b := make([]byte, 4096)
 	for {
 		n, err := p.terminal.Read(b)
@@ -133,6 +135,11 @@ func (p *person) ends(code int) string {
 	case err = <-p.ended:
 	case <-time.After(limit):
 		p.t.Fatalf("it does not end:\n%s", p.shown())
+	}
+	select {
+	case <-p.shut: // what it wrote last has come through
+	case <-time.After(limit):
+		p.t.Fatalf("something holds the terminal:\n%s", p.shown())
 	}
 	got := 0
 	var exit *exec.ExitError

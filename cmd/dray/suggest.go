@@ -1,8 +1,10 @@
 package main
 
 import (
+	"dray/pipeline"
 	"dray/pipeline/phrase"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -14,6 +16,9 @@ type unknownError struct {
 }
 
 func (e *unknownError) Error() string { return e.text }
+
+// Hint is the command line again.
+func (e *unknownError) Hint() pipeline.Hint { return pipeline.Hint{Next: e.next(os.Args)} }
 
 // unknown says that there is no such thing, what there is, and what was
 // probably meant.

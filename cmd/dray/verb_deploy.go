@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
@@ -54,6 +56,11 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 	runner.Continue = a.continuer(r.proceed)
 	began := time.Now()
 	end, err := do(runner)
+	var unattended *deploy.UnattendedError
+	if errors.As(err, &unattended) {
+		again := strings.Join(append(retyped(os.Args, nil), "--continue"), " ")
+		return pipeline.WithHint(err, pipeline.Hint{Next: again + ", or auto_promote = true in its update block"})
+	}
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (p *project) freeze(ctx context.Context, env *pipeline.Environment, freeze 
 		if !freeze.Replace && (f.By.User != p.app.actor().User || f.Reason != freeze.Reason) {
 			return alreadyFrozen(env.Name, f, command+" --replace")
 		}
-		replaces = fmt.Sprintf(" It replaces %s's lock%s: %s.", f.By.User, environment.UntilText(f), f.Reason)
+		replaces = fmt.Sprintf(" It replaces %s's lock%s: %s.", f.By.User, f.UntilText(), f.Reason)
 	}
 	if freeze.Replace {
 		command += " --replace"
@@ -84,7 +84,7 @@ func (p *project) freeze(ctx context.Context, env *pipeline.Environment, freeze 
 
 // alreadyFrozen refuses to replace a lock unless that is asked for.
 func alreadyFrozen(env string, f *api.Freeze, command string) error {
-	failed := failure(environment.LockedText(env, f), command+" takes its place")
+	failed := failure(f.Text(env), command+" takes its place")
 	failed.Environment, failed.Conclusion = env, "That lock stays as it is."
 	return &exitError{code: exitRefused, failure: failed}
 }

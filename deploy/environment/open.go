@@ -64,6 +64,12 @@ func (e *UnreachableError) Error() string { return e.Err.Error() }
 // Unwrap returns why.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// Hint adds the way without those hosts.
+func (e *UnreachableError) Hint() pipeline.Hint {
+	next := pipeline.HintOf(e.Err).Next + "; or go on without: --skip-host " + strings.Join(e.Hosts, ",")
+	return pipeline.Hint{Next: strings.TrimPrefix(next, "; ")}
+}
+
 // Environment is an environment whose hosts are connected.
 type Environment struct {
 	opener *Opener

@@ -2,8 +2,6 @@ package environment
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"dray/pipeline"
 	"dray/targets/api"
@@ -33,7 +31,7 @@ func (e *Environment) Running(ctx context.Context) (*pipeline.Running, error) {
 			out.Release = env.Current
 		}
 		if env.Freeze != nil {
-			out.Locked = LockedText(e.env.Name, env.Freeze)
+			out.Locked = env.Freeze.Text(e.env.Name)
 		}
 		out.Approvals = append(out.Approvals, env.Approvals...)
 	}
@@ -41,17 +39,4 @@ func (e *Environment) Running(ctx context.Context) (*pipeline.Running, error) {
 		out.Differ = nil // nothing ran yet, and all agree on that
 	}
 	return out, nil
-}
-
-// LockedText says who keeps deployments out, until when and why.
-func LockedText(env string, f *api.Freeze) string {
-	return fmt.Sprintf("%s is locked by %s on %s%s: %s", env, f.By.User, f.By.Machine, UntilText(f), f.Reason)
-}
-
-// UntilText is " until TIME", or "" of a lock without end.
-func UntilText(f *api.Freeze) string {
-	if f.Until.IsZero() {
-		return ""
-	}
-	return " until " + f.Until.Local().Format(time.DateTime)
 }

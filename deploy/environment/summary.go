@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/phrase"
 	"dray/targets/api"
@@ -193,7 +194,7 @@ func (f *notes) of(env string, h HostStatus) {
 		f.add(h.Host, fmt.Sprintf("being changed by %s on %s (%s)", l.Holder.User, l.Holder.Machine, l.Holder.Command))
 	}
 	if z := s.Freeze; z != nil {
-		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, UntilText(z), z.Reason))
+		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, z.UntilText(), z.Reason))
 	}
 	for _, d := range s.Drift {
 		f.add(h.Host, "drift: "+phrase.Because(phrase.Words(d.Instance, d.Kind), d.Detail))
@@ -272,7 +273,7 @@ func (t *tally) String() string {
 // held adds what a host holds, and which of its instances serve from it.
 func (f *notes) held(env, host string, s *api.Environment) {
 	d := s.Deployment
-	f.add(host, fmt.Sprintf("release %s by %s failed and is held, as auto_revert is false: %s\nNext: %s", d.ReleaseNumber(), d.Actor.User, d.Held.Reason, WaysOn(env, d.FromNumber())))
+	f.add(host, fmt.Sprintf("release %s by %s failed and is held, as auto_revert is false: %s\nNext: %s", d.ReleaseNumber(), d.Actor.User, d.Held.Reason, deploy.WaysOn(env, d.FromNumber())))
 	var serve, run []string
 	for _, i := range s.Instances {
 		switch {
@@ -290,9 +291,4 @@ func (f *notes) held(env, host string, s *api.Environment) {
 	if len(run) > 0 {
 		f.add(host, fmt.Sprintf("of release %s runs, and does not serve, %s", d.ReleaseNumber(), phrase.List(run)))
 	}
-}
-
-// WaysOn are the commands that lead on from a release that is held.
-func WaysOn(env string, from pipeline.ReleaseNumber) string {
-	return fmt.Sprintf("dray rollback %s goes back to %s; or repair it and dray deploy %[1]s, which goes back first", env, from.Name())
 }

@@ -91,3 +91,11 @@ func Digest(digest string) string {
 	}
 	return hex[:min(12, len(hex))]
 }
+
+// LastLines are the last words of what failed, indented; "" of nothing.
+func LastLines(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return "Its last lines:\n  " + strings.Join(lines, "\n  ")
+}

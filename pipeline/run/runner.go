@@ -228,6 +228,15 @@ type Refusal struct {
 	Back        bool                   // asked was for a way back, not in
 }
 
+// Hint says that nothing was changed, and the way in.
+func (r *Refusal) Hint() pipeline.Hint {
+	h := pipeline.Hint{Class: pipeline.Refused, Environment: r.Environment, Release: r.Release, Next: r.Next, Conclusion: r.Environment + " is untouched."}
+	if r.Back || r.Runs.Known() || r.Release.Known() { // it was looked at
+		h.Conclusion = r.Environment + " is untouched and runs " + r.Runs.Name() + "."
+	}
+	return h
+}
+
 func (r *Refusal) Error() string {
 	text := fmt.Sprintf("release %s may not enter %s:", r.Release, r.Environment)
 	switch {

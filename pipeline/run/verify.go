@@ -18,6 +18,7 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 )
 
 // VerifyError is a verify block that did not pass.
@@ -33,6 +34,11 @@ func (e *VerifyError) Error() string {
 
 // Unwrap returns why.
 func (e *VerifyError) Unwrap() error { return e.Err }
+
+// Hint shows the command's last words, and where it stands.
+func (e *VerifyError) Hint() pipeline.Hint {
+	return pipeline.Hint{Detail: phrase.LastLines(e.Output), Next: fmt.Sprintf("mend verify %s (%s)", e.Verify.Name, e.Verify.At)}
+}
 
 // verifier runs the environment's verify blocks for a deployment; nil where it
 // has none.

@@ -2,6 +2,8 @@ package secret
 
 import (
 	"context"
+	"dray/pipeline"
+	"dray/pipeline/phrase"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,6 +69,27 @@ func (e *MissingError) Error() string {
 		return out + fmt.Sprintf("; %q did not print it either", e.Command)
 	}
 	return out + ", or let " + CommandVariable + " name a command that prints it"
+}
+
+// Hint says in fewer words what is missing, and how to supply it.
+func (e *MissingError) Hint() pipeline.Hint {
+	names := slices.Clone(e.Names)
+	for i, name := range names {
+		if at := e.Declared[name]; at != "" {
+			names[i] += " (" + at + ")"
+		}
+	}
+	h := pipeline.Hint{
+		Text:       phrase.Count(len(names), "secret") + " without a value for " + e.Environment + ": " + strings.Join(names, ", "),
+		Conclusion: "Nothing was changed.",
+		Next:       fmt.Sprintf("write %s=… into %s/secrets.%s, or %[2]s/secrets for all environments, or set a variable of that name", e.Names[0], Folder, e.Environment),
+	}
+	if e.Command != "" {
+		h.Detail = fmt.Sprintf("%q did not print it either.", e.Command)
+		return h
+	}
+	h.Next += "; " + CommandVariable + " can name a command that prints it"
+	return h
 }
 
 // Find returns the values of the named secrets for an environment. When some

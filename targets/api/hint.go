@@ -1,0 +1,52 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"dray/pipeline"
+	"dray/pipeline/phrase"
+)
+
+// Hint says what is to be done about what an agent refused, where the
+// environment is not known.
+func (e *Error) Hint() pipeline.Hint { return e.HintIn("", "") }
+
+// HintIn is Hint for an environment. port is where the file declares the port
+// that the error is about, in brackets, or "".
+func (e *Error) HintIn(env, port string) pipeline.Hint {
+	h := pipeline.Hint{}
+	if e.Detail != "" {
+		h.Detail = phrase.Capital(e.Detail) + port
+	}
+	switch {
+	case e.Lease != nil:
+		h.Text = fmt.Sprintf("%s is being changed by %s on %s (%s) since %s; their lease ends in %.0fs unless renewed.", cmp.Or(env, "the environment"),
+			e.Lease.Holder.User, e.Lease.Holder.Machine, e.Lease.Holder.Command, e.Lease.Since.Local().Format(time.TimeOnly), e.Lease.Seconds)
+	case e.Freeze != nil:
+		h.Text = e.Freeze.Text(cmp.Or(env, "the environment"))
+		h.Next = "dray unlock " + cmp.Or(env, "ENV") + ", once that is settled"
+	case e.Code == CodeSpace && strings.Contains(e.Message, "memory"):
+		h.Next = "lower memory in its resources block, or take another host"
+	case e.Code == CodeSpace:
+		h.Next = "make room there; dray prune " + cmp.Or(env, "ENV") + " drops what no release needs"
+	case e.Code == CodePort:
+		h.Next = "end what holds it there, or publish another port" + port
+	}
+	return h
+}
+
+// Text says who keeps deployments out of an environment, until when and why.
+func (f *Freeze) Text(env string) string {
+	return fmt.Sprintf("%s is locked by %s on %s%s: %s", env, f.By.User, f.By.Machine, f.UntilText(), f.Reason)
+}
+
+// UntilText is " until TIME", or "" of a lock without end.
+func (f *Freeze) UntilText() string {
+	if f.Until.IsZero() {
+		return ""
+	}
+	return " until " + f.Until.Local().Format(time.DateTime)
+}

@@ -23,15 +23,15 @@ func Nearest(name string, names []string) string {
 		return ""
 	}
 	best, least := "", min(3, len(name)/2)+1
-	if len(name) < 3 {
-		least = 1 // of such, every other is a neighbour
-	}
 	for _, candidate := range slices.Sorted(slices.Values(names)) {
 		if candidate == name {
 			continue
 		}
 		if strings.HasPrefix(candidate, name) {
 			return candidate
+		}
+		if len(name) < 3 && !strings.HasPrefix(candidate, name[:1]) {
+			continue // of two letters, every other word is a neighbour
 		}
 		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < least {
 			best, least = candidate, d

@@ -40,9 +40,16 @@ func polish(a *app, c *cobra.Command) {
 	}
 }
 
-// usageTemplate is cobra's, without a line for a verb that only holds others.
+// usageTemplate is cobra's, without a line for a verb that only holds others,
+// and without the flags that every verb has: dray --help shows those.
 func usageTemplate(c *cobra.Command) string {
-	return strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
+	text := strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
+	begin := strings.Index(text, "{{if .HasAvailableInheritedFlags}}")
+	end := strings.Index(text, "{{if .HasHelpSubCommands}}")
+	if begin < 0 || end < begin {
+		return text // another cobra: all flags are better than none
+	}
+	return text[:begin] + "{{if .HasAvailableInheritedFlags}}\n\nFlags of every verb: dray --help{{end}}" + text[end:]
 }
 
 // misused is a command line that can't be understood.

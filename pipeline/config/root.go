@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -167,7 +168,7 @@ func (l *loader) referenceValue(v cty.Value, at hcl.Range, kind string) (string,
 	if v.Type() == cty.String {
 		name := v.AsString()
 		names := l.scope.names[kind]
-		if near := phrase.Nearest(name, names); near != "" {
+		if near := phrase.Nearest(name, names); near != "" && !slices.Contains(names, name) {
 			name = near
 		}
 		for _, known := range names {

@@ -98,7 +98,11 @@ func TestSystemd(t *testing.T) {
 		before := drained(t, w, 2)
 		ctl(t, "stop", "dray")
 		serves(t, w, "p1", "2")
-		healthy(t) // whoever comes starts it again
+		if notes := strings.Join(w.Status(t)["prod"].Notes, " "); !strings.Contains(notes, "looking does not start it") {
+			t.Errorf("status says %q of a stopped agent", notes)
+		}
+		w.Dray(t, 0, "deploy", "prod", "--var", "version=2") // whoever comes to change something starts it
+		healthy(t)
 		if after := containers(t, w); after != before {
 			t.Errorf("containers changed:\n%s\n%s", before, after)
 		}

@@ -7,6 +7,7 @@ LDFLAGS   := -s -w -X dray/targets/api.BuildVersion=$(VERSION)
 OCI_TAGS  := seccomp netgo osusergo
 LAB       := bin/lab --name demo
 GOLANGCI_VERSION := v2.15.0
+DEADCODE_VERSION := v0.52.0
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
@@ -63,15 +64,24 @@ test-real: build ## the builder, the hosts and the whole road
 test-again: build ## some packages, one after the other: PACKAGES="dray/targets/store dray/testenv/faults"
 	DRAY_TEST_BIN=$(CURDIR)/bin CGO_ENABLED=1 $(GO) test -tags "$(OCI_TAGS)" -shuffle=on -count=1 -timeout 25m -p 1 $(PACKAGES)
 
-lint: deps bin/tools/golangci-lint ## formatting, vet, import direction
+# What no program reaches is dead, whatever tests call it. Packages that exist
+# for tests have no program; all others must be reached by one.
+PROGRAMS := ./cmd/... ./testenv/cmd/... ./deploy/bundle/cmd/...
+DEADCODE = CGO_ENABLED=1 bin/tools/deadcode -tags "$(OCI_TAGS)" -filter '^dray/(builder|cmd|deploy|pipeline|targets)(/|$$)' $(PROGRAMS)
+
+lint: deps bin/tools/golangci-lint bin/tools/deadcode ## formatting, vet, import direction, dead code
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	bin/tools/golangci-lint run ./...
+	@dead=$$($(DEADCODE)) && test -z "$$dead" || { echo "$$dead"; exit 1; }
 	GOOS=darwin $(GO) vet ./cmd/dray
 	GOOS=windows $(GO) vet ./cmd/dray
 	shellcheck .ci/run .ci/deps .ci/release examples/*.sh examples/*/*.sh
 
 bin/tools/golangci-lint:
 	GOBIN=$(CURDIR)/bin/tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+bin/tools/deadcode:
+	GOBIN=$(CURDIR)/bin/tools $(GO) install golang.org/x/tools/cmd/deadcode@$(DEADCODE_VERSION)
 
 bench: deps build ## the table of figures, measured here; BENCH="-run exec -n 9" chooses
 	$(GO) run ./testenv/cmd/bench $(BENCH)

@@ -49,7 +49,7 @@ func (h *Hint) gather(err error) {
 	if hinter, ok := err.(Hinter); ok { //nolint:errorlint // the walk unwraps by itself
 		h.fill(hinter.Hint())
 	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as above
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range many.Unwrap() {
 			h.gather(e)
 		}

@@ -33,7 +33,7 @@ type relay struct {
 
 func newRelay(local registry.Source) *relay {
 	r := &relay{local: local}
-	r.shown = registry.Handler(registry.LimitTo(r, r.allowed), registry.HandlerOptions{})
+	r.shown = registry.Handler(registry.Limit(r, r.allowed), registry.HandlerOptions{})
 	return r
 }
 

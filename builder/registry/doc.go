@@ -11,16 +11,15 @@
 //   - Handler serves any Source as a registry; with a Store behind it, it
 //     takes pushes too.
 //   - Image and Index read an image of a Source as go-containerregistry's
-//     values; Push sends one to a registry; Copy takes one into a content
-//     store.
+//     values; Push sends one to a registry.
 //
-// A relay is Handler(Limit(source, digest), …): whoever reads the handler
+// A relay is Handler(Limit(source, roots), …): whoever reads the handler
 // reads through it from wherever the bits are.
 //
 // # Trust
 //
 // A Source is not trusted. Whoever reads content from one compares the digest
-// (ReadAll and Copy do). A manifest is foreign bytes: ParseManifest bounds and
+// (ReadAll does). A manifest is foreign bytes: ParseManifest bounds and
 // checks it.
 //
 // Blobs are not kept apart by repository: whoever may read a handler may read

@@ -15,16 +15,12 @@ import (
 
 // Limit shows only the content of src that can be reached from roots
 // (manifests or indexes), themselves included. Everything else is not found.
-func Limit(src Source, roots ...digest.Digest) Source {
-	return LimitTo(src, func() []digest.Digest { return roots })
-}
-
-// LimitTo is Limit with roots that are asked for at each call. What a root
-// reaches is remembered for as long as it is a root.
+// The roots are asked for at each call; what a root reaches is remembered for
+// as long as it is a root.
 //
 // Manifests are read when somebody asks for them: of an index for many
 // platforms, only the platforms that are fetched are read from src.
-func LimitTo(src Source, roots func() []digest.Digest) Source {
+func Limit(src Source, roots func() []digest.Digest) Source {
 	return &limited{src: src, roots: roots, reach: map[digest.Digest]*reach{}}
 }
 

@@ -89,7 +89,7 @@ func platforms(t *testing.T, n int) (src *recorded, root digest.Digest, manifest
 // TestLimitReadsWhatIsAskedFor fetches one platform of ten.
 func TestLimitReadsWhatIsAskedFor(t *testing.T) {
 	src, root, manifests, configs := platforms(t, 10)
-	limited := registry.Limit(src, root)
+	limited := limit(src, root)
 	for _, d := range []digest.Digest{root, manifests[7], configs[7]} {
 		desc, err := limited.Resolve(t.Context(), d)
 		if err != nil {
@@ -117,7 +117,7 @@ func TestLimitReadsWhatIsAskedFor(t *testing.T) {
 func TestLimitTellsFaultsFromAbsence(t *testing.T) {
 	src, root, _, configs := platforms(t, 2)
 	src.fault = registry.ErrUnreachable
-	limited := registry.Limit(src, root)
+	limited := limit(src, root)
 	if _, err := limited.Resolve(t.Context(), configs[0]); !errors.Is(err, registry.ErrUnreachable) || errdefs.IsNotFound(err) {
 		t.Errorf("the error is %v", err)
 	}
@@ -131,7 +131,7 @@ func TestLimitTellsFaultsFromAbsence(t *testing.T) {
 func TestLimitFollowsItsRoots(t *testing.T) {
 	src, root, _, configs := platforms(t, 1)
 	roots := []digest.Digest{root}
-	limited := registry.LimitTo(src, func() []digest.Digest { return roots })
+	limited := registry.Limit(src, func() []digest.Digest { return roots })
 	if _, err := limited.Resolve(t.Context(), configs[0]); err != nil {
 		t.Fatal(err)
 	}

@@ -41,8 +41,13 @@ func localSource(_ *testing.T, s *registry.Store, _ sourcetest.Image) registry.S
 	return s.Source()
 }
 
+// limit shows of src what the roots reach.
+func limit(src registry.Source, roots ...digest.Digest) registry.Source {
+	return registry.Limit(src, func() []digest.Digest { return roots })
+}
+
 func limitedSource(_ *testing.T, s *registry.Store, img sourcetest.Image) registry.Source {
-	return registry.Limit(s.Source(), img.Index.Digest)
+	return limit(s.Source(), img.Index.Digest)
 }
 
 func peerSource(t *testing.T, s *registry.Store, _ sourcetest.Image) registry.Source {
@@ -122,7 +127,7 @@ func otherMaker(t *testing.T, s *registry.Store, img sourcetest.Image) registry.
 
 func relaySource(t *testing.T, s *registry.Store, img sourcetest.Image) registry.Source {
 	far := registrySource(t, s, img)
-	return remoteSource(t, serve(t, registry.Handler(registry.Limit(far, img.Index.Digest), registry.HandlerOptions{}))+"/shop/web", registry.RemoteOptions{})
+	return remoteSource(t, serve(t, registry.Handler(limit(far, img.Index.Digest), registry.HandlerOptions{}))+"/shop/web", registry.RemoteOptions{})
 }
 
 func rangelessSource(t *testing.T, s *registry.Store, _ sourcetest.Image) registry.Source {
@@ -141,7 +146,7 @@ func TestLimitHidesTheRest(t *testing.T) {
 	img := sourcetest.Fill(t, s)
 	var other sourcetest.Image
 	t.Run("another image", func(t *testing.T) { other = sourcetest.Fill(t, s) })
-	src := remoteSource(t, serve(t, registry.Handler(registry.Limit(s.Source(), img.Manifest.Digest), registry.HandlerOptions{}))+"/x", registry.RemoteOptions{})
+	src := remoteSource(t, serve(t, registry.Handler(limit(s.Source(), img.Manifest.Digest), registry.HandlerOptions{}))+"/x", registry.RemoteOptions{})
 	for _, d := range []digest.Digest{other.Layer.Digest, other.Index.Digest, img.Index.Digest} {
 		if _, err := src.Resolve(t.Context(), d); !errdefs.IsNotFound(err) {
 			t.Errorf("%s is shown: %v", d, err)

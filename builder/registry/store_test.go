@@ -1,15 +1,11 @@
 package registry_test
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +15,6 @@ import (
 
 	"dray/builder/registry"
 	"dray/builder/registry/sourcetest"
-	"dray/pipeline/event"
 )
 
 func openStore(t *testing.T, dir string) *registry.Store {
@@ -145,48 +140,5 @@ func TestGC(t *testing.T) {
 		if _, err := s.Content().Info(t.Context(), d); !errdefs.IsNotFound(err) {
 			t.Errorf("%s is still there (%v)", d, err)
 		}
-	}
-}
-
-// cutSource ends every layer after 100 kB.
-type cutSource struct {
-	registry.Source
-	lie bool
-}
-
-func (c cutSource) Fetch(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
-	r, err := c.Source.Fetch(ctx, desc, offset)
-	if err != nil || desc.MediaType != ocispec.MediaTypeImageLayer {
-		return r, err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, 100_000))
-	if c.lie && len(b) > 0 {
-		b[0] ^= 1
-	}
-	return io.NopCloser(bytes.NewReader(b)), err
-}
-
-func TestCopyGoesOnAndVerifies(t *testing.T) {
-	from, into := openStore(t, t.TempDir()), openStore(t, t.TempDir())
-	img := sourcetest.Fill(t, from)
-	if _, err := registry.Copy(t.Context(), cutSource{from.Source(), true}, into.Content(), img.Index.Digest, registry.CopyOptions{}, event.Discard); err == nil {
-		t.Error("a layer with other content was taken")
-	}
-	var mu sync.Mutex
-	var last event.Event
-	desc, err := registry.Copy(t.Context(), cutSource{from.Source(), false}, into.Content(), img.Index.Digest, registry.CopyOptions{},
-		event.Func(func(e event.Event) { mu.Lock(); last = e; mu.Unlock() }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if last.Done != last.Total || last.Total != img.Layer.Size+img.Config.Size {
-		t.Errorf("progress ended at %d of %d", last.Done, last.Total)
-	}
-	if err := into.Tag(t.Context(), "copied", desc); err != nil {
-		t.Error(err)
-	}
-	if statuses, err := into.Content().ListStatuses(t.Context()); err != nil || len(statuses) != 0 {
-		t.Errorf("left behind: %v (%v)", statuses, err)
 	}
 }

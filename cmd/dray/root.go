@@ -53,8 +53,8 @@ func Main() int {
 	root := newRoot(a)
 	err := root.ExecuteContext(ctx)
 	a.view.Close()
-	defer a.errOut.Flush() //nolint:errcheck // there is nobody left to tell
-	defer a.out.Flush()    //nolint:errcheck // as above
+	defer a.errOut.Flush()
+	defer a.out.Flush()
 	if err == nil {
 		return exitDone
 	}

@@ -275,7 +275,7 @@ func TestReadGitTellsABrokenGitFromNone(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, ".git", "HEAD"), []byte("damaged"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadGit(t.Context(), filepath.Join(dir)); err == nil || !strings.Contains(err.Error(), "git says: ") {
+		if _, err := ReadGit(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "git says: ") {
 			t.Errorf("got %v", err)
 		}
 	})

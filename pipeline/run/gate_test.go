@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestGate(t *testing.T) {
 				}
 				return
 			}
-			if !IsRefusal(err) {
+			if refusal := (*Refusal)(nil); !errors.As(err, &refusal) {
 				t.Fatalf("got %v, want a refusal", err)
 			}
 			for _, want := range test.want {

@@ -252,9 +252,3 @@ func (r *Refusal) Error() string {
 	}
 	return text
 }
-
-// IsRefusal tells whether err is a gate's no.
-func IsRefusal(err error) bool {
-	var r *Refusal
-	return errors.As(err, &r)
-}

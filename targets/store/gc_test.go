@@ -163,7 +163,7 @@ func TestAHostHandsItsImageOn(t *testing.T) {
 	d := o.index(o.image(makeTar(t, file("a", noise(5000)))))
 	first, second := open(t, store.Options{}), open(t, store.Options{})
 	pull(t, first, d, peer(o))
-	from := []registry.Source{registry.Limit(first.Source(), d.Digest)}
+	from := []registry.Source{registry.Limit(first.Source(), func() []digest.Digest { return []digest.Digest{d.Digest} })}
 	img, err := second.Pull(t.Context(), store.PullRequest{Digest: d.Digest, Sources: from}, event.Discard)
 	if err != nil {
 		t.Fatal(err)

@@ -191,7 +191,7 @@ func (v *terminalView) paint(code, s string) string {
 	return paint(code, s)
 }
 
-// clip cuts a line to width columns, not counting colours.
+// Clip cuts a line to width columns, not counting colours.
 func Clip(line string, width int) string {
 	columns, escape := 0, false
 	for i, c := range line {

@@ -2,13 +2,14 @@ package buildkit
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/moby/buildkit/util/resolver"
 	"github.com/moby/buildkit/util/resolver/config"
+
+	"dray/builder/registry"
 )
 
 // registryHosts says where an image's bytes are asked for: the mirrors of its
@@ -50,16 +51,11 @@ func mirrorURL(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("%q has no host", raw)
 	case u.Scheme == "https":
 		return u, nil
-	case u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "http" && registry.IsLoopback(u.Hostname()):
 		return u, nil
 	case u.Scheme == "http":
 		return nil, fmt.Errorf("%q: plain http is for loopback addresses only; use https", raw)
 	default:
 		return nil, fmt.Errorf("%q: use https", raw)
 	}
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/tonistiigi/fsutil"
 
 	"dray/builder"
+	"dray/pipeline/phrase"
 )
 
 // source is what a build reads of this machine: folders, and which Dockerfile.
@@ -89,7 +90,7 @@ func (s *source) mount(req builder.Request, name, dir string) error {
 	}
 	if err != nil {
 		return &builder.Failure{
-			Target: req.Target.Name, At: req.Target.At, Reason: "no context folder " + dir + ": " + reason(err), Err: err,
+			Target: req.Target.Name, At: req.Target.At, Reason: "no context folder " + dir + ": " + phrase.Cause(err), Err: err,
 			Next: fmt.Sprintf("make it, or name another one in target %q", req.Target.Name),
 		}
 	}
@@ -151,7 +152,7 @@ func (s *source) openDockerfile(req builder.Request) error {
 	}
 	if err != nil {
 		return &builder.Failure{
-			Target: t.Name, At: t.At, Reason: "no Dockerfile at " + s.dockerfile + ": " + reason(err), Err: err,
+			Target: t.Name, At: t.At, Reason: "no Dockerfile at " + s.dockerfile + ": " + phrase.Cause(err), Err: err,
 			Next: "write it, or set dockerfile in target \"" + t.Name + "\"",
 		}
 	}
@@ -207,13 +208,4 @@ func (s *source) namedContext(req builder.Request, name, where string) error {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
-}
-
-// reason is an error without the path that the message has already.
-func reason(err error) string {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err.Error()
-	}
-	return err.Error()
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"dray/pipeline/phrase"
 )
 
 // RemoteOptions say how to reach a registry.
@@ -159,7 +161,7 @@ func (s *httpSource) manifest(ctx context.Context, d digest.Digest) (ocispec.Des
 	}
 	m, err := ParseManifest(b)
 	if err != nil {
-		return desc, fmt.Errorf("resolving %s at %s: %w", shortDigest(d), s, err)
+		return desc, fmt.Errorf("resolving %s at %s: %w", phrase.Digest(d.String()), s, err)
 	}
 	return ocispec.Descriptor{Digest: d, Size: int64(len(b)), MediaType: m.MediaType, ArtifactType: m.ArtifactType}, nil
 }
@@ -227,11 +229,11 @@ func (s *httpSource) do(ctx context.Context, method string, desc ocispec.Descrip
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking %s for %s: %w", s, shortDigest(desc.Digest), there.account.explain(brief(err)))
+		return nil, fmt.Errorf("asking %s for %s: %w", s, phrase.Digest(desc.Digest.String()), there.account.explain(brief(err)))
 	}
 	if err := checkStatus(resp, offset); err != nil {
 		resp.Body.Close()
-		return nil, fmt.Errorf("asking %s for %s: %w", s, shortDigest(desc.Digest), there.account.explain(brief(err)))
+		return nil, fmt.Errorf("asking %s for %s: %w", s, phrase.Digest(desc.Digest.String()), there.account.explain(brief(err)))
 	}
 	return resp, nil
 }
@@ -261,12 +263,6 @@ type briefly struct {
 
 func (b *briefly) Error() string { return b.text }
 func (b *briefly) Unwrap() error { return b.err }
-
-// shortDigest is enough of a digest for a person.
-func shortDigest(d digest.Digest) string {
-	_, hex, _ := strings.Cut(d.String(), ":")
-	return hex[:min(12, len(hex))]
-}
 
 // byteRange names the last byte too where it is known: some registries refuse
 // open ranges.

@@ -16,6 +16,7 @@ import (
 	"dray/cmd/internal/ui"
 	"dray/deploy/environment"
 	"dray/pipeline"
+	"dray/pipeline/output"
 	"dray/targets/api"
 )
 
@@ -25,14 +26,14 @@ func TestLineWriter(t *testing.T) {
 	a := ui.Prefixed(&mu, &out, "a | ")
 	b := ui.Prefixed(&mu, &out, "b | ")
 	for _, step := range []struct {
-		w    *ui.LineWriter
+		w    *output.Lines
 		text string
 	}{{a, "one\ntw"}, {b, "eins\n"}, {a, "o\n\nthree"}, {b, "zw"}} {
 		if n, err := step.w.Write([]byte(step.text)); n != len(step.text) || err != nil {
 			t.Fatalf("wrote %d of %q: %v", n, step.text, err)
 		}
 	}
-	for _, w := range []*ui.LineWriter{a, b, a} {
+	for _, w := range []*output.Lines{a, b, a} {
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,7 @@ import (
 	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/output"
 	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
@@ -187,12 +188,12 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 
 // writers take the lines of a container's two streams: as they are, behind the
 // container's name where there are several, or as events.
-func (p *project) writers(env *pipeline.Environment, c *environment.Container, mu *sync.Mutex, several bool) (out, errOut *ui.LineWriter) {
+func (p *project) writers(env *pipeline.Environment, c *environment.Container, mu *sync.Mutex, several bool) (out, errOut *output.Lines) {
 	if p.app.settings.JSON {
-		stamped := func(stream string) *ui.LineWriter {
+		stamped := func(stream string) *output.Lines {
 			e := event.Event{Type: event.Output, Project: p.project.Name, Environment: env.Name, Host: c.Engine.Host,
 				Service: c.Labels["dray.service"], Instance: c.Instance(), Stream: stream}
-			return &ui.LineWriter{Each: func(line []byte) error {
+			return &output.Lines{Each: func(line []byte) error {
 				e.Time, e.Text = stamp(string(line))
 				p.app.emit(e)
 				return nil

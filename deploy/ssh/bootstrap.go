@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -222,6 +223,6 @@ func (b *bootstrap) explain(p *Process, in *prefaceReader, err error) error {
 		return noRoot(b.transport.Name(), b.user(), output)
 	}
 	return &SetupError{Host: b.transport.Name(), Kind: SetupAgent, Err: errors.Join(err, ended),
-		Detail: fmt.Sprintf("the command there gave no answer (%v): %s", ended, or(output, "it printed nothing")),
+		Detail: fmt.Sprintf("the command there gave no answer (%v): %s", ended, cmp.Or(output, "it printed nothing")),
 		Next:   "does the user's shell there run commands?"}
 }

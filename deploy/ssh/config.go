@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,15 +141,5 @@ func localUser() string {
 		}
 		return u.Username
 	}
-	return or(os.Getenv("USER"), os.Getenv("USERNAME"), "root")
-}
-
-// or returns the first text that is not empty.
-func or(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
+	return cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), "root")
 }

@@ -3,6 +3,7 @@
 package ssh
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,7 +72,7 @@ func TestConfigAsSSHReadsIt(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "config")
 			write(t, path, strings.ReplaceAll(x.text, "DIR", dir))
-			for _, address := range strings.Fields(or(x.addresses, "p1")) {
+			for _, address := range strings.Fields(cmp.Or(x.addresses, "p1")) {
 				theirs, err := resolveWith(t, path, program, address)
 				ours, ownErr := resolveWith(t, path, nil, address)
 				if err != nil || ownErr != nil {

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -94,7 +95,7 @@ func (b *block) holds(name, value string) (bool, error) {
 	case "originalhost":
 		return matchList(value, b.query.alias), nil
 	case "user":
-		return matchList(value, or(b.set.first("user"), localUser())), nil
+		return matchList(value, cmp.Or(b.set.first("user"), localUser())), nil
 	case "localuser":
 		return matchList(value, localUser()), nil
 	case "tagged":

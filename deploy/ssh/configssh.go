@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func (p *sshProgram) run(ctx context.Context, args []string) (settings, error) {
 		if strings.Contains(reason, "usage: ssh") || strings.Contains(reason, "unknown option") || strings.Contains(reason, "illegal option") {
 			return nil, errCannotAnswer
 		}
-		return nil, fmt.Errorf("reading the SSH configuration (ssh -G %s): %s", strings.Join(args, " "), or(reason, err.Error()))
+		return nil, fmt.Errorf("reading the SSH configuration (ssh -G %s): %s", strings.Join(args, " "), cmp.Or(reason, err.Error()))
 	}
 	return parseSettings(string(out)), nil
 }

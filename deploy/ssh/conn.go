@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"dray/pipeline/output"
 )
 
 // counter counts bytes on the wire.
@@ -127,7 +130,7 @@ func (c *Conn) Start(ctx context.Context, command string) (*Process, error) {
 	if err != nil {
 		return nil, c.lostOr("opening a session", err)
 	}
-	stderr := &Tail{}
+	stderr := &output.Tail{}
 	session.Stderr = stderr
 	stdin, err := session.StdinPipe()
 	if err != nil {
@@ -156,14 +159,14 @@ func (c *Conn) lostOr(doing string, err error) error {
 	return fmt.Errorf("%s on %s: %w", doing, c.name, err)
 }
 
-func (c *Conn) exit(err error, stderr *Tail) error {
+func (c *Conn) exit(err error, stderr *output.Tail) error {
 	var status *ssh.ExitError
 	var missing *ssh.ExitMissingError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &status) && status.Signal() != "":
-		return &ExitError{Code: -1, Stderr: or(stderr.String(), "ended by SIG"+status.Signal())}
+		return &ExitError{Code: -1, Stderr: cmp.Or(stderr.String(), "ended by SIG"+status.Signal())}
 	case errors.As(err, &status):
 		return &ExitError{Code: status.ExitStatus(), Stderr: stderr.String()}
 	case errors.As(err, &missing):

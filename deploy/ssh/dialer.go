@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ func (d *Dialer) route(ctx context.Context, o Options) (*route, error) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return &DialError{Host: or(o.Name, o.Address), Address: o.Address, Kind: KindAddress, Detail: err.Error(),
+		return &DialError{Host: cmp.Or(o.Name, o.Address), Address: o.Address, Kind: KindAddress, Detail: err.Error(),
 			Next: "correct the host's address in the file, or ~/.ssh/config", Err: err}
 	}
 	config, err := openConfig(o.Config, d.ssh)
@@ -97,9 +98,9 @@ func (d *Dialer) route(ctx context.Context, o Options) (*route, error) {
 	if err != nil {
 		return nil, bad(err)
 	}
-	target.name = or(o.Name, target.alias)
+	target.name = cmp.Or(o.Name, target.alias)
 	r.hops = []*endpoint{target}
-	jump := or(o.Jump, target.jump)
+	jump := cmp.Or(o.Jump, target.jump)
 	if o.Jump == "" && target.proxy != "" {
 		jump = ""
 	}
@@ -195,7 +196,7 @@ func (r *route) behind(err error) error {
 		return err
 	}
 	own := *fault
-	own.Host, own.Jump = r.target().name, or(fault.Jump, fault.Host)
+	own.Host, own.Jump = r.target().name, cmp.Or(fault.Jump, fault.Host)
 	return &own
 }
 

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -75,9 +76,9 @@ func resolve(ctx context.Context, address string, config *clientConfig, o *Optio
 	}
 	e := &endpoint{
 		name: alias, alias: alias,
-		host:     or(set.first("hostname"), alias),
-		port:     or(port, set.first("port"), "22"),
-		user:     or(login, set.first("user"), localUser()),
+		host:     cmp.Or(set.first("hostname"), alias),
+		port:     cmp.Or(port, set.first("port"), "22"),
+		user:     cmp.Or(login, set.first("user"), localUser()),
 		keyAlias: set.first("hostkeyalias"),
 		only:     set.is("identitiesonly", "yes"),
 		ignored:  set.ignored(),
@@ -193,7 +194,7 @@ func (e *endpoint) resolveIdentities(set settings) error {
 		}
 		e.certs = append(e.certs, path)
 	}
-	e.agent = or(os.Getenv("SSH_AUTH_SOCK"), usualAgent)
+	e.agent = cmp.Or(os.Getenv("SSH_AUTH_SOCK"), usualAgent)
 	switch v := set.first("identityagent"); {
 	case v == "none":
 		e.agent = ""

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func (l *login) unlock(ctx context.Context, path string, text []byte) (ssh.Signe
 func (l *login) explain(err error) error {
 	fault := l.hop.handshakeError(err, &l.auth)
 	if proxy, ok := l.wire.Conn.(*proxyConn); ok && fault.Kind == KindProtocol {
-		fault.Detail = fmt.Sprintf("its ProxyCommand gave no SSH connection: %s", or(proxy.stderr.String(), err.Error()))
+		fault.Detail = fmt.Sprintf("its ProxyCommand gave no SSH connection: %s", cmp.Or(proxy.stderr.String(), err.Error()))
 		fault.Next = "try the ProxyCommand of ~/.ssh/config by hand"
 		var dropped *droppedError
 		if errors.As(err, &dropped) {

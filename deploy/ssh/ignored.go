@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -43,7 +44,7 @@ func (s settings) ignored() []string {
 		case slices.Contains(used, keyword) || slices.Contains(unrelated, keyword):
 		case s.is(keyword, "none", "no", "false"):
 		default:
-			list = append(list, or(spelling[keyword], keyword))
+			list = append(list, cmp.Or(spelling[keyword], keyword))
 		}
 	}
 	slices.Sort(list)

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func (b *bootstrap) setupFault(err error) error {
 		return err
 	}
 	host, output := b.transport.Name(), screen(exit.Stderr)
-	fault := &SetupError{Host: host, Kind: SetupAgent, Detail: "installing dray failed: " + or(output, exit.Error()), Err: err,
+	fault := &SetupError{Host: host, Kind: SetupAgent, Detail: "installing dray failed: " + cmp.Or(output, exit.Error()), Err: err,
 		Next: "look at the agent's log there: journalctl -u dray, or /var/lib/dray/agent.log"}
 	switch {
 	case strings.Contains(output, "No space left") || strings.Contains(output, "no space left"):

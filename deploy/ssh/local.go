@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	"dray/pipeline/output"
 )
 
 // Local returns this machine as a Transport. Commands run as the calling user;
@@ -53,7 +55,7 @@ func (m *Machine) Start(ctx context.Context, command string) (*Process, error) {
 		return nil, context.Cause(ctx)
 	}
 	cmd := exec.Command("/bin/sh", "-c", command) //nolint:gosec // a command is what this is for
-	stderr := &Tail{}
+	stderr := &output.Tail{}
 	cmd.Stderr = stderr
 	cmd.WaitDelay = killAfter
 	stdin, err := cmd.StdinPipe()
@@ -75,7 +77,7 @@ func (m *Machine) Start(ctx context.Context, command string) (*Process, error) {
 	}, nil
 }
 
-func localExit(err error, stderr *Tail) error {
+func localExit(err error, stderr *output.Tail) error {
 	var status *exec.ExitError
 	if errors.As(err, &status) {
 		return &ExitError{Code: status.ExitCode(), Stderr: stderr.String()}

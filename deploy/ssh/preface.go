@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"dray/pipeline/output"
 	"dray/targets/api/link"
 )
 
@@ -19,9 +20,9 @@ const mostBanner = 1 << 20 // bytes
 type prefaceReader struct {
 	r       *bufio.Reader
 	greeted bool
-	absent  *facts // what connectScript found instead of drayd
-	banner  Tail   // what the shell printed
-	read    int    // bytes before the preface
+	absent  *facts      // what connectScript found instead of drayd
+	banner  output.Tail // what the shell printed
+	read    int         // bytes before the preface
 	failed  error
 }
 
@@ -83,7 +84,7 @@ func (p *prefaceReader) line() (string, error) {
 			}
 		}
 		if err != nil || c == '\n' {
-			return strings.TrimRight(string(line[max(0, len(line)-tailSize):]), "\r"), err
+			return strings.TrimRight(string(line[max(0, len(line)-output.Kept):]), "\r"), err
 		}
 	}
 }

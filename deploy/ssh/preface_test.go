@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"dray/pipeline/output"
 	"dray/targets/api/link"
 )
 
@@ -27,7 +28,7 @@ func TestPrefaceInNoise(t *testing.T) {
 		}
 	}
 	p := newPrefaceReader(strings.NewReader(strings.Repeat("x", mostBanner+1)))
-	if _, err := io.ReadAll(p); err == nil || len(p.banner.String()) > tailSize {
+	if _, err := io.ReadAll(p); err == nil || len(p.banner.String()) > output.Kept {
 		t.Errorf("an endless banner: %v", err)
 	}
 }

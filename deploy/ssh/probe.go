@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -117,7 +118,7 @@ func (f facts) check(host string) error {
 	}
 	switch {
 	case f.os != "Linux":
-		return refuse(SetupSystem, fmt.Sprintf("it runs %s; dray's hosts run Linux", or(f.os, "an unknown system")), "choose a Linux host")
+		return refuse(SetupSystem, fmt.Sprintf("it runs %s; dray's hosts run Linux", cmp.Or(f.os, "an unknown system")), "choose a Linux host")
 	case f.arch != "amd64" && f.arch != "arm64":
 		return refuse(SetupSystem, fmt.Sprintf("its processor is %s; dray runs on x86_64 and aarch64", f.arch), "choose another host")
 	case olderKernel(f.kernel, oldestKernel):
@@ -134,7 +135,7 @@ func (f facts) check(host string) error {
 
 // noRoot is the fault of a user who can't become root; output has sudo's words.
 func noRoot(host, user, output string) error {
-	user = or(user, "USER")
+	user = cmp.Or(user, "USER")
 	fault := &SetupError{Host: host, Kind: SetupRoot}
 	switch {
 	case strings.Contains(output, "must have a tty"):

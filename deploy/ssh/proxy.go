@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"dray/pipeline/output"
 	"dray/pipeline/shell"
 )
 
@@ -22,7 +23,7 @@ func (e *endpoint) dialProxy(command string) (net.Conn, error) {
 	}
 	cmd := shell.Command(context.Background(), os.Getenv("SHELL"), command) // it lives until Close
 	cmd.WaitDelay = 200 * time.Millisecond                                  // its children may hold its pipes
-	stderr := &Tail{}
+	stderr := &output.Tail{}
 	cmd.Stderr = stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -43,7 +44,7 @@ type proxyConn struct {
 	io.Reader
 	io.WriteCloser
 	cmd     *exec.Cmd
-	stderr  *Tail
+	stderr  *output.Tail
 	closing sync.Once
 }
 

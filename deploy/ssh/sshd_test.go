@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"dray/pipeline/output"
 )
 
 // host is a real sshd on loopback, as hardened as dray must cope with.
@@ -27,7 +29,7 @@ type host struct {
 	port    string
 	hostKey ssh.Signer
 	cmd     *exec.Cmd
-	log     *Tail
+	log     *output.Tail
 	trusted string // file with the keys that may log in
 }
 
@@ -68,7 +70,7 @@ func newKey(t testing.TB, path string, passphrase string) ssh.Signer {
 // startHost starts an sshd; extra are lines of its configuration.
 func startHost(t testing.TB, extra ...string) *host {
 	t.Helper()
-	h := &host{t: t, dir: t.TempDir(), port: freePort(t), log: &Tail{}}
+	h := &host{t: t, dir: t.TempDir(), port: freePort(t), log: &output.Tail{}}
 	if err := os.Chmod(h.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"crypto/sha1" //nolint:gosec // %C is defined as this hash; it protects nothing
 	"encoding/hex"
 	"fmt"
@@ -16,7 +17,7 @@ type tokenValues struct {
 
 // tokens returns the values for a host whose name is known.
 func (s settings) tokens(q query, host string) tokenValues {
-	return tokenValues{alias: q.alias, host: host, port: or(q.port, s.first("port"), "22"), user: or(q.login, s.first("user"), localUser()),
+	return tokenValues{alias: q.alias, host: host, port: cmp.Or(q.port, s.first("port"), "22"), user: cmp.Or(q.login, s.first("user"), localUser()),
 		keyAlias: s.first("hostkeyalias"), jump: s.first("proxyjump")}
 }
 
@@ -30,7 +31,7 @@ func (t tokenValues) all() map[byte]string {
 	}
 	sum := sha1.Sum([]byte(machine + t.host + t.port + t.user + t.jump)) //nolint:gosec // as above
 	return map[byte]string{
-		'C': hex.EncodeToString(sum[:]), 'd': homePath(""), 'h': t.host, 'i': id, 'j': t.jump, 'k': or(t.keyAlias, t.alias),
+		'C': hex.EncodeToString(sum[:]), 'd': homePath(""), 'h': t.host, 'i': id, 'j': t.jump, 'k': cmp.Or(t.keyAlias, t.alias),
 		'L': short, 'l': machine, 'n': t.alias, 'p': t.port, 'r': t.user, 'u': localUser(),
 	}
 }

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
+
+	"dray/pipeline/output"
 )
 
 // Transport runs commands on one machine: a *Conn, or Local.
@@ -34,7 +35,7 @@ type Process struct {
 	Stdio  io.ReadWriteCloser // its stdout and stdin; Close ends it
 	EOF    func() error       // closes its stdin alone
 	Wait   func() error       // an ending with a code other than 0 is *ExitError
-	Stderr *Tail
+	Stderr *output.Tail
 }
 
 // ExitError is the end of a command that failed.
@@ -114,30 +115,4 @@ func (s *source) Read(b []byte) (int, error) {
 		s.err = err
 	}
 	return n, err
-}
-
-const tailSize = 8 << 10 // bytes
-
-// Tail keeps the last bytes written to it.
-type Tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-// Write keeps p's end.
-func (t *Tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if extra := len(t.text) - tailSize; extra > 0 {
-		t.text = append(t.text[:0], t.text[extra:]...)
-	}
-	return len(p), nil
-}
-
-// String returns what was kept, without white space at its ends.
-func (t *Tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.text))
 }

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (v *hostKeyVerifier) addPrinted(keys []knownKey) {
 
 // knownName returns the name that known_hosts has for an endpoint.
 func knownName(e *endpoint) string {
-	name := strings.ToLower(or(e.keyAlias, e.host))
+	name := strings.ToLower(cmp.Or(e.keyAlias, e.host))
 	if e.port != "22" && e.keyAlias == "" {
 		return "[" + name + "]:" + e.port
 	}
@@ -186,7 +187,7 @@ func (v *hostKeyVerifier) compareCertificate(known []knownKey, address string, r
 			return is("revoked", c.Key) || is("revoked", c.SignatureKey)
 		},
 	}
-	name := net.JoinHostPort(or(v.endpoint.keyAlias, v.endpoint.host), "22") // principals have no port
+	name := net.JoinHostPort(cmp.Or(v.endpoint.keyAlias, v.endpoint.host), "22") // principals have no port
 	if err := checker.CheckHostKey(name, remote, cert); err != nil {
 		return &HostKeyRevokedError{HostKey: v.hostKey(cert.Key), Where: err.Error()}
 	}

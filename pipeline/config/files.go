@@ -1,9 +1,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,7 +81,7 @@ func siblings(dir, main string) []string {
 func (l *loader) parse(path string) {
 	src, err := readBounded(path)
 	if err != nil {
-		l.faultAt(nil, "Cannot read "+path, "%s.", phrase.Capital(reason(err)))
+		l.faultAt(nil, "Cannot read "+path, "%s.", phrase.Capital(phrase.Cause(err)))
 		return
 	}
 	l.parseBytes(path, src)
@@ -110,14 +108,4 @@ func readBounded(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has %d bytes, which is more than the %d that dray reads", path, info.Size(), maxFileSize)
 	}
 	return os.ReadFile(path)
-}
-
-// reason returns what went wrong without the operation and the path, which
-// the message around it names.
-func reason(err error) string {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err.Error()
-	}
-	return err.Error()
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
+
+	"dray/pipeline/phrase"
 )
 
 // Functions that read the deployer's machine.
@@ -73,7 +75,7 @@ func (l *loader) absPathFunc() function.Function {
 func (l *loader) readFile(name string) ([]byte, error) {
 	src, err := readBounded(l.resolve(name))
 	if err != nil {
-		return nil, errors.New(l.resolve(name) + ": " + reason(err))
+		return nil, errors.New(l.resolve(name) + ": " + phrase.Cause(err))
 	}
 	return src, nil
 }

@@ -118,7 +118,7 @@ func (l *loader) project() *pipeline.Project {
 	if abs, err := filepath.Abs(l.dir); err == nil {
 		p.Dir = abs
 	} else {
-		l.faultAt(nil, "Cannot find the working folder", "%s.", phrase.Capital(reason(err)))
+		l.faultAt(nil, "Cannot find the working folder", "%s.", phrase.Capital(phrase.Cause(err)))
 	}
 	l.decodeName(p, attrs)
 	l.decodeRegistry(p)

@@ -62,7 +62,7 @@ func ReadLock(dir string) (*Lock, Diagnostics) {
 		src, err = []byte(lockHeader), nil
 	}
 	if err != nil {
-		return nil, Diagnostics{{Severity: Error, Summary: "Cannot read " + path, Detail: phrase.Capital(reason(err)) + "."}}
+		return nil, Diagnostics{{Severity: Error, Summary: "Cannot read " + path, Detail: phrase.Capital(phrase.Cause(err)) + "."}}
 	}
 	k := &Lock{path: path}
 	if ds := k.parse(src); ds.HasErrors() {

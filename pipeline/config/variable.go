@@ -130,7 +130,7 @@ func (s *scope) givenValues() map[string]given {
 func (s *scope) readValues(path string) map[string]cty.Value {
 	src, err := readBounded(path)
 	if err != nil {
-		s.l.faultAt(nil, "Cannot read "+path, "%s.", phrase.Capital(reason(err)))
+		s.l.faultAt(nil, "Cannot read "+path, "%s.", phrase.Capital(phrase.Cause(err)))
 		return nil
 	}
 	file, diags := parseFile(path, src)

@@ -5,7 +5,9 @@
 package phrase
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 	"strings"
@@ -50,6 +52,16 @@ func Because(state, reason string) string {
 		return state
 	}
 	return state + ": " + reason
+}
+
+// Cause is what went wrong with a file, without the operation and the path,
+// which the sentence around it names.
+func Cause(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
 }
 
 // Capital is s with a capital at its start, to begin a sentence with.

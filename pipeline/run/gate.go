@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // gate is the check in front of an environment.
@@ -96,7 +98,7 @@ func (g *gate) strangers(release *pipeline.Release) []string {
 		if have.Digest == g.expected[key].Digest {
 			continue
 		}
-		text := fmt.Sprintf("%s is not what %s runs, which is %s: dray %s %[2]s first", short(g.expected[key].Digest), g.from.Name, short(have.Digest), verb)
+		text := fmt.Sprintf("%s is not what %s runs, which is %s: dray %s %[2]s first", phrase.Digest(g.expected[key].Digest), g.from.Name, cmp.Or(phrase.Digest(have.Digest), "(none)"), verb)
 		if of[text] == nil {
 			out = append(out, text)
 		}
@@ -147,12 +149,4 @@ func (g *gate) approved(ctx context.Context, p *pipeline.Promotion, next *pipeli
 			other.By.User, name, p.At, g.env.Name)
 	}
 	return nil, []string{reason}, nil
-}
-
-func short(digest string) string {
-	_, hex, _ := strings.Cut(digest, ":")
-	if hex == "" {
-		return "(none)"
-	}
-	return hex[:min(12, len(hex))]
 }

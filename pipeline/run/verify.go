@@ -1,12 +1,10 @@
 package run
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"os"
@@ -18,6 +16,7 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/pipeline/output"
 	"dray/pipeline/phrase"
 )
 
@@ -71,6 +70,9 @@ func (r *Runner) verify(ctx context.Context, env *pipeline.Environment, addresse
 // long one has to end that was interrupted.
 const outlive = 5 * time.Second
 
+// keepLines is how much of a command's output its failure shows.
+const keepLines = 20
+
 func (r *Runner) verifyOne(ctx context.Context, v pipeline.Verify, environ []string, sink event.Sink) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, v.Timeout.D(), fmt.Errorf("it did not end within %s", v.Timeout))
 	defer cancel()
@@ -82,10 +84,15 @@ func (r *Runner) verifyOne(ctx context.Context, v pipeline.Verify, environ []str
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = cmp.Or(r.outlive, outlive)
-	out := &lines{sink: sink}
+	var last []string
+	out := &output.Lines{Each: func(line []byte) error {
+		last = append(last[max(0, len(last)-keepLines+1):], string(line))
+		sink.Emit(event.Event{Type: event.Output, Text: string(line)})
+		return nil
+	}}
 	cmd.Stdout, cmd.Stderr = out, out
 	err := cmd.Run()
-	out.flush()
+	_ = out.Flush() // Each never fails
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
@@ -97,7 +104,7 @@ func (r *Runner) verifyOne(ctx context.Context, v pipeline.Verify, environ []str
 		err = fmt.Errorf("%s ended with exit code %d", strings.Join(v.Command, " "), exit.ExitCode())
 	}
 	if err != nil {
-		return &VerifyError{Verify: v, Err: err, Output: out.last}
+		return &VerifyError{Verify: v, Err: err, Output: last}
 	}
 	return nil
 }
@@ -137,42 +144,3 @@ func publishedURL(address string, port int) string {
 	}
 	return "http://" + net.JoinHostPort(address, strconv.Itoa(port))
 }
-
-// lines turns what a command writes into events, a line each, and keeps the
-// last ones.
-type lines struct {
-	sink event.Sink
-	rest []byte
-	last []string
-}
-
-const keepLines = 20
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
-		if !ok {
-			return len(p), nil
-		}
-		l.line(string(line))
-		l.rest = rest
-	}
-}
-
-func (l *lines) flush() {
-	if len(l.rest) > 0 {
-		l.line(string(l.rest))
-		l.rest = nil
-	}
-}
-
-func (l *lines) line(text string) {
-	l.sink.Emit(event.Event{Type: event.Output, Text: text})
-	l.last = append(l.last, text)
-	if len(l.last) > keepLines {
-		l.last = l.last[1:]
-	}
-}
-
-var _ io.Writer = (*lines)(nil)

@@ -2,8 +2,6 @@ package secret
 
 import (
 	"context"
-	"dray/pipeline"
-	"dray/pipeline/phrase"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"dray/pipeline"
+	"dray/pipeline/output"
+	"dray/pipeline/phrase"
 )
 
 // CommandVariable names the variable of the process that holds a command
@@ -188,14 +190,17 @@ func (s *Source) run(ctx context.Context, command, environment string, missing [
 	cmd.Dir = s.Dir
 	cmd.Env = append(slices.Clone(s.Environ),
 		"DRAY_PROJECT="+s.Project, "DRAY_ENVIRONMENT="+environment, "DRAY_SECRETS="+strings.Join(missing, " "))
-	var stderr tail
+	var stderr output.Tail
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("running %q for secrets: %w%s", command, err, stderr.quoted())
+		if said := stderr.String(); said != "" {
+			err = fmt.Errorf("%w: %s", err, said)
+		}
+		return nil, fmt.Errorf("running %q for secrets: %w", command, err)
 	}
 	values, err := parsePrinted(out)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"dray/builder/registry"
+	"dray/pipeline/phrase"
 )
 
 // attempts is how often one source is asked again after it delivered nothing.
@@ -20,7 +21,7 @@ const attempts = 3
 // download brings a blob into content, from where an earlier download ended,
 // and from one source after the other. The caller has the blob's lock.
 func (p *pull) download(ctx context.Context, desc ocispec.Descriptor, t *tee) error {
-	what := "fetching layer " + short(desc.Digest)
+	what := "fetching layer " + phrase.Digest(desc.Digest.String())
 	d := &download{pull: p, desc: desc, tee: t, ref: "pull-" + desc.Digest.String()}
 	if err := d.open(ctx); err != nil {
 		return fmt.Errorf("%s: %w", what, p.store.asSpace(err))

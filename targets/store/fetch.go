@@ -16,6 +16,7 @@ import (
 
 	"dray/builder/registry"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 )
 
 // tried remembers sources that sent something else than they were asked for,
@@ -98,7 +99,7 @@ func (p *pull) document(ctx context.Context, desc ocispec.Descriptor, limit int6
 		}
 	}
 	var b []byte
-	err := p.each(ctx, "reading "+short(desc.Digest), func(src registry.Source) (err error) {
+	err := p.each(ctx, "reading "+phrase.Digest(desc.Digest.String()), func(src registry.Source) (err error) {
 		b, err = registry.ReadAll(ctx, src, desc, limit)
 		return err
 	})
@@ -124,10 +125,10 @@ func (p *pull) layer(ctx context.Context, l Layer) (unpacked, error) {
 	began := time.Now()
 	u, err := p.fetchAndUnpack(ctx, l)
 	if errdefs.IsNotFound(err) && len(l.URLs) > 0 {
-		err = fmt.Errorf("layer %s is a foreign one, which is kept at %s and not with the image; it is not fetched from there: push the image with all of its layers: %w", short(l.Digest), l.URLs[0], err)
+		err = fmt.Errorf("layer %s is a foreign one, which is kept at %s and not with the image; it is not fetched from there: push the image with all of its layers: %w", phrase.Digest(l.Digest.String()), l.URLs[0], err)
 	}
 	if err == nil {
-		p.meter.emit(event.Event{Type: event.StepFinished, Subject: short(l.Digest), Text: "layer " + size(l.Size), Took: time.Since(began).Seconds()})
+		p.meter.emit(event.Event{Type: event.StepFinished, Subject: phrase.Digest(l.Digest.String()), Text: "layer " + phrase.Size(l.Size), Took: time.Since(began).Seconds()})
 	}
 	return u, err
 }

@@ -18,6 +18,7 @@ import (
 
 	"dray/builder/registry"
 	"dray/pipeline/event"
+	"dray/pipeline/phrase"
 )
 
 // PullRequest says which image is wanted and where it may be.
@@ -61,7 +62,7 @@ func (s *Store) Pull(ctx context.Context, req PullRequest, sink event.Sink) (Ima
 	defer unlock()
 	img, err := p.run(ctx)
 	if err != nil {
-		return Image{}, fmt.Errorf("pulling %s (%s): %w", req.Name, short(req.Digest), err)
+		return Image{}, fmt.Errorf("pulling %s (%s): %w", req.Name, phrase.Digest(req.Digest.String()), err)
 	}
 	if req.Retain != "" {
 		return img, s.Retain(ctx, req.Retain, []digest.Digest{req.Digest})
@@ -149,7 +150,7 @@ func (p *pull) layers(ctx context.Context, img *Image) error {
 		case err != nil:
 			return fmt.Errorf("looking for layer %s: %w", l.Digest, err)
 		default:
-			p.meter.emit(event.Event{Type: event.StepFinished, Subject: short(l.Digest), Text: "layer is here", Cached: true})
+			p.meter.emit(event.Event{Type: event.StepFinished, Subject: phrase.Digest(l.Digest.String()), Text: "layer is here", Cached: true})
 		}
 	}
 	if err := p.prepareSpace(ctx, img, missing); err != nil {
@@ -300,11 +301,4 @@ func syncFilesystem(dir string) error {
 		return err
 	}
 	return errors.Join(unix.Syncfs(int(f.Fd())), f.Close())
-}
-
-func short(d digest.Digest) string {
-	if s := d.String(); len(s) > 19 {
-		return s[:19]
-	}
-	return d.String()
 }

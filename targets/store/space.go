@@ -8,6 +8,8 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"dray/pipeline/phrase"
 )
 
 // ErrSpace is matched by a *SpaceError.
@@ -24,9 +26,9 @@ type SpaceError struct {
 // Error says what is missing, in people's units.
 func (e *SpaceError) Error() string {
 	if e.Need == 0 {
-		return fmt.Sprintf("the disk of %s is too small: %s are left", e.Path, size(e.Free))
+		return fmt.Sprintf("the disk of %s is too small: %s are left", e.Path, phrase.Size(e.Free))
 	}
-	return fmt.Sprintf("the disk of %s has %s free; about %s are needed", e.Path, size(e.Free), size(e.Need))
+	return fmt.Sprintf("the disk of %s has %s free; about %s are needed", e.Path, phrase.Size(e.Free), phrase.Size(e.Need))
 }
 
 // Is matches ErrSpace.
@@ -108,14 +110,4 @@ func (s *Store) asSpace(err error) error {
 	}
 	free, statErr := s.free()
 	return &SpaceError{Path: s.dir, Free: free, err: errors.Join(err, statErr)}
-}
-
-// size writes bytes in binary units, as df -h does.
-func size(n int64) string {
-	f, unit := float64(n), 0
-	for f >= 1024 && unit < 4 {
-		f /= 1024
-		unit++
-	}
-	return fmt.Sprintf("%.1f %s", f, []string{"B", "KiB", "MiB", "GiB", "TiB"}[unit])
 }

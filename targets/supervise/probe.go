@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,13 +14,14 @@ import (
 	"unicode"
 
 	"dray/pipeline"
+	"dray/pipeline/output"
 	"dray/targets/runtime"
 )
 
 // prober does single checks.
 type prober struct{ engine Engine }
 
-// maxBody bounds what is read of an answer, and of a command's output.
+// maxBody bounds what is read of an answer.
 const maxBody = 64 << 10
 
 // probe checks a container once. Its error says what was tried and what came
@@ -76,7 +76,7 @@ func probeHTTP(ctx context.Context, host string, to netip.AddrPort, path string)
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 399 {
 		err := fmt.Errorf("status %d", answer.StatusCode)
-		if line := lastLine(body); line != "" && strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain") {
+		if line := lastLine(string(body)); line != "" && strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain") {
 			err = fmt.Errorf("%w: %s", err, line)
 		}
 		return fail(err)
@@ -98,14 +98,14 @@ func probeTCP(ctx context.Context, to netip.AddrPort) error {
 // probeExec succeeds when the command exits with 0.
 func (p prober) probeExec(ctx context.Context, c runtime.Container) error {
 	command := c.Spec.Check.Command
-	var out tail
+	var out output.Tail
 	code, err := p.engine.Exec(ctx, c.ID, runtime.ExecConfig{Command: command}, runtime.Streams{Stdout: &out, Stderr: &out})
 	if err == nil && code == 0 {
 		return nil
 	}
 	if err == nil {
 		err = fmt.Errorf("exit code %d", code)
-		if line := lastLine(out.bytes()); line != "" {
+		if line := lastLine(out.String()); line != "" {
 			err = fmt.Errorf("%w: %s", err, line)
 		}
 	}
@@ -136,9 +136,9 @@ func plain(ctx context.Context, err error) error {
 
 // lastLine returns the last line that is not empty, fit to be shown: at most
 // 120 printable characters.
-func lastLine(b []byte) string {
-	b = bytes.TrimSpace(b)
-	line := string(b[bytes.LastIndexByte(b, '\n')+1:])
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	line := text[strings.LastIndexByte(text, '\n')+1:]
 	line = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return -1

@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/specconv"
-	"github.com/opencontainers/runc/libcontainer/utils"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
@@ -25,6 +23,7 @@ type launch struct {
 	container *libcontainer.Container
 	spec      *specs.Process
 	init      bool // the container's first process
+	adopt     bool // reap the orphans below it
 	hold      bool // stop before the program itself (create)
 	detach    bool // don't wait for its end
 	remove    bool // delete the container afterwards
@@ -32,6 +31,10 @@ type launch struct {
 	pidFile   string
 	console   string // socket that gets the terminal
 	pidfd     string // socket that gets a pidfd of the process
+
+	// groups are cgroups below the container's that the process joins, by
+	// controller; version 2 has one, under "".
+	groups map[string]string
 }
 
 // create makes a container whose process waits for start.
@@ -42,7 +45,9 @@ func create(c call) (int, error) {
 // run makes and starts a container; unless --detach is given it waits for its
 // end and returns its exit code.
 func run(c call) (int, error) {
-	return launchContainer(c, launch{init: true, detach: c.has("detach"), remove: !c.has("keep")})
+	return launchContainer(c, launch{
+		init: true, adopt: !c.has("no-subreaper"), detach: c.has("detach"), remove: !c.has("keep"),
+	})
 }
 
 func launchContainer(c call, l launch) (int, error) {
@@ -59,6 +64,10 @@ func launchContainer(c call, l launch) (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	rootless, err := rootlessCgroups(c.global)
+	if err != nil {
+		return 1, err
+	}
 	config, err := specconv.CreateLibcontainerConfig(&specconv.CreateOpts{
 		CgroupName:       c.args[0],
 		UseSystemdCgroup: c.global.has("systemd-cgroup"),
@@ -66,7 +75,7 @@ func launchContainer(c call, l launch) (int, error) {
 		NoNewKeyring:     c.has("no-new-keyring"),
 		Spec:             spec,
 		RootlessEUID:     os.Geteuid() != 0,
-		RootlessCgroups:  os.Geteuid() != 0,
+		RootlessCgroups:  rootless,
 	})
 	if err != nil {
 		return 1, err
@@ -87,37 +96,6 @@ func launchContainer(c call, l launch) (int, error) {
 		if err := l.container.Destroy(); err != nil {
 			logrus.Warn(err)
 		}
-	}
-	return code, nil
-}
-
-// execute runs a further process in a container. An error of its own gives
-// 255, as runc's.
-func execute(c call) (int, error) {
-	go warmCgroups() // it ends long before we do, or with us
-	l := launch{detach: c.has("detach")}
-	if err := l.readFlags(c); err != nil {
-		return 255, err
-	}
-	var err error
-	if l.container, err = libcontainer.Load(c.root(), c.args[0]); err != nil {
-		return 255, fmt.Errorf("exec failed: %w", err)
-	}
-	status, err := l.container.Status()
-	switch {
-	case err != nil:
-		return 255, fmt.Errorf("exec failed: %w", err)
-	case status == libcontainer.Stopped:
-		return 255, errors.New("exec failed: cannot exec in a stopped container")
-	case status == libcontainer.Paused && !c.has("ignore-paused"):
-		return 255, errors.New("exec failed: cannot exec in a paused container (use --ignore-paused to override)")
-	}
-	if l.spec, err = execProcess(c, l.container); err != nil {
-		return 255, fmt.Errorf("exec failed: %w", err)
-	}
-	code, err := l.do()
-	if err != nil {
-		return 255, fmt.Errorf("exec failed: %w", err)
 	}
 	return code, nil
 }
@@ -155,12 +133,13 @@ func (l *launch) do() (int, error) {
 		return 1, err
 	}
 	process.Init = l.init
-	if process.ExtraFiles, err = preserved(l.preserve); err != nil {
+	process.SubCgroupPaths = l.groups
+	if err := l.handOver(process); err != nil {
 		return 1, err
 	}
 	var signals *watcher
 	if !l.detach {
-		signals = watch(l.init)
+		signals = watch(l.adopt)
 	}
 	io, err := l.connect(process)
 	if err != nil {
@@ -220,18 +199,6 @@ func writePid(path string, pid int) error {
 	return os.Rename(temp, path)
 }
 
-// preserved returns the n inherited descriptors from 3 on.
-func preserved(n int) ([]*os.File, error) {
-	var files []*os.File
-	for fd := 3; fd < 3+n; fd++ {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-			return nil, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", fd-3, n, err)
-		}
-		files = append(files, os.NewFile(uintptr(fd), "preserved:"+strconv.Itoa(fd)))
-	}
-	return files, nil
-}
-
 // readSpec reads the config.json of the bundle, the current folder.
 func readSpec() (*specs.Spec, error) {
 	data, err := os.ReadFile("config.json")
@@ -247,67 +214,4 @@ func readSpec() (*specs.Spec, error) {
 	}
 	dropUngrantable(spec.Process)
 	return &spec, checkProcess(spec.Process)
-}
-
-// execProcess is the process of exec: the file of --process, or the one of
-// the container's own configuration with what the flags say.
-func execProcess(c call, container *libcontainer.Container) (*specs.Process, error) {
-	if path := c.text("process"); path != "" {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		var p specs.Process
-		if err := json.Unmarshal(data, &p); err != nil {
-			return nil, fmt.Errorf("reading the process: %w", err)
-		}
-		dropUngrantable(&p)
-		return &p, checkProcess(&p)
-	}
-	if len(c.args) < 2 {
-		return nil, errors.New("exec args cannot be empty")
-	}
-	bundle, ok := utils.SearchLabels(container.Config().Labels, "bundle")
-	if !ok {
-		return nil, errors.New("bundle not found in labels")
-	}
-	if err := os.Chdir(bundle); err != nil {
-		return nil, err
-	}
-	spec, err := readSpec()
-	if err != nil {
-		return nil, err
-	}
-	p := spec.Process
-	p.Args = c.args[1:]
-	p.Env = append(p.Env, c.all("env")...)
-	p.Terminal = c.has("tty")
-	if cwd := c.text("cwd"); cwd != "" {
-		p.Cwd = cwd
-	}
-	if c.has("no-new-privs") {
-		p.NoNewPrivileges = true
-	}
-	addCapabilities(p, c.all("cap"))
-	dropUngrantable(p)
-	if err := setUser(&p.User, c); err != nil {
-		return nil, err
-	}
-	return p, checkProcess(p)
-}
-
-// dial connects to a socket of the caller's. The path goes through a
-// descriptor of its folder: an address holds only 107 bytes (unix(7)).
-func dial(path string) (*os.File, error) {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	conn, err := net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
-	if err != nil {
-		return nil, fmt.Errorf("connecting to %s: %w", path, err)
-	}
-	defer conn.Close()
-	return conn.(*net.UnixConn).File()
 }

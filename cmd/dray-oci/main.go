@@ -15,7 +15,19 @@
 // running", "process already finished"): they come from libcontainer as they
 // are, and must stay so.
 //
-// Not here: checkpoint and restore, rootless, sd_notify, events.
+// An option that is taken is honoured; one that is not is refused as unknown,
+// never ignored. Left out of runc's command line, and why:
+//
+//   - checkpoint, restore: no container here moves, and CRIU's client is large.
+//   - update --l3-cache-schema, --mem-bw-schema, and the figures of Intel RDT in
+//     events: none of the callers (containerd's shim, Podman, CRI-O, BuildKit)
+//     asks for them; what a bundle says of RDT is honoured.
+//   - update of device rules: runc does not change them either. Other rules
+//     than the container's are worth a warning here.
+//   - NOTIFY_SOCKET: dray's containers tell their readiness by checks; a
+//     socket in our environment is the caller's own and stays unused.
+//   - $XDG_RUNTIME_DIR as the default root: callers without root name theirs.
+//   - texts: of --help, and of mistakes on the command line.
 package main
 
 import (
@@ -32,11 +44,13 @@ import (
 // A verb is one command. run gets what was parsed and returns the exit code
 // of the process that it waited for, or an error.
 type verb struct {
-	flags []flag
-	min   int  // arguments at least
-	max   int  // at most; -1: no bound
-	early bool // flags end at the first argument (what follows is a command's own)
-	run   func(call) (int, error)
+	does     string // for its help
+	operands string // likewise
+	flags    []flag
+	min      int  // arguments at least
+	max      int  // at most; -1: no bound
+	early    bool // flags end at the first argument (what follows is a command's own)
+	run      func(call) (int, error)
 }
 
 // A call is one invocation of a verb.
@@ -44,10 +58,11 @@ type call struct {
 	global values
 	values
 	args []string
+	dir  string // of --root, absolute
 }
 
 // root is the folder that holds the state of all containers.
-func (c call) root() string { return c.global.text("root") }
+func (c call) root() string { return c.dir }
 
 var globals = []flag{
 	{name: "root", value: true}, {name: "log", value: true}, {name: "log-format", value: true},
@@ -83,38 +98,43 @@ func dispatch(args []string) (int, error) {
 		printUsage()
 		return 0, nil
 	}
-	if err := prepare(global); err != nil {
+	root, err := prepare(global)
+	if err != nil {
 		return 1, err
 	}
 	v, ok := verbs()[rest[0]]
 	if !ok {
 		return 1, fmt.Errorf("unknown command %q", rest[0])
 	}
-	own, operands, err := parse(v.flags, rest[1:], v.early)
+	own, operands, err := parse(append([]flag{{name: "help", short: "h"}}, v.flags...), rest[1:], v.early)
 	if err != nil {
 		return 1, fmt.Errorf("%s: %w", rest[0], err)
+	}
+	if own.has("help") {
+		v.printHelp(rest[0])
+		return 0, nil
 	}
 	if len(operands) < v.min || v.max >= 0 && len(operands) > v.max {
 		return 1, fmt.Errorf("%s: wrong number of arguments: %d", rest[0], len(operands))
 	}
-	return v.run(call{global: global, values: own, args: operands})
+	return v.run(call{global: global, values: own, args: operands, dir: root})
 }
 
-// prepare applies the global flags: where the state is and where errors go.
-func prepare(global values) error {
+// prepare applies the global flags: it returns where the state is, and opens
+// the log.
+func prepare(global values) (string, error) {
 	root := global.text("root")
-	if root == "" {
+	if root == "" && len(global.all("root")) == 0 {
 		root = defaultRoot
 	}
 	root, err := filepath.Abs(root)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if root == "/" {
-		return errors.New("--root must not be /")
+		return "", errors.New("--root must not be /")
 	}
-	global.set("root", root)
-	return openLog(global)
+	return root, openLog(global)
 }
 
 // openLog sends the log to the file of --log in the format of --log-format.

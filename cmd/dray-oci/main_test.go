@@ -74,6 +74,9 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
+// testGroup is the cgroup in which the tests' containers have theirs.
+func testGroup() string { return fmt.Sprintf("/dray-oci-test-%d", os.Getpid()) }
+
 // bundle makes a bundle around busybox that runs a script.
 func bundle(t *testing.T, script string) (*runc.Runc, string) {
 	t.Helper()
@@ -99,7 +102,7 @@ func bundle(t *testing.T, script string) (*runc.Runc, string) {
 			t.Fatal(err)
 		}
 	}
-	parent := fmt.Sprintf("/dray-oci-test-%d", os.Getpid())
+	parent := testGroup()
 	t.Cleanup(func() {
 		groups, _ := filepath.Glob("/sys/fs/cgroup/*" + parent)
 		for _, g := range groups {
@@ -213,6 +216,12 @@ func TestLifeUnderGoRunc(t *testing.T) {
 	limit := int64(77)
 	if err := r.Update(ctx, "life", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}); err != nil {
 		t.Error(err)
+	}
+	if stats, err := r.Stats(ctx, "life"); err != nil || stats.Pids.Limit != 77 || stats.Memory.Usage.Usage == 0 {
+		t.Errorf("stats: %+v, %v", stats, err)
+	}
+	if top, err := r.Top(ctx, "life", "-ef"); err != nil || len(top.Processes) == 0 {
+		t.Errorf("top: %+v, %v", top, err)
 	}
 	if err := r.Pause(ctx, "life"); err != nil {
 		t.Error(err)

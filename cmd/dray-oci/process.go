@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/moby/sys/capability"
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	selinux "github.com/opencontainers/selinux/go-selinux"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +28,8 @@ func checkProcess(p *specs.Process) error {
 		return errors.New("Cwd must be an absolute path")
 	case len(p.Args) == 0:
 		return errors.New("args must not be empty")
+	case p.SelinuxLabel != "" && !selinux.GetEnabled():
+		return errors.New("selinux label is specified in config, but selinux is disabled or not supported")
 	}
 	return nil
 }
@@ -143,45 +145,4 @@ func newRlimits(asked []specs.POSIXRlimit) ([]configs.Rlimit, error) {
 		limits = append(limits, limit)
 	}
 	return limits, nil
-}
-
-// addCapabilities gives p the capabilities of names.
-func addCapabilities(p *specs.Process, names []string) {
-	if len(names) == 0 {
-		return
-	}
-	if p.Capabilities == nil {
-		p.Capabilities = &specs.LinuxCapabilities{}
-	}
-	c := p.Capabilities
-	c.Bounding = append(c.Bounding, names...)
-	c.Effective = append(c.Effective, names...)
-	c.Permitted = append(c.Permitted, names...)
-}
-
-// setUser applies --user UID[:GID] and --additional-gids.
-func setUser(user *specs.User, c call) error {
-	uid, gid, withGroup := strings.Cut(c.text("user"), ":")
-	if uid != "" {
-		n, err := strconv.ParseUint(uid, 10, 32)
-		if err != nil {
-			return fmt.Errorf("bad uid: %w", err)
-		}
-		user.UID = uint32(n)
-	}
-	if withGroup {
-		n, err := strconv.ParseUint(gid, 10, 32)
-		if err != nil {
-			return fmt.Errorf("bad gid: %w", err)
-		}
-		user.GID = uint32(n)
-	}
-	for _, gid := range c.all("additional-gids") {
-		n, err := strconv.ParseUint(gid, 10, 32)
-		if err != nil {
-			return fmt.Errorf("bad additional gid: %w", err)
-		}
-		user.AdditionalGids = append(user.AdditionalGids, uint32(n))
-	}
-	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
+	"strconv"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -66,10 +69,11 @@ func state(c call) (int, error) {
 	return 0, err
 }
 
-// list prints the state of all containers.
+// list prints the state of all containers. The default root appears with the
+// first container; one that was asked for by name has to be there.
 func list(c call) (int, error) {
 	entries, err := os.ReadDir(c.root())
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err != nil && (c.global.has("root") || !errors.Is(err, os.ErrNotExist)) {
 		return 1, err
 	}
 	var states []containerState
@@ -81,7 +85,7 @@ func list(c call) (int, error) {
 		if err == nil {
 			var s containerState
 			if s, err = stateOf(container); err == nil {
-				s.Owner = "root"
+				s.Owner = owner(entry)
 				states = append(states, s)
 			}
 		}
@@ -90,6 +94,19 @@ func list(c call) (int, error) {
 		}
 	}
 	return 0, printStates(c, states)
+}
+
+// owner names the user that a container's state belongs to.
+func owner(entry os.DirEntry) string {
+	info, err := entry.Info()
+	if err != nil {
+		return "" // it is being deleted
+	}
+	uid := strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid))
+	if u, err := user.LookupId(uid); err == nil {
+		return u.Username
+	}
+	return "#" + uid
 }
 
 func printStates(c call, states []containerState) error {
@@ -113,43 +130,4 @@ func printStates(c call, states []containerState) error {
 	default:
 		return errors.New("invalid format option")
 	}
-}
-
-// ps prints the pids of a container's processes, in our pid namespace.
-func ps(c call) (int, error) {
-	container, err := load(c)
-	if err != nil {
-		return 1, err
-	}
-	pids, err := container.Processes()
-	if err != nil {
-		return 1, err
-	}
-	switch c.text("format") {
-	case "json":
-		return 0, json.NewEncoder(os.Stdout).Encode(pids)
-	case "", "table":
-		return 0, printProcesses(pids)
-	default:
-		return 1, errors.New("invalid format option")
-	}
-}
-
-// printProcesses prints a line for each process that still lives.
-func printProcesses(pids []int) error {
-	w := tabwriter.NewWriter(os.Stdout, 8, 1, 2, ' ', 0)
-	fmt.Fprint(w, "PID\tCMD\n")
-	for _, pid := range pids {
-		command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil {
-			continue // it ended since
-		}
-		for i := range command {
-			if command[i] == 0 {
-				command[i] = ' '
-			}
-		}
-		fmt.Fprintf(w, "%d\t%s\n", pid, command)
-	}
-	return w.Flush()
 }

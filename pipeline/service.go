@@ -38,7 +38,8 @@ type Service struct {
 	Secrets    []Secret          `json:"secrets,omitempty"`
 	Ports      []Port            `json:"ports,omitempty"`
 	Volumes    []Volume          `json:"volumes,omitempty"`
-	Tmpfs      []string          `json:"tmpfs,omitempty"`     // absolute paths in the container
+	Tmpfs      []string          `json:"tmpfs,omitempty"`     // as ParseTmpfs reads them
+	ShmSize    Bytes             `json:"shm_size,omitempty"`  // of /dev/shm; 0 is 64 MiB
 	ReadOnly   bool              `json:"read_only,omitempty"` // root file system is read-only
 	CapAdd     []string          `json:"cap_add,omitempty"`   // "NET_ADMIN" style names, without CAP_
 	CapDrop    []string          `json:"cap_drop,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"dray/pipeline"
 	"dray/pipeline/phrase"
@@ -197,7 +198,8 @@ func (l *loader) checkEnv(w workload) {
 func (l *loader) checkMounts(w workload) {
 	first := map[string]string{}
 	for _, t := range w.tmpfs {
-		first[path.Clean(t)] = "tmpfs"
+		where, _, _ := strings.Cut(t, ":")
+		first[path.Clean(where)] = "tmpfs"
 	}
 	mount := func(what, destination string, at pipeline.Pos) {
 		if destination == "" {

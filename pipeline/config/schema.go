@@ -81,7 +81,7 @@ var runArgs = []string{"image", "entrypoint", "command", "workdir", "user", "env
 
 var kindService = kind{
 	name:   "a service",
-	args:   append([]string{"mode", "count", "labels", "tmpfs", "read_only", "cap_add", "cap_drop", "environments", "for_each"}, runArgs...),
+	args:   append([]string{"mode", "count", "labels", "tmpfs", "shm_size", "read_only", "cap_add", "cap_drop", "environments", "for_each"}, runArgs...),
 	blocks: []string{"resources", "check", "update", "restart", "stop"},
 	named:  []string{"port", "volume", "secret"},
 	other: map[string]string{

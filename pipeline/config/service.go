@@ -162,6 +162,7 @@ func (b *block) service(d *serviceDeclaration) {
 	b.environment("env", &s.Env)
 	b.stringMap("labels", &s.Labels)
 	b.tmpfs(&s.Tmpfs)
+	b.amount("shm_size", &s.ShmSize)
 	b.boolean("read_only", &s.ReadOnly)
 	b.boolean("metadata", &s.Metadata)
 	b.capabilities("cap_add", &s.CapAdd)

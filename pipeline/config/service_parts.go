@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -89,9 +88,13 @@ func (b *block) tmpfs(dst *[]string) {
 	if !b.list("tmpfs", dst) {
 		return
 	}
-	for _, p := range *dst {
-		if !path.IsAbs(p) {
-			b.notAbsolute("tmpfs", p)
+	for _, text := range *dst {
+		t, err := pipeline.ParseTmpfs(text)
+		if b.notAbsolute("tmpfs", t.Path) {
+			return
+		}
+		if err != nil {
+			b.l.fault(b.rangeOf("tmpfs"), "Invalid tmpfs", "%s.", phrase.Capital(err.Error()))
 			return
 		}
 	}

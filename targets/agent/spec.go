@@ -71,7 +71,7 @@ func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string,
 		Entrypoint: s.Entrypoint, Command: s.Command, Env: environ(s.Env),
 		Secrets: secretUses(s.Secrets, r.Secrets),
 		User:    s.User, WorkDir: s.WorkDir, ReadOnly: s.ReadOnly, CapAdd: s.CapAdd, CapDrop: s.CapDrop,
-		Mounts: mounts(s.Volumes, volumes), Tmpfs: slices.Sorted(slices.Values(s.Tmpfs)), // parents first
+		Mounts: mounts(s.Volumes, volumes), Tmpfs: slices.Sorted(slices.Values(s.Tmpfs)), ShmSize: s.ShmSize, // parents first
 		Resources: s.Resources,
 		Network:   e.network(), Metadata: s.Metadata, Restart: s.Restart, Check: check(s),
 		StopSignal: s.Stop.Signal, StopGrace: s.Stop.Grace,

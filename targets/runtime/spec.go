@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,12 @@ import (
 	"github.com/moby/profiles/seccomp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"dray/pipeline"
 )
+
+// DefaultShmSize is that of /dev/shm where nothing else is asked for: Docker's.
+const DefaultShmSize pipeline.Bytes = 64 << 20
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -42,6 +48,10 @@ func (b blueprint) ociSpec() (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	mounts, err := b.mounts()
+	if err != nil {
+		return nil, err
+	}
 	s := &specs.Spec{
 		Version:  specs.Version,
 		Hostname: hostnameOf(b.id, b.spec),
@@ -59,7 +69,7 @@ func (b blueprint) ociSpec() (*specs.Spec, error) {
 			OOMScoreAdj:     oomScore(),
 			Rlimits:         []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 524288}},
 		},
-		Mounts: b.mounts(),
+		Mounts: mounts,
 		Linux: &specs.Linux{
 			CgroupsPath:   b.cgroup,
 			Namespaces:    namespaces(b.endpoint.NetnsPath),
@@ -225,7 +235,7 @@ func systemCalls(s *specs.Spec, architecture string) (*specs.LinuxSeccomp, error
 
 // mounts lists what is mounted over the root file system: the kernel's, the
 // container's own. Later ones cover earlier ones.
-func (b blueprint) mounts() []specs.Mount {
+func (b blueprint) mounts() ([]specs.Mount, error) {
 	mounts := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
@@ -233,22 +243,24 @@ func (b blueprint) mounts() []specs.Mount {
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", sizeOption(cmp.Or(b.spec.ShmSize, DefaultShmSize))}},
 	}
-	return append(mounts, b.ownMounts()...)
+	own, err := b.ownMounts()
+	return append(mounts, own...), err
 }
 
 // ownMounts lists what the container has for itself, parents first: whatever
 // lies deeper is mounted over what lies above it, so that no volume hides a
 // secret or a file in /etc. What has the same place as a file of the
 // container's own comes after it.
-func (b blueprint) ownMounts() []specs.Mount {
+func (b blueprint) ownMounts() ([]specs.Mount, error) {
 	var mounts []specs.Mount
-	for _, path := range b.spec.Tmpfs {
-		mounts = append(mounts, specs.Mount{
-			Destination: path, Type: "tmpfs", Source: "tmpfs",
-			Options: []string{"nosuid", "nodev", "noexec", "mode=1777"},
-		})
+	for _, text := range b.spec.Tmpfs {
+		t, err := pipeline.ParseTmpfs(text)
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, specs.Mount{Destination: t.Path, Type: "tmpfs", Source: "tmpfs", Options: tmpfsOptions(t)})
 	}
 	for _, m := range slices.Concat(b.binds, b.spec.Mounts) {
 		options := []string{"rbind", "rprivate", "rw"}
@@ -263,5 +275,19 @@ func (b blueprint) ownMounts() []specs.Mount {
 		return strings.Count(strings.TrimSuffix(filepath.Clean(m.Destination), "/"), "/")
 	}
 	slices.SortStableFunc(mounts, func(x, y specs.Mount) int { return depth(x) - depth(y) })
-	return mounts
+	return mounts, nil
 }
+
+// tmpfsOptions are those of tmpfs(5).
+func tmpfsOptions(t pipeline.Tmpfs) []string {
+	options := []string{"nosuid", "nodev", "noexec", "mode=" + cmp.Or(t.Mode, "1777")}
+	if t.Exec {
+		options[2] = "exec"
+	}
+	if t.Size > 0 {
+		options = append(options, sizeOption(t.Size))
+	}
+	return options
+}
+
+func sizeOption(size pipeline.Bytes) string { return fmt.Sprintf("size=%d", int64(size)) }

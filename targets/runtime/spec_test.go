@@ -174,7 +174,10 @@ func TestMountsCoverNothingDeeper(t *testing.T) {
 		binds: []Mount{{Destination: "/etc/hosts", Source: "own"}, {Destination: "/run/secrets/db"}},
 	}
 	var got []string
-	mounts := b.mounts()
+	mounts, err := b.mounts()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, m := range mounts {
 		got = append(got, filepath.Clean(m.Destination))
 	}
@@ -187,6 +190,32 @@ func TestMountsCoverNothingDeeper(t *testing.T) {
 	}
 	if last := slices.Index(got, "/etc/hosts"); mounts[last].Source != "own" {
 		t.Error("a volume at the place of a file of the container's own is hidden by it")
+	}
+}
+
+// TestMemoryFileSystems holds what a service says of its file systems in memory
+// to what the kernel is told.
+func TestMemoryFileSystems(t *testing.T) {
+	b := blueprint{spec: Spec{Tmpfs: []string{"/run", "/cache:size=8m,mode=0700,exec"}, ShmSize: 256 << 20}}
+	mounts, err := b.mounts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, m := range mounts {
+		got[m.Destination] = strings.Join(m.Options, ",")
+	}
+	for path, want := range map[string]string{
+		"/run": "nosuid,nodev,noexec,mode=1777", "/cache": "nosuid,nodev,exec,mode=0700,size=8388608",
+		"/dev/shm": "nosuid,noexec,nodev,mode=1777,size=268435456",
+	} {
+		if got[path] != want {
+			t.Errorf("%s is mounted with %s, want %s", path, got[path], want)
+		}
+	}
+	b.spec.Tmpfs = []string{"/run:huge=always"}
+	if _, err := b.mounts(); err == nil {
+		t.Error("an option that dray does not know is passed over")
 	}
 }
 

@@ -41,7 +41,8 @@ type Spec struct {
 	CapAdd     []string           `json:"cap_add,omitempty"`
 	CapDrop    []string           `json:"cap_drop,omitempty"`
 	Mounts     []Mount            `json:"mounts,omitempty"`
-	Tmpfs      []string           `json:"tmpfs,omitempty"`
+	Tmpfs      []string           `json:"tmpfs,omitempty"`    // as pipeline.ParseTmpfs reads them
+	ShmSize    pipeline.Bytes     `json:"shm_size,omitempty"` // of /dev/shm; 0 is 64 MiB
 	TTY        bool               `json:"tty,omitempty"`
 	OpenStdin  bool               `json:"open_stdin,omitempty"`
 	Resources  pipeline.Resources `json:"resources"`

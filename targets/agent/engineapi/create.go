@@ -89,7 +89,6 @@ func unsupported(req container.CreateRequest) []string {
 		"StorageOpt":        len(h.StorageOpt) > 0,
 		"UTSMode":           h.UTSMode != "" && h.UTSMode != "private",
 		"UsernsMode":        h.UsernsMode != "",
-		"ShmSize":           h.ShmSize != 0 && h.ShmSize != 64<<20,
 		"Sysctls":           len(h.Sysctls) > 0,
 		"Runtime":           h.Runtime != "" && h.Runtime != "dray-oci",
 		"Isolation":         !h.Isolation.IsDefault(),
@@ -132,7 +131,7 @@ func (a *API) specOf(r *http.Request, req container.CreateRequest) (runtime.Spec
 		Entrypoint: c.Entrypoint, Command: c.Cmd, Env: c.Env, User: c.User, WorkDir: c.WorkingDir, ReadOnly: h.ReadonlyRootfs,
 		CapAdd: withoutCap(h.CapAdd), CapDrop: withoutCap(h.CapDrop), TTY: c.Tty, OpenStdin: c.OpenStdin, StopSignal: c.StopSignal,
 		Resources: pipeline.Resources{CPU: float64(h.NanoCPUs) / 1e9, Memory: pipeline.Bytes(h.Memory)},
-		Network:   networkOf(req), Tmpfs: slices.Sorted(maps.Keys(h.Tmpfs)),
+		Network:   networkOf(req), ShmSize: pipeline.Bytes(h.ShmSize),
 	}
 	for name := range s.Labels {
 		if strings.HasPrefix(name, labelPrefix) {
@@ -162,8 +161,15 @@ func (a *API) specOf(r *http.Request, req container.CreateRequest) (runtime.Spec
 		return s, fault(http.StatusBadRequest, "can't set 'AutoRemove' with a restart policy")
 	}
 	var err error
-	s.Mounts, s.Tmpfs, err = a.mountsOf(r, h, s.Tmpfs)
-	return s, err
+	if s.Mounts, s.Tmpfs, err = a.mountsOf(r, h); err != nil {
+		return s, err
+	}
+	for _, text := range s.Tmpfs {
+		if _, err := pipeline.ParseTmpfs(text); err != nil {
+			return s, fault(http.StatusBadRequest, "%v", err)
+		}
+	}
+	return s, nil
 }
 
 // withoutCap cuts "CAP_" off capabilities.
@@ -193,8 +199,12 @@ func networkOf(req container.CreateRequest) string {
 
 // mountsOf reads binds ("SOURCE:DESTINATION[:ro]") and mounts. A source that is
 // no path is a named volume of the ad-hoc network, or NETWORK/NAME.
-func (a *API) mountsOf(r *http.Request, h *container.HostConfig, tmpfs []string) ([]runtime.Mount, []string, error) {
+func (a *API) mountsOf(r *http.Request, h *container.HostConfig) ([]runtime.Mount, []string, error) {
 	var mounts []runtime.Mount
+	var tmpfs []string
+	for _, path := range slices.Sorted(maps.Keys(h.Tmpfs)) {
+		tmpfs = append(tmpfs, tmpfsText(path, h.Tmpfs[path]))
+	}
 	for _, bind := range h.Binds {
 		source, rest, _ := strings.Cut(bind, ":")
 		destination, options, _ := strings.Cut(rest, ":")
@@ -226,12 +236,34 @@ func (a *API) mountsOf(r *http.Request, h *container.HostConfig, tmpfs []string)
 			}
 			mounts = append(mounts, runtime.Mount{Source: path, Destination: m.Target, ReadOnly: m.ReadOnly})
 		case mount.TypeTmpfs:
-			tmpfs = append(tmpfs, m.Target)
+			tmpfs = append(tmpfs, tmpfsText(m.Target, tmpfsOptions(m.TmpfsOptions)))
 		default:
 			return nil, nil, fault(http.StatusNotImplemented, "dray does not do this: a mount of type %q", m.Type)
 		}
 	}
 	return mounts, tmpfs, nil
+}
+
+// tmpfsText is a file system in memory as pipeline.ParseTmpfs reads it.
+func tmpfsText(path, options string) string {
+	return strings.TrimSuffix(path+":"+options, ":")
+}
+
+func tmpfsOptions(o *mount.TmpfsOptions) string {
+	if o == nil {
+		return ""
+	}
+	var options []string
+	if o.SizeBytes > 0 {
+		options = append(options, fmt.Sprintf("size=%d", o.SizeBytes))
+	}
+	if o.Mode != 0 {
+		options = append(options, fmt.Sprintf("mode=%04o", o.Mode))
+	}
+	for _, words := range o.Options {
+		options = append(options, strings.Join(words, "="))
+	}
+	return strings.Join(options, ",")
 }
 
 func (a *API) sourceOf(r *http.Request, source string) (string, error) {

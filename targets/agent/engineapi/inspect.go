@@ -1,10 +1,12 @@
 package engineapi
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -152,6 +154,7 @@ func hostConfig(s runtime.Spec) *container.HostConfig {
 	h := &container.HostConfig{
 		NetworkMode: container.NetworkMode(networkMode(s)), ReadonlyRootfs: s.ReadOnly, CapAdd: s.CapAdd, CapDrop: s.CapDrop,
 		RestartPolicy: restartPolicy(s.Restart), LogConfig: container.LogConfig{Type: "json-file"}, AutoRemove: s.Labels[labelAutoRemove] != "",
+		ShmSize: int64(cmp.Or(s.ShmSize, runtime.DefaultShmSize)),
 		IpcMode: "private", CgroupnsMode: "private", Runtime: "dray-oci",
 		Resources: container.Resources{NanoCPUs: int64(s.Resources.CPU * 1e9), Memory: int64(s.Resources.Memory)},
 	}
@@ -168,11 +171,12 @@ func hostConfig(s runtime.Spec) *container.HostConfig {
 		}
 		h.Binds = append(h.Binds, bind)
 	}
-	for _, path := range s.Tmpfs {
+	for _, text := range s.Tmpfs {
 		if h.Tmpfs == nil {
 			h.Tmpfs = map[string]string{}
 		}
-		h.Tmpfs[path] = ""
+		path, options, _ := strings.Cut(text, ":")
+		h.Tmpfs[path] = options
 	}
 	return h
 }

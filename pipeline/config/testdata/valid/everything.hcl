@@ -92,7 +92,8 @@ service "web" {
     DEBUG = true
   }
   labels    = local.labels
-  tmpfs     = ["/tmp"]
+  tmpfs     = ["/tmp", "/cache:size=64m,mode=0700,exec"]
+  shm_size  = "256MiB"
   read_only = true
   cap_add   = ["cap_net_admin", "SYS_TIME"]
   cap_drop  = ["ALL"]

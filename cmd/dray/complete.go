@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/usage"
 	"dray/pipeline"
 	"dray/pipeline/config"
 )
@@ -17,7 +18,7 @@ import (
 // what the usage line calls ENV, HOST, SERVICE, TARGET, or TASK or NAME (of a
 // task).
 func (a *app) completeArgs(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	wanted := positional(c)
+	wanted := usage.Positional(c)
 	if len(wanted) == 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

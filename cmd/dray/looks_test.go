@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/settings"
 	"dray/cmd/internal/ui"
 	"dray/deploy/environment"
 	"dray/pipeline"
@@ -205,21 +205,6 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
-func TestPositional(t *testing.T) {
-	for use, want := range map[string][]string{
-		"ship":                             nil,
-		"deploy ENV":                       {"ENV"},
-		"promote [FROM] TO":                {"[FROM]", "TO"},
-		"lock ENV --reason TEXT":           {"ENV"},
-		"run ENV NAME [-- COMMAND…]":       {"ENV", "NAME", "[COMMAND…]"},
-		"exec ENV S [flags] -- CMD [ARG…]": {"ENV", "S", "CMD", "[ARG…]"},
-	} {
-		if got := positional(&cobra.Command{Use: use}); !slices.Equal(got, want) {
-			t.Errorf("%q has %q, want %q", use, got, want)
-		}
-	}
-}
-
 func TestPointInTime(t *testing.T) {
 	inUTC(t)
 	now := time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)
@@ -252,14 +237,11 @@ func TestSettingsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(src)
-	flags := newRoot(&app{viper: newViper()}).PersistentFlags()
-	names := []string{mirrorsKey}
-	for _, f := range settingFlags {
-		if !flags.Lookup(f.name).Hidden {
-			names = append(names, f.name)
+	flags := newRoot(&app{viper: settings.NewReader()}).PersistentFlags()
+	for _, name := range settings.Names() {
+		if f := flags.Lookup(name); f != nil && f.Hidden {
+			continue
 		}
-	}
-	for _, name := range names {
 		variable := "DRAY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		if !strings.Contains(text, "| `"+name+"` | `"+variable+"`") {
 			t.Errorf("docs/OPERATING.md has no row for %s and %s", name, variable)

@@ -17,7 +17,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
 
+	"dray/cmd/internal/settings"
 	"dray/cmd/internal/ui"
+	"dray/cmd/internal/usage"
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/secret"
@@ -27,7 +29,7 @@ import (
 // app is what all verbs share.
 type app struct {
 	viper    *viper.Viper
-	settings *settings
+	settings *settings.Settings
 	view     *ui.Screen
 	asker    *ui.Asker
 	out      *ui.Output       // results
@@ -45,7 +47,7 @@ type app struct {
 func Main() int {
 	_ = log.SetLevel("error")    // containerd's libraries warn of what is no fault here; the level exists
 	stdlog.SetOutput(io.Discard) // only libraries write there, beside the errors that they return
-	a := &app{viper: newViper(), secrets: secret.NewRedactor()}
+	a := &app{viper: settings.NewReader(), secrets: secret.NewRedactor()}
 	a.out, a.errOut, a.view = ui.NewOutput(os.Stdout, a.secrets), ui.NewOutput(os.Stderr, a.secrets), ui.NewScreen(a.secrets)
 	a.asker = ui.NewAsker(a.view)
 	ctx, stop := a.interruptible()
@@ -111,15 +113,8 @@ func (a *app) interruptible() (context.Context, func()) {
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "dray",
-		Short: "Build an image once and carry the same bytes from dev to test to prod",
-		Long: `dray reads dray.hcl, which says how images are built, where they are pushed and
-how each environment runs them. It builds with BuildKit, reaches hosts over
-SSH, and brings a release onto all hosts of an environment, or onto none.
-
-Exit codes: 0 done; 1 failed, nothing changed; 2 (plan) there is a difference;
-3 failed and reverted; 4 failed and not fully reverted; 5 refused;
-130 interrupted.`,
+		Use:           "dray",
+		Short:         "Build an image once and carry the same bytes from dev to test to prod",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -130,7 +125,7 @@ Exit codes: 0 done; 1 failed, nothing changed; 2 (plan) there is a difference;
 	flags.StringVar(&a.file, "file", "", "the project's file (default dray.hcl, with *.dray.hcl beside it)")
 	flags.StringArrayVar(&a.vars, "var", nil, "set a variable: NAME=VALUE")
 	flags.StringArrayVar(&a.varFiles, "var-file", nil, "set variables from a file")
-	addSettingFlags(root, a.viper)
+	settings.AddFlags(flags, a.viper)
 	root.AddGroup(
 		&cobra.Group{ID: "file", Title: "The file:"},
 		&cobra.Group{ID: "ship", Title: "From source to prod:"},
@@ -138,11 +133,8 @@ Exit codes: 0 done; 1 failed, nothing changed; 2 (plan) there is a difference;
 		&cobra.Group{ID: "more", Title: "Hosts and tools:"},
 	)
 	addVerbs(root, a)
-	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
-	root.SetUsageTemplate(usageTemplate(root))
-	root.InitDefaultCompletionCmd()
-	polish(a, root)
+	usage.Polish(root, a.completeArgs)
 	return root
 }
 
@@ -174,7 +166,7 @@ func addVerbs(root *cobra.Command, a *app) {
 
 // start reads the settings and opens the view, before any verb runs.
 func (a *app) start(cmd *cobra.Command) error {
-	s, err := readSettings(a.viper, cmd.Root().PersistentFlags())
+	s, err := settings.Read(a.viper, cmd.Root().PersistentFlags())
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"dray/pipeline"
-	"dray/pipeline/phrase"
 	"fmt"
 	"os"
 	"strings"
+
+	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
 // unknownError is a name that nothing in the file has.

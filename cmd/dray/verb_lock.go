@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/usage"
 	"dray/deploy"
 	"dray/deploy/environment"
 	"dray/pipeline"
@@ -28,9 +29,9 @@ func lockCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case reason == "":
-				return misused(cmd, "--reason is missing: everybody who is refused sees it")
+				return usage.Misused(cmd, "--reason is missing: everybody who is refused sees it")
 			case length < 0:
-				return misused(cmd, wrongLength("for", length.String()))
+				return usage.Misused(cmd, usage.WrongLength("for", length.String()))
 			}
 			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
 				return p.freeze(cmd.Context(), env, api.SetFreeze{Reason: reason, For: pipeline.Duration(length), Replace: replace})

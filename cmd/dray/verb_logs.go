@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dray/cmd/internal/ui"
+	"dray/cmd/internal/usage"
 	"dray/deploy"
 	"dray/deploy/environment"
 	"dray/pipeline"
@@ -74,19 +75,19 @@ func (o *logOptions) read(cmd *cobra.Command) (err error) {
 		to   *time.Time
 	}{"since": {o.since, &o.query.Since}, "until": {o.until, &o.query.Until}} {
 		if *at.to, err = pointInTime(at.text, time.Now()); err != nil {
-			return misused(cmd, fmt.Sprintf("--%s %s: %v", name, at.text, err))
+			return usage.Misused(cmd, fmt.Sprintf("--%s %s: %v", name, at.text, err))
 		}
 	}
 	if o.of != "" {
 		if o.release, _, err = pipeline.ParseReleaseNumber(o.of); err != nil {
-			return misused(cmd, fmt.Sprintf("--release: %v", err))
+			return usage.Misused(cmd, fmt.Sprintf("--release: %v", err))
 		}
 	}
 	lines, err := strconv.Atoi(o.tail)
 	switch {
 	case o.tail == "all":
 	case err != nil || lines < 0:
-		return misused(cmd, fmt.Sprintf("--tail %s: give a number of lines, or all", o.tail))
+		return usage.Misused(cmd, fmt.Sprintf("--tail %s: give a number of lines, or all", o.tail))
 	case lines == 0:
 		o.query.Tail = -1
 	case cmd.Flags().Changed("tail"):

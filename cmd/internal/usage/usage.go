@@ -1,21 +1,37 @@
-package main
+// Package usage gives every verb the same manners: what is wrong with a command
+// line is said in the user's words, with how it goes and where help is, and help
+// fits a screen. It knows no verb: those are cmd/dray's.
+package usage
 
 import (
-	"dray/pipeline/phrase"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"dray/pipeline"
+	"dray/pipeline/phrase"
 )
 
-// polish gives every command the same manners: what is wrong with a command
-// line is said in the user's words, with the usage and where help is.
-func polish(a *app, c *cobra.Command) {
-	if !c.HasParent() {
-		c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return misused(c, wrongFlag(err)) })
+// Polish is called once all verbs are below root. What a verb's arguments may be
+// is asked of complete, unless the verb says it itself.
+func Polish(root *cobra.Command, complete cobra.CompletionFunc) {
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return Misused(c, wrongFlag(err)) })
+	addTopics(root)
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate(root))
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Hidden = true // the last line of help tells of it
 	}
+	polish(root, complete)
+}
+
+func polish(c *cobra.Command, complete cobra.CompletionFunc) {
 	if c.HasSubCommands() {
 		c.Args = cobra.ArbitraryArgs
 		c.RunE = func(c *cobra.Command, args []string) error {
@@ -27,36 +43,24 @@ func polish(a *app, c *cobra.Command) {
 	} else if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return misused(c, wrongArgs(c, args))
+				return Misused(c, wrongArgs(c, args))
 			}
 			return nil
 		}
 	}
 	if c.ValidArgsFunction == nil && !c.HasSubCommands() {
-		c.ValidArgsFunction = a.completeArgs
+		c.ValidArgsFunction = complete
 	}
 	for _, sub := range c.Commands() {
-		polish(a, sub)
+		polish(sub, complete)
 	}
 }
 
-// usageTemplate is cobra's, without a line for a verb that only holds others,
-// and without the flags that every verb has: dray --help shows those.
-func usageTemplate(c *cobra.Command) string {
-	text := strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
-	begin := strings.Index(text, "{{if .HasAvailableInheritedFlags}}")
-	end := strings.Index(text, "{{if .HasHelpSubCommands}}")
-	if begin < 0 || end < begin {
-		return text // another cobra: all flags are better than none
-	}
-	return text[:begin] + "{{if .HasAvailableInheritedFlags}}\n\nFlags of every verb: dray --help{{end}}" + text[end:]
-}
-
-// misused is a command line that can't be understood.
-func misused(c *cobra.Command, what string) error {
-	f := failure(c.CommandPath()+": "+what, c.CommandPath()+" --help")
-	f.Detail, f.Conclusion = "Usage: "+c.UseLine(), ""
-	return &exitError{code: exitFailed, failure: f}
+// Misused is the failure of a command line that can't be understood.
+func Misused(c *cobra.Command, what string) error {
+	return pipeline.WithHint(errors.New(c.CommandPath()+": "+what), pipeline.Hint{
+		Detail: "Usage: " + c.UseLine(), Next: c.CommandPath() + " --help",
+	})
 }
 
 // unknownVerb says what was probably meant, and, below a verb, what there is.
@@ -74,22 +78,20 @@ func unknownVerb(c *cobra.Command, verb string) error {
 	if c.HasParent() {
 		hint += " There are: " + strings.Join(names, ", ") + "."
 	}
-	f := failure(fmt.Sprintf("%s has no %s %q.%s", c.CommandPath(), kind, verb, hint), c.CommandPath()+" --help")
-	f.Conclusion = ""
-	return &exitError{code: exitFailed, failure: f}
+	return pipeline.WithHint(fmt.Errorf("%s has no %s %q.%s", c.CommandPath(), kind, verb, hint), pipeline.Hint{Next: c.CommandPath() + " --help"})
 }
 
 // wrongFlag says what is wrong with a flag.
 func wrongFlag(err error) string {
 	var invalid *pflag.InvalidValueError
-	if asError(err, &invalid) && invalid.GetFlag().Value.Type() == "duration" {
-		return wrongLength(invalid.GetFlag().Name, invalid.GetValue())
+	if errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "duration" {
+		return WrongLength(invalid.GetFlag().Name, invalid.GetValue())
 	}
 	return err.Error()
 }
 
-// wrongLength says how a length of time is written.
-func wrongLength(flag, text string) string {
+// WrongLength says how a length of time is written.
+func WrongLength(flag, text string) string {
 	if n, err := strconv.Atoi(text); err == nil && n > 0 {
 		return fmt.Sprintf("--%s: %d what? use %[2]dh or 30m", flag, n)
 	}
@@ -99,7 +101,7 @@ func wrongLength(flag, text string) string {
 // wrongArgs says which argument of the usage line is missing, or that there
 // is one too many.
 func wrongArgs(c *cobra.Command, args []string) string {
-	wanted := positional(c)
+	wanted := Positional(c)
 	for i, w := range wanted {
 		if i >= len(args) && !strings.HasPrefix(w, "[") {
 			return w + " is missing"
@@ -111,9 +113,9 @@ func wrongArgs(c *cobra.Command, args []string) string {
 	return phrase.Count(len(args), "argument") + phrase.IsAre(len(args)) + "too few"
 }
 
-// positional lists the arguments of a usage line, in the order in which they
+// Positional lists the arguments of a usage line, in the order in which they
 // are needed: ENV, [SERVICE[/INDEX]].
-func positional(c *cobra.Command) []string {
+func Positional(c *cobra.Command) []string {
 	var out []string
 	for _, word := range strings.Fields(strings.Replace(c.Use, "[-- ", "-- [", 1))[1:] {
 		switch {

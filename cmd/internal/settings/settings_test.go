@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 // would make unreadable.
 func TestMirrorsLoseASlashAtTheEnd(t *testing.T) {
 	t.Setenv("DRAY_MIRRORS", "docker.io=https://m.example.com/,ghcr.io=http://localhost:5000/cache//")
-	r := &reading{viper: newViper(), flags: pflag.NewFlagSet("", pflag.ContinueOnError)}
+	r := &reading{viper: NewReader(), flags: pflag.NewFlagSet("", pflag.ContinueOnError)}
 	got := r.mirrors()
 	want := map[string][]string{"docker.io": {"https://m.example.com"}, "ghcr.io": {"http://localhost:5000/cache"}}
 	if len(r.errs) > 0 || !reflect.DeepEqual(got, want) {
@@ -68,7 +68,7 @@ func TestBuilderTLSFitsTheAddress(t *testing.T) {
 		{"unix:///b.sock", "ca.pem", "", "", "the builder is unix:///b.sock"},
 		{"", "", "", "", ""},
 	} {
-		v := newViper()
+		v := NewReader()
 		for name, value := range map[string]string{"builder-ca": x.ca, "builder-cert": x.cert, "builder-key": x.key} {
 			v.Set(name, value)
 		}

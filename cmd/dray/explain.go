@@ -4,28 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 
+	"dray/cmd/internal/ui"
 	"dray/pipeline"
 	"dray/pipeline/event"
-	"dray/pipeline/phrase"
 )
-
-// partlyShipped is a walk over several environments that failed at one of
-// them: those before it run what was shipped.
-type partlyShipped struct {
-	done []*pipeline.Deployed
-	err  error
-}
-
-func (e *partlyShipped) Error() string { return e.err.Error() }
-
-// Unwrap returns the failure.
-func (e *partlyShipped) Unwrap() error { return e.err }
-
-// Hint says what was shipped before it failed.
-func (e *partlyShipped) Hint() pipeline.Hint {
-	return pipeline.Hint{Conclusion: phrase.Words(conclusion(nil, e.done...).Text, pipeline.HintOf(e.err).Conclusion)}
-}
 
 // explain turns an error into what the person sees, and the exit code. What is
 // to be said beside the text, the errors say themselves (pipeline.Hinter).
@@ -35,6 +19,10 @@ func explain(err error) (event.Event, int) {
 		return exit.failure, exit.code
 	}
 	hint := pipeline.HintOf(err)
+	var unknown *pipeline.UnknownError
+	if errors.As(err, &unknown) {
+		hint.Next = cmp.Or(ui.Corrected(os.Args, unknown), hint.Next)
+	}
 	code := exitOf(hint.Class)
 	e := event.Event{
 		Version: event.Version, Type: event.Failure, Text: cmp.Or(hint.Text, err.Error()), Detail: hint.Detail, Conclusion: hint.Conclusion, Next: hint.Next,

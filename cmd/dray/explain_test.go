@@ -219,9 +219,9 @@ func TestExplain(t *testing.T) {
 		},
 		{"said already", &exitError{code: exitDifferent}, exitDifferent, "✗ \n"},
 		{
-			"one environment of several", &partlyShipped{
-				done: []*pipeline.Deployed{{Release: pipeline.Release{Environment: "dev", Number: 42, Images: imagesNamed("web", "aaaa")}}},
-				err:  rollout(deploy.Unchanged, errors.New("p1: no"), nil),
+			"one environment of several", &ui.PartlyShipped{
+				Done: []*pipeline.Deployed{{Release: pipeline.Release{Environment: "dev", Number: 42, Images: imagesNamed("web", "aaaa")}}},
+				Err:  rollout(deploy.Unchanged, errors.New("p1: no"), nil),
 			}, exitFailed,
 			"✗ p1: no\n  dev runs web aaaa (release 42). prod is untouched and runs release 41.\n",
 		},
@@ -241,35 +241,4 @@ func TestExplain(t *testing.T) {
 
 func imagesNamed(service, hex string) map[string]pipeline.ReleaseImage {
 	return map[string]pipeline.ReleaseImage{service: {Name: service, Digest: "sha256:" + hex}}
-}
-
-func TestConclusion(t *testing.T) {
-	deployed := func(env string, number int, hex string, unchanged bool) *pipeline.Deployed {
-		return &pipeline.Deployed{Release: pipeline.Release{Environment: env, Number: number, Images: imagesNamed("web", hex)}, Unchanged: unchanged}
-	}
-	withTask := deployed("dev", 1, "aaaa", false)
-	withTask.Release.Images["task.migrate"] = pipeline.ReleaseImage{Digest: "sha256:bbbb"}
-	tests := []struct {
-		name string
-		done []*pipeline.Deployed
-		want string
-	}{
-		{"one", []*pipeline.Deployed{deployed("dev", 42, "aaaa", false)}, "dev runs web aaaa (release 42)."},
-		{"nothing to do", []*pipeline.Deployed{deployed("dev", 42, "aaaa", true)}, "dev runs web aaaa (release 42). Nothing to do."},
-		{"alike", []*pipeline.Deployed{deployed("dev", 42, "aaaa", true), deployed("test", 42, "aaaa", true), deployed("prod", 42, "aaaa", false)}, "dev, test and prod run web aaaa (release 42)."},
-		{"differing", []*pipeline.Deployed{deployed("dev", 42, "aaaa", false), deployed("test", 41, "bbbb", false)}, "dev runs web aaaa (release 42).\ntest runs web bbbb (release 41)."},
-		{"back to nothing", []*pipeline.Deployed{{Release: pipeline.Release{Environment: "dev"}, From: pipeline.ReleaseNumber{Number: 1}}}, "dev runs nothing again; release 1 is gone."},
-		{"a task is no service", []*pipeline.Deployed{withTask}, "dev runs web aaaa (release 1)."},
-		{"none", nil, ""},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if got := conclusion(nil, test.done...).Text; got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-		})
-	}
-	if got := conclusion(errors.New("no"), withTask).Text; got != "" {
-		t.Errorf("after a failure it concludes %q", got)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ func TestHelpOfVerbsHasTheirFlagsOnly(t *testing.T) {
 	walk = func(c *cobra.Command) {
 		_, usage, _ := strings.Cut(c.UsageString(), "\nFlags:\n")
 		root.PersistentFlags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden && c != root && strings.Contains(usage, " --"+f.Name+" ") && c.LocalNonPersistentFlags().Lookup(f.Name) == nil {
+			if !f.Hidden && c != root && strings.Contains("\n"+usage, "\n      --"+f.Name+" ") && c.LocalNonPersistentFlags().Lookup(f.Name) == nil {
 				t.Errorf("%s lists --%s", c.CommandPath(), f.Name)
 			}
 		})
@@ -68,4 +69,11 @@ func helpOf(t *testing.T, args ...string) string {
 		t.Fatal(err)
 	}
 	return out.String()
+}
+
+func inUTC(t *testing.T) {
+	t.Helper()
+	local := time.Local
+	time.Local = time.UTC
+	t.Cleanup(func() { time.Local = local })
 }

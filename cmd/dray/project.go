@@ -169,7 +169,7 @@ func (p *project) environment(name string) (*pipeline.Environment, error) {
 	if env := p.project.Environment(name); env != nil {
 		return env, nil
 	}
-	return nil, unknown("environment", name, "", environmentNames(p.project))
+	return nil, &pipeline.UnknownError{Kind: "environment", Name: name, Where: "", Declared: environmentNames(p.project)}
 }
 
 func parseVars(texts []string) (map[string]string, error) {

@@ -141,7 +141,7 @@ func (p *project) approve(ctx context.Context, envName string, n pipeline.Releas
 	}
 	p.app.finish(event.Event{
 		Text: fmt.Sprintf("%s approved release %s for %s: %s, as %s configures it now.", p.app.actor().User, next.ReleaseNumber(), env.Name,
-			imagesText(&pipeline.Deployed{Release: next}), env.Promotion.At.File),
+			ui.Images(&pipeline.Deployed{Release: next}), env.Promotion.At.File),
 		Environment: env.Name, Release: next.Number, Revision: next.Revision, Next: "dray promote " + env.Name,
 	})
 	return nil

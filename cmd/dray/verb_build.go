@@ -104,7 +104,7 @@ names.`,
 func (p *project) selected(args []string) ([]string, error) {
 	for _, name := range args {
 		if p.project.Targets[name] == nil && p.project.Groups[name] == nil {
-			return nil, unknown("target or group", name, "", append(sortedNames(p.project.Targets), sortedNames(p.project.Groups)...))
+			return nil, &pipeline.UnknownError{Kind: "target or group", Name: name, Where: "", Declared: append(sortedNames(p.project.Targets), sortedNames(p.project.Groups)...)}
 		}
 	}
 	s, err := p.project.Select(args...)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/ui"
 	"dray/deploy"
 	"dray/pipeline"
 	"dray/pipeline/event"
@@ -58,7 +58,7 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 	end, err := do(runner)
 	var unattended *deploy.UnattendedError
 	if errors.As(err, &unattended) {
-		again := strings.Join(append(retyped(os.Args, nil), "--continue"), " ")
+		again := strings.Join(append(ui.Retyped(os.Args, nil), "--continue"), " ")
 		return pipeline.WithHint(err, pipeline.Hint{Next: again + ", or auto_promote = true in its update block"})
 	}
 	if err != nil {
@@ -109,7 +109,7 @@ func (r *rollout) skippable(p *project, envs []string) error {
 	slices.Sort(hosts)
 	for _, name := range r.skip {
 		if !slices.Contains(hosts, name) {
-			return unknown("host", name, where, slices.Compact(hosts))
+			return &pipeline.UnknownError{Kind: "host", Name: name, Where: where, Declared: slices.Compact(hosts)}
 		}
 	}
 	return nil
@@ -139,7 +139,7 @@ because the hosts, the file or the images have moved since (exit code 5).`,
 					}
 				}
 				done, err := runner.Deploy(cmd.Context(), args[0])
-				return conclusion(err, done), err
+				return ui.Conclusion(err, done), err
 			})
 		},
 	}
@@ -161,7 +161,7 @@ func promoteCommand(a *app) *cobra.Command {
 			}
 			return r.walk(a, cmd, args, "promote "+strings.Join(args, " → "), func(runner *run.Runner) (event.Event, error) {
 				done, err := runner.Promote(cmd.Context(), from, to)
-				return conclusion(err, done), err
+				return ui.Conclusion(err, done), err
 			})
 		},
 	}
@@ -179,9 +179,9 @@ func shipCommand(a *app) *cobra.Command {
 			return r.walk(a, cmd, nil, "ship", func(runner *run.Runner) (event.Event, error) {
 				done, gate, err := runner.Ship(cmd.Context())
 				if err != nil && len(done) > 0 {
-					return event.Event{}, &partlyShipped{done: done, err: err}
+					return event.Event{}, &ui.PartlyShipped{Done: done, Err: err}
 				}
-				end := conclusion(err, done...)
+				end := ui.Conclusion(err, done...)
 				if gate != nil {
 					end.Text += fmt.Sprintf("\n%s waits:\n  - %s\n", gate.Environment, strings.Join(gate.Reasons, "\n  - "))
 					end.Next = gate.Next
@@ -218,7 +218,7 @@ rollback without a number goes back from it to the release before.`,
 			}
 			return r.walk(a, cmd, args[:1], "rollback "+args[0], func(runner *run.Runner) (event.Event, error) {
 				done, err := runner.Rollback(cmd.Context(), args[0], to)
-				return conclusion(err, done), err
+				return ui.Conclusion(err, done), err
 			})
 		},
 	}
@@ -230,67 +230,6 @@ rollback without a number goes back from it to the release before.`,
 // noNumber is the failure of an argument that is no release.
 func noNumber(err error, next string) error {
 	return &exitError{code: exitFailed, failure: failure(err.Error(), next)}
-}
-
-// conclusion says what runs where now.
-func conclusion(err error, done ...*pipeline.Deployed) event.Event {
-	if err != nil || len(done) == 0 {
-		return event.Event{}
-	}
-	var lines []string
-	unchanged := true
-	for _, d := range done {
-		unchanged = unchanged && d.Unchanged
-	}
-	last := done[len(done)-1]
-	same := !slices.ContainsFunc(done, func(d *pipeline.Deployed) bool {
-		return d.Release.ReleaseNumber() != last.Release.ReleaseNumber() || imagesText(d) != imagesText(last)
-	})
-	if same {
-		var names []string
-		for _, d := range done {
-			names = append(names, d.Release.Environment)
-		}
-		lines = append(lines, sentence(names, last))
-	} else {
-		for _, d := range done {
-			lines = append(lines, sentence([]string{d.Release.Environment}, d))
-		}
-	}
-	text := strings.Join(lines, "\n")
-	if unchanged {
-		text += " Nothing to do."
-	}
-	return event.Event{Text: text, Release: last.Release.Number, Revision: last.Release.Revision, Digest: firstDigest(last)}
-}
-
-func sentence(envs []string, d *pipeline.Deployed) string {
-	if d.Release.Number == 0 {
-		return phrase.List(envs) + fmt.Sprintf(" runs nothing again; release %s is gone.", d.From)
-	}
-	verb := " runs "
-	if len(envs) > 1 {
-		verb = " run "
-	}
-	return phrase.List(envs) + verb + imagesText(d) + fmt.Sprintf(" (release %s).", d.Release.ReleaseNumber())
-}
-
-// imagesText names each service with its image, shortened.
-func imagesText(d *pipeline.Deployed) string {
-	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(d.Release.Images)) {
-		if !strings.HasPrefix(key, "task.") {
-			parts = append(parts, key+" "+phrase.Digest(d.Release.Images[key].Digest))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-func firstDigest(d *pipeline.Deployed) string {
-	for _, key := range slices.Sorted(maps.Keys(d.Release.Images)) {
-		return d.Release.Images[key].Digest
-	}
-	return ""
 }
 
 // failure is a failure in words, with the next step.

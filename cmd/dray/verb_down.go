@@ -3,17 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
 	"dray/pipeline"
 	"dray/pipeline/event"
-	"dray/pipeline/phrase"
-	"dray/targets/api"
 )
 
 func downCommand(a *app) *cobra.Command {
@@ -65,7 +61,7 @@ func (a *app) down(ctx context.Context, name string, on []string, volumes, yes b
 		if err != nil {
 			return err
 		}
-		said, err := a.agreed(ctx, whatGoes(name, seen, volumes), name)
+		said, err := a.agreed(ctx, ui.WhatGoes(name, seen, volumes), name)
 		if err != nil {
 			return err
 		}
@@ -77,7 +73,7 @@ func (a *app) down(ctx context.Context, name string, on []string, volumes, yes b
 	if err != nil {
 		return err
 	}
-	a.finish(event.Event{Text: whatWent(env, open.Names(), results), Environment: name})
+	a.finish(event.Event{Text: ui.WhatWent(env, open.Names(), results), Environment: name})
 	return nil
 }
 
@@ -91,7 +87,7 @@ func (p *project) taken(name string, on []string) (*pipeline.Environment, error)
 	for _, host := range on {
 		switch {
 		case p.project.Hosts[host] == nil:
-			return nil, unknown("host", host, "", sortedNames(p.project.Hosts))
+			return nil, &pipeline.UnknownError{Kind: "host", Name: host, Where: "", Declared: sortedNames(p.project.Hosts)}
 		case env != nil && slices.Contains(env.Hosts, host):
 			f := failure(fmt.Sprintf("%s is one of the hosts of %s: all of them run it, or none", host, name),
 				fmt.Sprintf("take %s out of the file first, or take all of it down: dray down %s", host, name))
@@ -111,73 +107,4 @@ func notConfirmed(name string, on []string, volumes bool, said ui.Reply) error {
 	}
 	command += " --yes"
 	return &exitError{code: exitRefused, failure: unconfirmed(name, name+" is taken down", command, said)}
-}
-
-// whatGoes says what taking an environment down removes.
-func whatGoes(name string, seen map[string]*api.Environment, volumes bool) string {
-	instances, releases := map[string]int{}, map[api.ReleaseNumber]bool{}
-	var data []string
-	for _, host := range sortedNames(seen) {
-		state := seen[host]
-		if state.Current != nil {
-			releases[state.Current.ReleaseNumber()] = true
-			for _, instance := range state.Current.Placement[host] {
-				service, _, isInstance := strings.Cut(instance, "/")
-				if isInstance {
-					instances[service]++
-				}
-			}
-		}
-		for _, number := range state.Previous {
-			releases[number] = true
-		}
-		for _, volume := range state.Volumes {
-			data = append(data, host+":"+volume)
-		}
-	}
-	what := []string{"nothing that runs"}
-	if len(instances) > 0 {
-		what = nil
-	}
-	for _, service := range sortedNames(instances) {
-		what = append(what, fmt.Sprintf("%s (%s)", service, phrase.Count(instances[service], "instance")))
-	}
-	if len(releases) > 0 {
-		var numbers []string
-		for _, n := range slices.SortedFunc(maps.Keys(releases), func(a, b api.ReleaseNumber) int { return b.Compare(a) }) {
-			numbers = append(numbers, n.String())
-		}
-		what = append(what, "what is kept of release "+phrase.List(numbers))
-	}
-	text := fmt.Sprintf("This removes %s from %s: %s.", name, phrase.List(sortedNames(seen)), strings.Join(what, ", "))
-	switch {
-	case len(data) > 0 && volumes:
-		text += "\nIt deletes the data of these volumes, for good: " + strings.Join(data, ", ") + "."
-	case len(data) > 0:
-		text += "\nThese volumes stay: " + strings.Join(data, ", ") + "."
-	}
-	return text
-}
-
-// whatWent says what is true after it.
-func whatWent(env *pipeline.Environment, hosts []string, results map[string]*api.DownResult) string {
-	containers, kept, deleted := 0, []string{}, []string{}
-	for _, host := range sortedNames(results) {
-		r := results[host]
-		containers += len(r.Containers)
-		for _, v := range r.Kept {
-			kept = append(kept, host+":"+v)
-		}
-		for _, v := range r.Volumes {
-			deleted = append(deleted, host+":"+v)
-		}
-	}
-	text := fmt.Sprintf("%s is gone from %s: %s removed.", env.Name, phrase.List(hosts), phrase.Count(containers, "container"))
-	if len(kept) > 0 {
-		text += " Kept volumes: " + strings.Join(kept, ", ") + "."
-	}
-	if len(deleted) > 0 {
-		text += " Deleted volumes: " + strings.Join(deleted, ", ") + "."
-	}
-	return text
 }

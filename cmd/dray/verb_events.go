@@ -32,14 +32,14 @@ func eventsCommand(a *app) *cobra.Command {
 				}
 				a.tellSilent(env, missed)
 				var group sync.WaitGroup
-				var told repeats
+				var told ui.Repeats
 				errs := make([]error, len(hosts))
 				for i, h := range hosts {
 					group.Go(func() {
 						errs[i] = h.Value.Events(ctx, func(e event.Event) {
 							if e.Project == p.project.Name && e.Environment == env.Name {
 								e.Host = h.Host.Name
-								if a.settings.JSON || !told.before(e) {
+								if a.settings.JSON || !told.Before(e) {
 									a.showEvent(e)
 								}
 							}
@@ -51,29 +51,6 @@ func eventsCommand(a *app) *cobra.Command {
 			})
 		},
 	}
-}
-
-// repeats knows the last state of each instance: a deployment and the runtime
-// below it both tell that one starts, and a person needs it once.
-type repeats struct {
-	mu   sync.Mutex
-	last map[string]string // host and instance → release and state
-}
-
-// before tells whether an event says of an instance what the one before said.
-func (r *repeats) before(e event.Event) bool {
-	if e.Type != event.InstanceState || e.Instance == "" {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.last == nil {
-		r.last = map[string]string{}
-	}
-	key, now := e.Host+" "+e.Instance, fmt.Sprintf("%d.%d %s", e.Release, e.Revision, e.State)
-	same := r.last[key] == now
-	r.last[key] = now
-	return same
 }
 
 // showEvent prints one event as a result, in one write.

@@ -54,7 +54,11 @@ func (a *app) exec(ctx context.Context, env, service string, options container.E
 		return err
 	}
 	defer p.close()
-	c, err := p.findRunning(ctx, env, service)
+	in, err := p.environment(env)
+	if err != nil {
+		return err
+	}
+	c, err := p.environments.FindRunning(ctx, in, service)
 	if err != nil {
 		return err
 	}

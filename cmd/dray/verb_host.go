@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -20,7 +18,6 @@ import (
 	"dray/pipeline"
 	"dray/pipeline/config"
 	"dray/pipeline/event"
-	"dray/pipeline/phrase"
 	"dray/targets/api"
 )
 
@@ -117,18 +114,7 @@ func (p *project) host(name string) (*pipeline.Host, error) {
 	if h := p.project.Hosts[name]; h != nil {
 		return h, nil
 	}
-	return nil, unknown("host", name, "", sortedNames(p.project.Hosts))
-}
-
-// hostReport is what host check says of one host.
-type hostReport struct {
-	Name  string    `json:"host"`
-	Error string    `json:"error,omitempty"`
-	Next  string    `json:"next,omitempty"`
-	Host  *api.Host `json:"facts,omitempty"`
-	// Absent: dray was never there. Nothing else is known of a host that is only
-	// looked at.
-	Absent bool `json:"absent,omitempty"`
+	return nil, &pipeline.UnknownError{Kind: "host", Name: name, Where: "", Declared: sortedNames(p.project.Hosts)}
 }
 
 func hostSetupCommand(a *app) *cobra.Command {
@@ -168,7 +154,7 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 	if len(names) == 0 {
 		names = sortedNames(p.project.Hosts)
 	}
-	reports := make([]hostReport, len(names))
+	reports := make([]ui.HostReport, len(names))
 	var group sync.WaitGroup
 	for i, name := range names {
 		host, err := p.host(name)
@@ -183,7 +169,7 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 			return err
 		}
 	}
-	if err := results(a, reports, func(w io.Writer) error { return printHosts(w, reports) }); err != nil {
+	if err := results(a, reports, func(w io.Writer) error { return ui.PrintHosts(w, reports) }); err != nil {
 		return err
 	}
 	for _, r := range reports {
@@ -196,8 +182,8 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 	return nil
 }
 
-func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport {
-	r := hostReport{Name: host.Name}
+func (p *project) checkHost(ctx context.Context, host *pipeline.Host) ui.HostReport {
+	r := ui.HostReport{Name: host.Name}
 	sink := event.With(p.app.view, func(e *event.Event) { e.Host = host.Name })
 	connected, err := p.sessions.Connect(ctx, *host, sink)
 	if err == nil {
@@ -213,7 +199,7 @@ func (p *project) checkHost(ctx context.Context, host *pipeline.Host) hostReport
 	return r
 }
 
-func (p *project) recordAll(reports []hostReport) error {
+func (p *project) recordAll(reports []ui.HostReport) error {
 	return p.lock.Update(func(now *config.Lock) error {
 		for _, r := range reports {
 			if r.Host == nil {
@@ -235,37 +221,6 @@ func record(lock *config.Lock, host string, facts *api.Host) error {
 		return lock.SetAgentKey(host, facts.PublicKey)
 	case known != nil && !bytes.Equal(known, facts.PublicKey):
 		return fmt.Errorf("%s: its agent signs with another key than the one in %s; if the host was set up anew, remove its agent_key there", host, config.LockFileName)
-	}
-	return nil
-}
-
-func hostTable(reports []hostReport) *ui.Table {
-	t := &ui.Table{
-		Header: []string{"HOST", "SYSTEM", "KERNEL", "ARCH", "CPUS", "MEMORY FREE", "DISK FREE", "CGROUPS", "STARTS AT BOOT", "DRAYD"},
-		Spare:  []string{"KERNEL", "ARCH", "SYSTEM", "DRAYD", "STARTS AT BOOT"},
-	}
-	for _, r := range reports {
-		if h := r.Host; h != nil {
-			t.Add(r.Name, h.OS, h.Kernel, h.Arch, strconv.Itoa(h.CPUs), phrase.Size(h.MemoryFree), phrase.Size(h.DiskFree),
-				fmt.Sprintf("v%d %s", h.CgroupVersion, strings.Join(h.Limits, ",")), strconv.FormatBool(h.StartsAtBoot), h.Version)
-		}
-	}
-	return t
-}
-
-func printHosts(w io.Writer, reports []hostReport) error {
-	if t := hostTable(reports); len(t.Rows) > 0 {
-		if err := t.Print(w); err != nil {
-			return err
-		}
-	}
-	for _, r := range reports {
-		if r.Absent {
-			fmt.Fprintf(w, "%s can be reached. dray's agent is not there yet: dray host setup %[1]s, or the first deployment, brings it.\n", r.Name)
-		}
-		if r.Error != "" {
-			fmt.Fprintf(w, "✗ %s\n", strings.ReplaceAll(r.Error, "\n", "\n  "))
-		}
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ func (a *app) logs(ctx context.Context, envName, name string, o logOptions) erro
 	case env.Tasks[name] != nil && (!isService || o.run != ""):
 		return p.taskLogs(ctx, env, name, o)
 	case name != "" && !isService:
-		return unknown("service or task", service, "in "+env.Name, slices.Concat(sortedNames(env.Services), sortedNames(env.Tasks)))
+		return &pipeline.UnknownError{Kind: "service or task", Name: service, Where: "in " + env.Name, Declared: slices.Concat(sortedNames(env.Services), sortedNames(env.Tasks))}
 	case o.run != "":
 		return &exitError{code: exitFailed, failure: failure("--run "+o.run+": name the task whose run that is", "dray task list "+env.Name)}
 	}
@@ -160,7 +160,7 @@ func (a *app) logs(ctx context.Context, envName, name string, o logOptions) erro
 }
 
 func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, service string, o logOptions) error {
-	containers, missed, err := p.find(ctx, env, service)
+	containers, missed, err := p.environments.Find(ctx, env, service)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 		return p.keptLogs(ctx, env, service, o)
 	}
 	if len(containers) == 0 {
-		return p.nothing(missed, env.Name, service)
+		return p.environments.Nothing(missed, env.Name, service)
 	}
 	p.app.view.Close()
 	p.app.tellSilent(env, missed)
@@ -238,8 +238,8 @@ func (p *project) keptLogs(ctx context.Context, env *pipeline.Environment, servi
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(answers, func(a answer[int]) bool { return a.Value > 0 }) {
-		return p.nothing(missed, env.Name, phrase.Words(cmp.Or(service, p.project.Name), fmt.Sprintf("of release %s", o.release)))
+	if !slices.ContainsFunc(answers, func(a environment.Answer[int]) bool { return a.Value > 0 }) {
+		return p.environments.Nothing(missed, env.Name, phrase.Words(cmp.Or(service, p.project.Name), fmt.Sprintf("of release %s", o.release)))
 	}
 	p.app.tellSilent(env, missed)
 	return nil

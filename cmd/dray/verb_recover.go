@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +42,7 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, open *
 	}
 	held := environment.HeldOn(seen)
 	if held != nil && !yes {
-		what := whatGoesBack(held, seen)
+		what := ui.WhatGoesBack(held, seen)
 		said, err := p.app.agreed(ctx, what, env.Name)
 		if err != nil {
 			return err
@@ -77,29 +75,6 @@ func (p *project) recover(ctx context.Context, env *pipeline.Environment, open *
 	}
 	p.app.finish(event.Event{Text: text, Environment: env.Name, Release: runs.Number, Revision: runs.Revision})
 	return nil
-}
-
-// whatGoesBack says what taking a held release back changes.
-func whatGoesBack(held *api.Deployment, seen map[string]*api.Environment) string {
-	var hosts, serving []string
-	for _, host := range sortedNames(seen) {
-		if d := seen[host].Deployment; d == nil || d.ID != held.ID {
-			continue
-		}
-		hosts = append(hosts, host)
-		for _, i := range seen[host].Instances {
-			if i.Serving && i.ReleaseNumber() == held.ReleaseNumber() {
-				serving = append(serving, i.Instance+" on "+host)
-			}
-		}
-	}
-	slices.Sort(serving)
-	text := fmt.Sprintf("This goes back from release %s, which failed and is held on %s, to %s: its containers are removed.",
-		held.ReleaseNumber(), phrase.List(hosts), held.FromNumber().Name())
-	if len(serving) > 0 {
-		text += "\nNow serves from it: " + strings.Join(serving, ", ") + "."
-	}
-	return text
 }
 
 // notTakenBack refuses to take a held release back without a yes.

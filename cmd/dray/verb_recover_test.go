@@ -23,7 +23,7 @@ func TestRecoverOfWhatIsHeld(t *testing.T) {
 	if environment.HeldOn(seen) != held {
 		t.Fatal("it is not found")
 	}
-	e, code := explain(notTakenBack("prod", held, whatGoesBack(held, seen), ui.Unanswered))
+	e, code := explain(notTakenBack("prod", held, ui.WhatGoesBack(held, seen), ui.Unanswered))
 	var out bytes.Buffer
 	ui.PrintFailure(&out, e, false)
 	want := "✗ release 42.1 of prod is taken back only with a yes: the environment's name, typed at a terminal, or --yes\n" +

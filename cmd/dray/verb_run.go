@@ -2,17 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dray/deploy"
 	"dray/deploy/environment"
-	"dray/pipeline"
-	"dray/pipeline/event"
 	"dray/targets/api"
 )
 
@@ -61,17 +56,14 @@ func (a *app) run(ctx context.Context, envName, service, on string, r api.RunSer
 	if err != nil {
 		return err
 	}
-	if env.Services[service] == nil {
-		return unknown("service", service, "in "+env.Name, sortedNames(env.Services))
-	}
-	host, err := p.hostFor(ctx, env, service, on)
+	host, err := p.environments.HostFor(ctx, env, service, on)
 	if err != nil {
 		return err
 	}
 	a.view.Close()
 	ended, err := p.runOn(ctx, host, env.Name, service, r)
 	if err != nil {
-		return &deploy.HostError{Host: host.Name, Err: olderAgent(err)}
+		return &deploy.HostError{Host: host.Name, Err: environment.OlderAgent(err)}
 	}
 	if ended.ExitCode == 0 && ended.Reason == "" {
 		return nil
@@ -85,35 +77,6 @@ func (a *app) run(ctx context.Context, envName, service, on string, r api.RunSer
 	}
 	failed.failure.Conclusion = ""
 	return failed
-}
-
-// hostFor connects to the host to run on: the one that is named, or the first
-// that has an instance of the service.
-func (p *project) hostFor(ctx context.Context, env *pipeline.Environment, service, on string) (*deploy.Host, error) {
-	hosts := env.Hosts
-	if on != "" {
-		if !slices.Contains(env.Hosts, on) {
-			return nil, unknown("host", on, "in "+env.Name, env.Hosts)
-		}
-		hosts = []string{on}
-	}
-	var errs []error
-	for _, name := range hosts {
-		v := p.environments.LookAt(ctx, env, name)
-		if v.Error != "" {
-			errs = append(errs, &deploy.HostError{Host: name, Err: errors.New(v.Error)})
-			continue
-		}
-		if v.State.Current != nil && len(environment.InstancesOf(service, v.State.Current.Placement[name])) > 0 {
-			return p.sessions.Connect(ctx, *p.project.Hosts[name], event.Discard)
-		}
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	f := failure(fmt.Sprintf("no instance of %s is on %s, which has its image, volumes and secrets", service, strings.Join(hosts, " or ")), "dray status "+env.Name)
-	f.Conclusion = ""
-	return nil, &exitError{code: exitFailed, failure: f}
 }
 
 // runOn runs the container on a host and returns how it ended. It lasts as long

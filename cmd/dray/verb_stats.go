@@ -21,7 +21,7 @@ func statsCommand(a *app) *cobra.Command {
 				service = args[1]
 			}
 			return a.onLook(cmd.Context(), args[0], func(p *project, env *pipeline.Environment) error {
-				found, missed, err := p.find(cmd.Context(), env, service)
+				found, missed, err := p.environments.Find(cmd.Context(), env, service)
 				if err != nil {
 					return err
 				}

@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,9 +12,6 @@ import (
 	"dray/cmd/internal/ui"
 	"dray/deploy/environment"
 	"dray/pipeline"
-	"dray/pipeline/phrase"
-	"dray/pipeline/run"
-	"dray/targets/api"
 )
 
 func statusCommand(a *app) *cobra.Command {
@@ -49,7 +45,7 @@ object. A host that goes away is shown, and again when it is back.`,
 			if len(args) == 0 {
 				views = p.environments.AddOrphans(cmd.Context(), views)
 			}
-			return results(a, views, func(w io.Writer) error { return p.printStatus(w, views) })
+			return results(a, views, func(w io.Writer) error { return ui.PrintStatus(w, p.project, views) })
 		},
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show what changes")
@@ -65,125 +61,23 @@ func (p *project) chosen(args []string) ([]*pipeline.Environment, error) {
 	return []*pipeline.Environment{env}, err
 }
 
-func (p *project) printStatus(w io.Writer, views []environment.Status) error {
-	services := servicesOf(p.project, views)
-	t := ui.Table{Header: append([]string{"", "release", ""}, services...), Whole: true}
-	for _, v := range views {
-		number, age := "-", ""
-		if v.Release > 0 {
-			number, age = v.ReleaseNumber().String(), since(v.Since)
-		}
-		row := []string{v.Environment, number, age}
-		for _, s := range services {
-			digest := phrase.Digest(v.Images[s])
-			if v.Differ[s] != "" {
-				digest = "digests differ" // a note says which
-			}
-			row = append(row, phrase.Words(v.Services[s], digest))
-		}
-		t.Add(row...)
+// watch shows the status of environments until ctx ends: in place at a terminal,
+// and otherwise a line, or an object, for each that has changed.
+func (p *project) watch(ctx context.Context, envs []*pipeline.Environment) error {
+	a := p.app
+	a.view.Close()
+	if !a.settings.JSON && ui.CanDraw(os.Stdout) {
+		live := &ui.LiveStatus{Out: a.out, Project: p.project}
+		return p.environments.Watch(ctx, envs, func(now *environment.Picture, _ int) error { return live.Draw(now.Views) })
 	}
-	if err := t.Print(w); err != nil {
+	return p.environments.Watch(ctx, envs, func(now *environment.Picture, env int) error {
+		if env < 0 || !now.Changed(env, a.settings.JSON) {
+			return nil
+		}
+		if a.settings.JSON {
+			return a.printResult(&now.Views[env])
+		}
+		_, err := fmt.Fprintln(a.out, time.Now().Format(time.TimeOnly), ui.StatusLine(&now.Views[env]))
 		return err
-	}
-	for _, v := range views {
-		for _, n := range v.Notes {
-			fmt.Fprintln(w, noteLine(v.Environment, n))
-		}
-	}
-	p.printWaiting(w, views)
-	return nil
-}
-
-// servicesOf lists the file's services, and those that run though the file has
-// them no more.
-func servicesOf(p *pipeline.Project, views []environment.Status) []string {
-	all := map[string]bool{}
-	for name := range p.Services {
-		all[name] = true
-	}
-	for _, v := range views {
-		for name := range v.Services {
-			all[name] = true
-		}
-	}
-	return sortedNames(all)
-}
-
-// printWaiting says what could be promoted, and where the file says otherwise
-// than what runs.
-func (p *project) printWaiting(w io.Writer, views []environment.Status) {
-	byName := map[string]*environment.Status{}
-	for i := range views {
-		byName[views[i].Environment] = &views[i]
-	}
-	for _, env := range p.project.Environments {
-		to := byName[env.Name]
-		if to == nil {
-			continue
-		}
-		verb := "deploy"
-		if env.Promotion != nil {
-			verb = "promote"
-			if from := byName[env.Promotion.From]; from != nil && from.Release > to.Release { // a revision is an environment's own
-				fmt.Fprintf(w, "release %s of %s waits: dray promote %s%s\n", from.ReleaseNumber(), from.Environment, env.Name, hindrances(env.Promotion, from, to))
-				continue
-			}
-		}
-		if current := to.Current(); current != nil && reconfigured(env, current) {
-			fmt.Fprintf(w, "a change of configuration waits: dray %s %s (dray plan %[2]s shows it)\n", verb, env.Name)
-		}
-	}
-}
-
-// hindrances says what a promotion still lacks, as far as what was read tells:
-// " (nobody has approved it; prod is locked)", or "".
-func hindrances(gate *pipeline.Promotion, from, to *environment.Status) string {
-	var reasons []string
-	if age := time.Since(from.Since); !from.Since.IsZero() && age < gate.MinAge.D() {
-		reasons = append(reasons, fmt.Sprintf("it has run in %s for %s of %s", from.Environment, since(from.Since), gate.MinAge))
-	}
-	asked, approved, locked := false, false, false
-	for _, h := range to.Hosts {
-		if h.State != nil {
-			asked = true
-			locked = locked || h.State.Freeze != nil
-			approved = approved || slices.ContainsFunc(h.State.Approvals, func(a api.Approval) bool { return a.Release == from.Release })
-		}
-	}
-	if gate.Approve && asked && !approved {
-		reasons = append(reasons, "nobody has approved it")
-	}
-	if locked {
-		reasons = append(reasons, to.Environment+" is locked")
-	}
-	if len(reasons) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(reasons, "; ") + ")"
-}
-
-// reconfigured tells whether the file says otherwise of an environment than the
-// release that it runs, images, secrets and places apart.
-func reconfigured(env *pipeline.Environment, current *pipeline.Release) bool {
-	desired := run.Configured(env)
-	desired.Images, desired.Secrets, desired.Placement = current.Images, current.Secrets, current.Placement
-	return !desired.Same(current)
-}
-
-// since is how long ago t was, in one unit.
-func since(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	d := time.Since(t)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", max(int(d.Seconds()), 0))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
+	})
 }

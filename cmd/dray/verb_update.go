@@ -1,17 +1,14 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"dray/builder/images"
+	"dray/cmd/internal/ui"
 	"dray/pipeline/config"
-	"dray/pipeline/phrase"
 )
 
 func updateCommand(a *app) *cobra.Command {
@@ -40,30 +37,7 @@ update.`,
 			if err != nil {
 				return err
 			}
-			return results(a, changes, func(w io.Writer) error { return printChanges(w, p.lock.Path(), changes) })
+			return results(a, changes, func(w io.Writer) error { return ui.PrintPins(w, p.lock.Path(), changes) })
 		},
 	}
-}
-
-func printChanges(w io.Writer, path string, changes []images.Repinned) error {
-	changed := 0
-	for _, c := range changes {
-		text := phrase.Digest(c.To) + " as before"
-		if c.From != c.To {
-			changed++
-			text = strings.TrimPrefix(phrase.Digest(c.From)+" → "+phrase.Digest(c.To), " → ")
-		}
-		if _, err := fmt.Fprintf(w, "%s  %s\n", c.Image, text); err != nil {
-			return err
-		}
-	}
-	last := "Nothing has changed."
-	switch {
-	case len(changes) == 0:
-		last = "No image is pinned yet; dray build pins what it starts from."
-	case changed > 0:
-		last = path + " has changed: check it in. The next build starts from there."
-	}
-	_, err := fmt.Fprintln(w, last)
-	return err
 }

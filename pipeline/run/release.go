@@ -152,3 +152,11 @@ func uses(env *pipeline.Environment) map[string]pipeline.Image {
 	}
 	return out
 }
+
+// Reconfigured tells whether the file says otherwise of an environment than the
+// release that it runs, images, secrets and places apart.
+func Reconfigured(env *pipeline.Environment, current *pipeline.Release) bool {
+	desired := Configured(env)
+	desired.Images, desired.Secrets, desired.Placement = current.Images, current.Secrets, current.Placement
+	return !desired.Same(current)
+}

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mattn/go-runewidth"
+
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
-
-	"github.com/mattn/go-runewidth"
 )
 
 // row is one stage on the terminal: a build, a push, or a rollout with a line

@@ -1,4 +1,4 @@
-package main
+package ui
 
 import (
 	"testing"
@@ -24,7 +24,7 @@ func TestWhatGoes(t *testing.T) {
 		{"nothing", map[string]*api.Environment{"p1": {}}, true, "This removes prod from p1: nothing that runs."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := whatGoes("prod", test.seen, test.volumes); got != test.want {
+			if got := WhatGoes("prod", test.seen, test.volumes); got != test.want {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}
 		})

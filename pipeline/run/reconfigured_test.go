@@ -1,4 +1,4 @@
-package main
+package run_test
 
 import (
 	"testing"
@@ -25,7 +25,7 @@ func TestReconfigured(t *testing.T) {
 		"a port less":      {env(5, a), true},
 		"more to be kept":  {env(9, a, b), true},
 	} {
-		if got := reconfigured(c.env, &current); got != c.want {
+		if got := run.Reconfigured(c.env, &current); got != c.want {
 			t.Errorf("%s: reconfigured is %t", name, got)
 		}
 	}

@@ -1,21 +1,23 @@
-package main
+package ui
 
 import (
 	"strings"
 	"testing"
+
+	"dray/pipeline"
 )
 
 func TestRetyped(t *testing.T) {
 	line := []string{"/usr/bin/dray", "deploy", "prod", "--skip-host", "p2", "--var", "token=s3cret"}
-	if got := strings.Join(append(retyped(line, nil), "--continue"), " "); got != "dray deploy prod --skip-host p2 --var token=… --continue" {
+	if got := strings.Join(append(Retyped(line, nil), "--continue"), " "); got != "dray deploy prod --skip-host p2 --var token=… --continue" {
 		t.Errorf("got %s", got)
 	}
 }
 
 func TestNextAfterMisspelling(t *testing.T) {
-	e := &unknownError{name: "wbe", near: "web"}
+	e := &pipeline.UnknownError{Kind: "service", Name: "wbe", Declared: []string{"db", "web"}}
 	line := []string{"dray", "run", "prod", "wbe", "-e", "KEY=s3cret", "--", "login", "s3cret"}
-	if got := e.next(line); got != "dray run prod web -e KEY=… -- …" {
+	if got := Corrected(line, e); got != "dray run prod web -e KEY=… -- …" {
 		t.Errorf("got %s", got)
 	}
 }

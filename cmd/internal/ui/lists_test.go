@@ -1,4 +1,4 @@
-package main
+package ui
 
 import (
 	"bytes"
@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"dray/cmd/internal/ui"
-	"dray/deploy"
 	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/targets/api"
@@ -26,12 +24,12 @@ func TestListsFit(t *testing.T) {
 	record := api.Record{ReleaseRef: web.ReleaseRef, FromRef: api.FromRef{From: 41}, Kind: "rollback", Result: "confirmed", Started: at, Ended: at.Add(time.Minute), Actor: api.Actor{User: "mira", Machine: "laptop-of-mira"}, Source: pipeline.Source{Commit: strings.Repeat("3f9c2e1", 4), Dirty: true}, Reason: "web/1 of release 42 did not become healthy on prod-eu-1: connection refused"}
 	host := api.Host{OS: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0-28-cloud-amd64", Arch: "amd64", CPUs: 16, MemoryFree: 64e9, DiskFree: 640e9, CgroupVersion: 2, Limits: []string{"cpu", "memory", "pids"}, StartsAtBoot: true, Version: "0.1.0-12-g8d6e582"}
 	task := api.TaskStatus{Name: "migrate", Next: at, Runs: []api.TaskRun{{ID: "00000012", Started: at, Ended: at, Trigger: "schedule"}, {ID: "00000011", Started: at}}}
-	tasks := taskTable(mergeTasks([]answer[[]api.TaskStatus]{
-		{Host: &deploy.Host{Name: "prod-eu-1"}, Value: []api.TaskStatus{{Name: "never-run"}, task}},
-	}), false)
-	for name, list := range map[string]*ui.Table{
-		"ps": psTable([]environment.HostStatus{view}, false), "history": historyTable([]historyLine{{Record: record, Hosts: []string{"prod-eu-1", "prod-eu-2"}}}),
-		"host check": hostTable([]hostReport{{Name: "prod-eu-1", Host: &host}}), "task list": tasks,
+	tasks := taskTable([]environment.Task{{Name: "never-run"}, {Name: task.Name, Next: task.Next, Runs: []environment.TaskRun{
+		{TaskRun: task.Runs[0], Host: "prod-eu-1"}, {TaskRun: task.Runs[1], Host: "prod-eu-1"},
+	}}}, false)
+	for name, list := range map[string]*Table{
+		"ps": containerTable([]environment.HostStatus{view}, false), "history": historyTable([]environment.HistoryLine{{Record: record, Hosts: []string{"prod-eu-1", "prod-eu-2"}}}),
+		"host check": hostTable([]HostReport{{Name: "prod-eu-1", Host: &host}}), "task list": tasks,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for line := range strings.Lines(list.Text(80)) {
@@ -54,13 +52,6 @@ func TestListsFit(t *testing.T) {
 	}
 }
 
-func inUTC(t *testing.T) {
-	t.Helper()
-	local := time.Local
-	time.Local = time.UTC
-	t.Cleanup(func() { time.Local = local })
-}
-
 // aligned says that each column begins at one place.
 func aligned(text string) bool {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -77,7 +68,7 @@ func aligned(text string) bool {
 	return true
 }
 
-// TestSilentHosts: a host's name stands once beside why it is silent.
+// TestSilentHosts: a host's name stands once beside why it is environment.Silent.
 func TestSilentHosts(t *testing.T) {
 	for text, want := range map[string]string{
 		"p1 (deploy@p1:22): nothing listens there":                                             "nothing listens there (deploy@p1:22)",
@@ -92,7 +83,7 @@ func TestSilentHosts(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := printPs(&out, []environment.HostStatus{{Environment: "dev", Host: "p1", Error: "p1 (deploy@p1:22): nothing listens there"}}, false); err != nil {
+	if err := PrintContainers(&out, []environment.HostStatus{{Environment: "dev", Host: "p1", Error: "p1 (deploy@p1:22): nothing listens there"}}, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, rest, _ := strings.Cut(out.String(), "\n"); rest != fmt.Sprintln("! dev  p1: nothing listens there (deploy@p1:22)") {
@@ -100,25 +91,10 @@ func TestSilentHosts(t *testing.T) {
 	}
 }
 
-// TestMergeTasks joins what two hosts say: the next run of all, the newest runs
-// first.
-func TestMergeTasks(t *testing.T) {
-	at := func(minute int) time.Time { return time.Date(2026, 11, 22, 10, minute, 0, 0, time.UTC) }
-	on := func(host string, next time.Time, started ...int) answer[[]api.TaskStatus] {
-		s := api.TaskStatus{Name: "report", Next: next}
-		for _, minute := range started {
-			s.Runs = append(s.Runs, api.TaskRun{Started: at(minute)})
-		}
-		return answer[[]api.TaskStatus]{Host: &deploy.Host{Name: host}, Value: []api.TaskStatus{s}}
-	}
-	lines := mergeTasks([]answer[[]api.TaskStatus]{on("p1", time.Time{}, 9, 7, 5, 3, 1), on("p2", at(30), 8)})
-	if len(lines) != 1 || !lines[0].Next.Equal(at(30)) || len(lines[0].Runs) != lastRuns {
-		t.Fatalf("got %+v", lines)
-	}
-	if second := lines[0].Runs[1]; second.Host != "p2" || !second.Started.Equal(at(8)) {
-		t.Errorf("the second newest run: %+v", second)
-	}
-	if text := taskTable([]taskLine{{Name: "report"}}, true).Text(0); !strings.Contains(text, "not known") {
+// TestTasksOfSilentHosts: a task without runs may have some on a host that could
+// not be asked.
+func TestTasksOfSilentHosts(t *testing.T) {
+	if text := taskTable([]environment.Task{{Name: "report"}}, true).Text(0); !strings.Contains(text, "not known") {
 		t.Errorf("with a silent host:\n%s", text)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package ui
 
 import (
 	"testing"
@@ -10,7 +10,7 @@ func TestRepeats(t *testing.T) {
 	on := func(host, instance string, release int, state string) event.Event {
 		return event.Event{Type: event.InstanceState, Host: host, Instance: instance, Release: release, State: state}
 	}
-	var told repeats
+	var told Repeats
 	for i, test := range []struct {
 		event event.Event
 		want  bool
@@ -27,7 +27,7 @@ func TestRepeats(t *testing.T) {
 		{event.Event{Type: event.Notice, Instance: "web/1"}, false},
 		{event.Event{Type: event.Notice, Instance: "web/1"}, false},
 	} {
-		if got := told.before(test.event); got != test.want {
+		if got := told.Before(test.event); got != test.want {
 			t.Errorf("%d: %+v: got %t", i, test.event, got)
 		}
 	}

@@ -1,0 +1,53 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"dray/pipeline/phrase"
+	"dray/targets/api"
+)
+
+// HostReport is what host check says of one host.
+type HostReport struct {
+	Name  string    `json:"host"`
+	Error string    `json:"error,omitempty"`
+	Next  string    `json:"next,omitempty"`
+	Host  *api.Host `json:"facts,omitempty"`
+	// Absent: dray was never there. Nothing else is known of a host that is only
+	// looked at.
+	Absent bool `json:"absent,omitempty"`
+}
+
+func hostTable(reports []HostReport) *Table {
+	t := &Table{
+		Header: []string{"HOST", "SYSTEM", "KERNEL", "ARCH", "CPUS", "MEMORY FREE", "DISK FREE", "CGROUPS", "STARTS AT BOOT", "DRAYD"},
+		Spare:  []string{"KERNEL", "ARCH", "SYSTEM", "DRAYD", "STARTS AT BOOT"},
+	}
+	for _, r := range reports {
+		if h := r.Host; h != nil {
+			t.Add(r.Name, h.OS, h.Kernel, h.Arch, strconv.Itoa(h.CPUs), phrase.Size(h.MemoryFree), phrase.Size(h.DiskFree),
+				fmt.Sprintf("v%d %s", h.CgroupVersion, strings.Join(h.Limits, ",")), strconv.FormatBool(h.StartsAtBoot), h.Version)
+		}
+	}
+	return t
+}
+
+func PrintHosts(w io.Writer, reports []HostReport) error {
+	if t := hostTable(reports); len(t.Rows) > 0 {
+		if err := t.Print(w); err != nil {
+			return err
+		}
+	}
+	for _, r := range reports {
+		if r.Absent {
+			fmt.Fprintf(w, "%s can be reached. dray's agent is not there yet: dray host setup %[1]s, or the first deployment, brings it.\n", r.Name)
+		}
+		if r.Error != "" {
+			fmt.Fprintf(w, "✗ %s\n", strings.ReplaceAll(r.Error, "\n", "\n  "))
+		}
+	}
+	return nil
+}

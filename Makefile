@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: acceptance-vm deps-vm help release build deps demo demo-down test test-unit test-real test-again lint bench faults chaos clean FORCE
+.PHONY: acceptance-vm deps-vm runtime-suite deps-runtime help release build deps demo demo-down test test-unit test-real test-again lint bench faults chaos clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,12 @@ deps-vm: deps
 
 acceptance-vm: deps-vm build ## a real server with cgroup v2, as a virtual machine (qemu-system-x86)
 	DRAY_TEST_BIN=$(CURDIR)/bin DRAY_TEST_VM=1 $(GO) test ./testenv/acceptance -run TestServer -count 1 -v -timeout 40m
+
+deps-runtime: deps
+	@./.ci/deps runtime
+
+runtime-suite: deps-runtime bin/dray-oci ## runc's own tests against dray-oci beside runc; MATCH=update chooses files
+	$(GO) run ./testenv/cmd/runtime-suite -oci bin/dray-oci -match '$(MATCH)'
 
 clean: ## what was built
 	rm -rf bin dist

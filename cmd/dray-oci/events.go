@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -29,7 +30,7 @@ func events(c call) (int, error) {
 		}
 	}
 	if interval <= 0 {
-		return 1, fmt.Errorf("duration interval must be greater than 0")
+		return 1, errors.New("duration interval must be greater than 0")
 	}
 	status, err := container.Status()
 	if err != nil {

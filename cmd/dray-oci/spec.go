@@ -5,7 +5,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -25,7 +24,7 @@ func newSpec(c call) (int, error) {
 	}
 	f, err := os.OpenFile(filepath.Join(c.text("bundle"), "config.json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, os.ErrExist) {
-		return 1, fmt.Errorf("File config.json exists. Remove it first") //nolint:staticcheck // callers know this text
+		return 1, errors.New("File config.json exists. Remove it first") // runc's own text
 	}
 	if err != nil {
 		return 1, err

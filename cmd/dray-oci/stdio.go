@@ -29,9 +29,15 @@ type stdio struct {
 	copies   sync.WaitGroup // of the output
 	given    []io.Closer    // ends that belong to the process
 	own      []io.Closer    // ends that are ours
-	parent   *os.File       // where the terminal arrives
+	arrived  chan arrival   // holds the terminal once it has come
 	host     console.Console
 	terminal atomic.Pointer[os.File]
+}
+
+// An arrival is the terminal of a process, or why it did not come.
+type arrival struct {
+	terminal *os.File
+	err      error
 }
 
 // connect sets the streams of process up.
@@ -105,7 +111,8 @@ func (s *stdio) copy(to io.Writer, from io.ReadCloser) {
 }
 
 // openTerminal prepares the socket on which the process's side sends the
-// terminal that it made.
+// terminal that it made. It is received as soon as it comes: a program that
+// has written before the terminal is set right gets its line ends changed.
 func (s *stdio) openTerminal(process *libcontainer.Process) error {
 	for _, f := range []*os.File{os.Stderr, os.Stdout, os.Stdin} {
 		if c, err := console.ConsoleFromFile(f); err == nil {
@@ -118,8 +125,13 @@ func (s *stdio) openTerminal(process *libcontainer.Process) error {
 		return err
 	}
 	process.ConsoleSocket = child
-	s.parent = parent
 	s.given = append(s.given, child)
+	s.own = append(s.own, parent)
+	s.arrived = make(chan arrival, 1)
+	go func() { // ends when the terminal comes, or when close has closed the other end
+		terminal, err := receiveTerminal(parent)
+		s.arrived <- arrival{terminal, err}
+	}()
 	return nil
 }
 
@@ -130,15 +142,16 @@ func (s *stdio) started() error {
 		_ = c.Close() // libcontainer may have closed it
 	}
 	s.given = nil
-	if s.parent == nil {
+	if s.arrived == nil {
 		return nil
 	}
-	terminal, err := receiveTerminal(s.parent)
-	if err != nil {
-		return fmt.Errorf("receiving the terminal: %w", err)
+	came := <-s.arrived
+	if came.err != nil {
+		return fmt.Errorf("receiving the terminal: %w", came.err)
 	}
+	terminal := came.terminal
 	s.terminal.Store(terminal)
-	s.own = append(s.own, terminal, s.parent)
+	s.own = append(s.own, terminal)
 	go func() { _, _ = io.Copy(terminal, os.Stdin) }() // ends with this process
 	s.copy(os.Stdout, terminal)
 	if s.host == nil {

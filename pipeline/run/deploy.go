@@ -131,6 +131,10 @@ func (r *Runner) promote(ctx context.Context, a arrival, from string) (*pipeline
 // that says no for now.
 func (r *Runner) Ship(ctx context.Context) ([]*pipeline.Deployed, *Refusal, error) {
 	envs := r.Project.Environments
+	if len(envs) == 0 {
+		return nil, nil, pipeline.WithHint(errors.New("the file declares no environment, so there is nowhere to ship to"),
+			pipeline.Hint{Conclusion: "Nothing was changed.", Next: "add an environment to the file, or dray build"})
+	}
 	if err := r.secretsAtHand(ctx, envs[0]); err != nil {
 		return nil, nil, err
 	}

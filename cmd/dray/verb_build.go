@@ -35,6 +35,9 @@ without the cache, and compares.`,
 			if err != nil {
 				return err
 			}
+			if push && p.project.Registry == nil {
+				return noRegistry(p.project)
+			}
 			p.begin("build")
 			began := time.Now()
 			runner := p.runner()
@@ -62,6 +65,12 @@ without the cache, and compares.`,
 	return cmd
 }
 
+func noRegistry(p *pipeline.Project) error {
+	return &exitError{code: exitFailed, failure: failure(
+		"this project declares no registry, so there is nowhere to push to",
+		`add registry { address = "registry.example.com/`+p.Name+`" } to the file, or just deploy: hosts get images over SSH`)}
+}
+
 func pushCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "push [TARGET|GROUP…]",
@@ -80,9 +89,7 @@ names.`,
 				return err
 			}
 			if p.project.Registry == nil {
-				return &exitError{code: exitFailed, failure: failure(
-					"this project declares no registry, so there is nowhere to push to",
-					`add registry { address = "registry.example.com/`+p.project.Name+`" } to the file, or just deploy: hosts get images over SSH`)}
+				return noRegistry(p.project)
 			}
 			p.begin("push to " + p.project.Registry.Address)
 			began := time.Now()

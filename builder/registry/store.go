@@ -81,16 +81,25 @@ func (s *Store) Source() Source { return Local(s.content) }
 func (s *Store) Hold(ctx context.Context) (release func(), err error) {
 	l := flock.New(filepath.Join(s.dir, "lock"))
 	if _, err := l.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("locking the image store: %w", err)
+		return nil, fmt.Errorf("locking the image store: %w", causeOf(ctx, err))
 	}
 	return func() { l.Close() }, nil // the lock ends with the file, whatever Close says
+}
+
+// causeOf says why the wait for a lock ended: flock knows of a context only that
+// it is done, and whoever interrupts wants to read that, not "context canceled".
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 // exclusive runs change on the names and writes them back.
 func (s *Store) exclusive(ctx context.Context, change func(*names) error) error {
 	l := flock.New(filepath.Join(s.dir, "names.lock"))
 	if _, err := l.TryLockContext(ctx, 5*time.Millisecond); err != nil {
-		return fmt.Errorf("locking the image names: %w", err)
+		return fmt.Errorf("locking the image names: %w", causeOf(ctx, err))
 	}
 	defer l.Close() // the lock ends with the file, whatever Close says
 	n, err := s.read()

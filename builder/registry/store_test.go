@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -140,5 +141,18 @@ func TestGC(t *testing.T) {
 		if _, err := s.Content().Info(t.Context(), d); !errdefs.IsNotFound(err) {
 			t.Errorf("%s is still there (%v)", d, err)
 		}
+	}
+}
+
+func TestHoldSaysWhyItEnded(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	why := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if _, err := s.Hold(ctx); !errors.Is(err, why) {
+		t.Errorf("holding: %v", err)
+	}
+	if err := s.Untag(ctx, "shop/api"); !errors.Is(err, why) {
+		t.Errorf("changing names: %v", err)
 	}
 }

@@ -21,7 +21,6 @@ type values map[string][]string
 
 func (v values) has(name string) bool     { return len(v[name]) > 0 && v[name][0] != "false" }
 func (v values) all(name string) []string { return v[name] }
-func (v values) set(name, value string)   { v[name] = []string{value} }
 
 // text returns the last value given, or "".
 func (v values) text(name string) string {

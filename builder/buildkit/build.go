@@ -14,7 +14,6 @@ import (
 
 	"dray/builder"
 	"dray/pipeline/event"
-	"dray/pipeline/secret"
 )
 
 // Build builds one target into the image store.
@@ -24,7 +23,7 @@ func (c *Client) Build(ctx context.Context, req builder.Request, sink event.Sink
 		return builder.Result{}, err
 	}
 	defer src.close()
-	secrets := &secretStore{request: req, given: secret.NewRedactor()}
+	secrets := c.secretStore(req)
 	bases := newBaseImages()
 	progress := newProgress(req.Target.Name, src.dockerfile, secrets.given.String, sink)
 	out := &outputStore{Store: c.images, moved: progress.exported}

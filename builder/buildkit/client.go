@@ -20,6 +20,7 @@ import (
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"      // BuildKit's messages need its own codec
 
 	"dray/builder"
+	"dray/pipeline/secret"
 )
 
 // Options says which builder to use and where images go.
@@ -28,6 +29,10 @@ type Options struct {
 	TLS      *TLS     // for tcp://
 	Images   string   // absolute folder of the image store
 	Embedded Embedded // how the embedded builder runs
+
+	// Secrets is told of every value that a build is given, so that nothing that
+	// is printed afterwards shows it; nil hides it from the build's progress only.
+	Secrets *secret.Redactor
 }
 
 // TLS names the files that secure a connection to tcp://, in PEM.
@@ -45,6 +50,7 @@ type Client struct {
 	images   content.Store
 	dir      string
 	auth     *configfile.ConfigFile
+	secrets  *secret.Redactor
 }
 
 var _ builder.Builder = (*Client)(nil)
@@ -89,7 +95,7 @@ func newClient(ctx context.Context, conn *client.Client, o Options, embedded boo
 	}
 	return &Client{
 		conn: conn, embedded: embedded, images: images, dir: o.Images,
-		auth: config.LoadDefaultConfigFile(io.Discard),
+		auth: config.LoadDefaultConfigFile(io.Discard), secrets: o.Secrets,
 	}, nil
 }
 

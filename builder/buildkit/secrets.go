@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,11 @@ type secretStore struct {
 
 	mu      sync.Mutex
 	missing map[string]missing // by id
+}
+
+// secretStore answers for the secrets of one build.
+func (c *Client) secretStore(req builder.Request) *secretStore {
+	return &secretStore{request: req, given: cmp.Or(c.secrets, secret.NewRedactor())}
 }
 
 // missing is why a secret could not be given, and how it can be.

@@ -29,6 +29,7 @@ func (a *app) builderOptions() buildkit.Options {
 	return buildkit.Options{
 		Address: a.settings.Builder, TLS: a.settings.BuilderTLS,
 		Images:   filepath.Join(a.settings.DataDir, "images"),
+		Secrets:  a.secrets,
 		Embedded: a.embedded(),
 	}
 }

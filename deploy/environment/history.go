@@ -24,7 +24,20 @@ func (o *Opener) History(ctx context.Context, env *pipeline.Environment, limit i
 	for _, told := range answers {
 		lines = mergeHistory(lines, told.Host.Name, told.Value)
 	}
-	return lines, missed, err
+	return newestDeployments(lines, limit), missed, err
+}
+
+// newestDeployments keeps the lines of the newest deployments. Every host tells as
+// many, and together they tell more where hosts came and went.
+func newestDeployments(lines []HistoryLine, limit int) []HistoryLine {
+	seen := map[string]bool{}
+	for i, l := range lines {
+		seen[l.Deployment] = true
+		if limit > 0 && len(seen) > limit {
+			return lines[:i]
+		}
+	}
+	return lines
 }
 
 // mergeHistory joins the records of one deployment from several hosts that

@@ -28,4 +28,9 @@ func TestMergeHistory(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	for limit, want := range map[int]int{0: 4, 1: 1, 2: 3, 3: 4} {
+		if got := len(newestDeployments(lines, limit)); got != want {
+			t.Errorf("of %d deployments there are %d lines, want %d", limit, got, want)
+		}
+	}
 }

@@ -49,11 +49,11 @@ func (p *project) trustedKeys(name string) []gossh.PublicKey {
 
 // secrets finds an environment's secrets: name → version, and version → value.
 func (p *project) secrets(ctx context.Context, env string, names []string) (versions, values map[string]string, err error) {
-	source := &secret.Source{Project: p.project.Name, Dir: p.project.Dir, Environ: p.app.environ()}
+	source := &secret.Source{Project: p.spec.Name, Dir: p.spec.Dir, Environ: p.app.environ()}
 	found, err := source.Find(ctx, env, names)
 	var missing *secret.MissingError
 	if asError(err, &missing) {
-		missing.Declared = declaredSecrets(p.project.Environment(env))
+		missing.Declared = declaredSecrets(p.spec.Environment(env))
 	}
 	if err != nil {
 		return nil, nil, err
@@ -61,7 +61,7 @@ func (p *project) secrets(ctx context.Context, env string, names []string) (vers
 	for _, value := range found {
 		p.app.secrets.Add(value)
 	}
-	versions = secret.Versions(p.project.Name, found)
+	versions = secret.Versions(p.spec.Name, found)
 	values = map[string]string{}
 	for name, version := range versions {
 		values[version] = found[name].Reveal()

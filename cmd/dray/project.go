@@ -25,7 +25,7 @@ import (
 // project is the file, read, with everything that works on it.
 type project struct {
 	app          *app
-	project      *pipeline.Project
+	spec         *pipeline.Project // what the file declares
 	git          config.Git
 	lock         *config.Lock
 	images       *images.Images
@@ -69,7 +69,7 @@ func (a *app) open(ctx context.Context) (*project, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &project{app: a, project: loaded.Project, git: git}
+	p := &project{app: a, spec: loaded.Project, git: git}
 	store, err := a.imageStore()
 	if err != nil {
 		return nil, err
@@ -79,11 +79,11 @@ func (a *app) open(ctx context.Context) (*project, error) {
 	}
 	sink := event.With(a.view, func(*event.Event) {})
 	p.images = images.New(images.Options{
-		Project: p.project, Store: store, Mirrors: a.settings.Mirrors, Pins: p.lock, Sink: sink,
+		Project: p.spec, Store: store, Mirrors: a.settings.Mirrors, Pins: p.lock, Sink: sink,
 	})
 	p.sessions = &environment.Sessions{Actor: a.actor(), Dialer: ssh.NewDialer(), SSH: p.sshOptions, Images: p.images.Handler()}
 	p.environments = &environment.Opener{
-		Project: p.project, Connector: p.sessions, Forget: p.sessions.Forget, Images: p.offer, AgentKey: p.lock.AgentKey, Actor: a.actor(), Sink: sink,
+		Project: p.spec, Connector: p.sessions, Forget: p.sessions.Forget, Images: p.offer, AgentKey: p.lock.AgentKey, Actor: a.actor(), Sink: sink,
 		Parallel: a.settings.Parallel, Lease: a.settings.Lease, LockWait: a.settings.LockWait,
 	}
 	return p, nil
@@ -123,7 +123,7 @@ func (p *project) close() {
 // runner wires the stages to the parts that do them.
 func (p *project) runner() *run.Runner {
 	return &run.Runner{
-		Project: p.project, Builder: p.builder(false), Images: p.images,
+		Project: p.spec, Builder: p.builder(false), Images: p.images,
 		Deployer: opener{p.environments}, Secrets: p.secrets, Actor: p.app.actor(), Source: p.source(),
 		Parallel: min(p.app.settings.Parallel, max(2, runtime.NumCPU())),
 		Sink:     event.With(p.app.view, func(*event.Event) {}), Now: time.Now,
@@ -145,8 +145,8 @@ func (o opener) Open(ctx context.Context, env *pipeline.Environment, skip []stri
 // begin says what was asked and where it goes.
 func (p *project) begin(words ...string) {
 	p.app.view.Emit(event.Event{
-		Version: event.Version, Time: time.Now(), Type: event.RunStarted, Project: p.project.Name,
-		Text: strings.Join(slices.DeleteFunc(append([]string{p.project.Name, p.sourceText()}, words...), func(s string) bool { return s == "" }), " · "),
+		Version: event.Version, Time: time.Now(), Type: event.RunStarted, Project: p.spec.Name,
+		Text: strings.Join(slices.DeleteFunc(append([]string{p.spec.Name, p.sourceText()}, words...), func(s string) bool { return s == "" }), " · "),
 	})
 }
 
@@ -166,10 +166,10 @@ func (p *project) sourceText() string {
 
 // environment finds an environment by name.
 func (p *project) environment(name string) (*pipeline.Environment, error) {
-	if env := p.project.Environment(name); env != nil {
+	if env := p.spec.Environment(name); env != nil {
 		return env, nil
 	}
-	return nil, &pipeline.UnknownError{Kind: "environment", Name: name, Where: "", Declared: environmentNames(p.project)}
+	return nil, &pipeline.UnknownError{Kind: "environment", Name: name, Declared: environmentNames(p.spec)}
 }
 
 func parseVars(texts []string) (map[string]string, error) {

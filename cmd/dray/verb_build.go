@@ -35,8 +35,8 @@ without the cache, and compares.`,
 			if err != nil {
 				return err
 			}
-			if push && p.project.Registry == nil {
-				return noRegistry(p.project)
+			if push && p.spec.Registry == nil {
+				return noRegistry(p.spec)
 			}
 			p.begin("build")
 			began := time.Now()
@@ -88,10 +88,10 @@ names.`,
 			if err != nil {
 				return err
 			}
-			if p.project.Registry == nil {
-				return noRegistry(p.project)
+			if p.spec.Registry == nil {
+				return noRegistry(p.spec)
 			}
-			p.begin("push to " + p.project.Registry.Address)
+			p.begin("push to " + p.spec.Registry.Address)
 			began := time.Now()
 			runner := p.runner()
 			built, err := runner.Build(cmd.Context(), names...)
@@ -110,11 +110,11 @@ names.`,
 // out.
 func (p *project) selected(args []string) ([]string, error) {
 	for _, name := range args {
-		if p.project.Targets[name] == nil && p.project.Groups[name] == nil {
-			return nil, &pipeline.UnknownError{Kind: "target or group", Name: name, Where: "", Declared: append(sortedNames(p.project.Targets), sortedNames(p.project.Groups)...)}
+		if p.spec.Targets[name] == nil && p.spec.Groups[name] == nil {
+			return nil, &pipeline.UnknownError{Kind: "target or group", Name: name, Declared: append(sortedNames(p.spec.Targets), sortedNames(p.spec.Groups)...)}
 		}
 	}
-	s, err := p.project.Select(args...)
+	s, err := p.spec.Select(args...)
 	if err != nil {
 		return nil, err
 	}

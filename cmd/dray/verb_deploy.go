@@ -79,10 +79,10 @@ func (r *rollout) walk(a *app, cmd *cobra.Command, envs []string, what string, d
 func (r *rollout) tellLeft(ctx context.Context, p *project, envs []string, end *event.Event) {
 	p.onlyLook() // nothing is brought to a host from here on
 	if envs = envs[max(len(envs)-1, 0):]; len(envs) == 0 {
-		envs = environmentNames(p.project)
+		envs = environmentNames(p.spec)
 	}
 	for _, name := range envs {
-		for _, s := range p.environments.OrphansOf(ctx, p.project.Environment(name)) {
+		for _, s := range p.environments.OrphansOf(ctx, p.spec.Environment(name)) {
 			end.Text += "\n! " + s.Note()
 		}
 	}
@@ -91,14 +91,14 @@ func (r *rollout) tellLeft(ctx context.Context, p *project, envs []string, end *
 // skippable refuses to leave out hosts that the environments, or those of a ship,
 // don't have, or all hosts of the one that would be changed.
 func (r *rollout) skippable(p *project, envs []string) error {
-	changed, where := environmentNames(p.project), ""
+	changed, where := environmentNames(p.spec), ""
 	if len(envs) > 0 {
 		changed = envs[len(envs)-1:] // what is promoted from is only asked
 		where = "in " + changed[0]
 	}
 	var hosts []string
 	for _, name := range changed {
-		env := p.project.Environment(name)
+		env := p.spec.Environment(name)
 		if !slices.ContainsFunc(env.Hosts, func(h string) bool { return !slices.Contains(r.skip, h) }) {
 			f := failure("--skip-host leaves out all hosts of "+name+": "+phrase.List(env.Hosts), "leave out fewer")
 			f.Environment = name

@@ -83,11 +83,11 @@ func (p *project) taken(name string, on []string) (*pipeline.Environment, error)
 	if len(on) == 0 {
 		return p.environment(name)
 	}
-	env := p.project.Environment(name)
+	env := p.spec.Environment(name)
 	for _, host := range on {
 		switch {
-		case p.project.Hosts[host] == nil:
-			return nil, &pipeline.UnknownError{Kind: "host", Name: host, Where: "", Declared: sortedNames(p.project.Hosts)}
+		case p.spec.Hosts[host] == nil:
+			return nil, &pipeline.UnknownError{Kind: "host", Name: host, Declared: sortedNames(p.spec.Hosts)}
 		case env != nil && slices.Contains(env.Hosts, host):
 			f := failure(fmt.Sprintf("%s is one of the hosts of %s: all of them run it, or none", host, name),
 				fmt.Sprintf("take %s out of the file first, or take all of it down: dray down %s", host, name))

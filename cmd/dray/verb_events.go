@@ -37,7 +37,7 @@ func eventsCommand(a *app) *cobra.Command {
 				for i, h := range hosts {
 					group.Go(func() {
 						errs[i] = h.Value.Events(ctx, func(e event.Event) {
-							if e.Project == p.project.Name && e.Environment == env.Name {
+							if e.Project == p.spec.Name && e.Environment == env.Name {
 								e.Host = h.Host.Name
 								if a.settings.JSON || !told.Before(e) {
 									a.showEvent(e)

@@ -111,10 +111,10 @@ func (p *project) trusted(key ssh.HostKey, what string) error {
 }
 
 func (p *project) host(name string) (*pipeline.Host, error) {
-	if h := p.project.Hosts[name]; h != nil {
+	if h := p.spec.Hosts[name]; h != nil {
 		return h, nil
 	}
-	return nil, &pipeline.UnknownError{Kind: "host", Name: name, Where: "", Declared: sortedNames(p.project.Hosts)}
+	return nil, &pipeline.UnknownError{Kind: "host", Name: name, Declared: sortedNames(p.spec.Hosts)}
 }
 
 func hostSetupCommand(a *app) *cobra.Command {
@@ -152,7 +152,7 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 	}
 	defer p.close()
 	if len(names) == 0 {
-		names = sortedNames(p.project.Hosts)
+		names = sortedNames(p.spec.Hosts)
 	}
 	reports := make([]ui.HostReport, len(names))
 	var group sync.WaitGroup

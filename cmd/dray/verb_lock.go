@@ -141,7 +141,7 @@ type notice struct {
 // tellAll tells as many hosts as it can. Less than all is a failure.
 func (p *project) tellAll(ctx context.Context, env *pipeline.Environment, n notice) error {
 	answers, missed, err := ask(ctx, p, env, func(ctx context.Context, h *deploy.Host) (struct{}, error) {
-		return struct{}{}, n.tell(ctx, h.Client.Environment(p.project.Name, env.Name))
+		return struct{}{}, n.tell(ctx, h.Client.Environment(p.spec.Name, env.Name))
 	})
 	if err != nil {
 		return err

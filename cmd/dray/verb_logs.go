@@ -192,7 +192,7 @@ func (p *project) serviceLogs(ctx context.Context, env *pipeline.Environment, se
 func (p *project) writers(env *pipeline.Environment, c *environment.Container, mu *sync.Mutex, several bool) (out, errOut *output.Lines) {
 	if p.app.settings.JSON {
 		stamped := func(stream string) *output.Lines {
-			e := event.Event{Type: event.Output, Project: p.project.Name, Environment: env.Name, Host: c.Engine.Host,
+			e := event.Event{Type: event.Output, Project: p.spec.Name, Environment: env.Name, Host: c.Engine.Host,
 				Service: c.Labels["dray.service"], Instance: c.Instance(), Stream: stream}
 			return &output.Lines{Each: func(line []byte) error {
 				e.Time, e.Text = stamp(string(line))
@@ -225,7 +225,7 @@ func (p *project) keptLogs(ctx context.Context, env *pipeline.Environment, servi
 			}
 			fmt.Fprintf(p.app.out, "%s %s | %s\n", h.Name, e.Instance, e.Text)
 		})
-		kept, err := h.Client.Environment(p.project.Name, env.Name).ReleaseLogs(ctx, o.release, name, last, show)
+		kept, err := h.Client.Environment(p.spec.Name, env.Name).ReleaseLogs(ctx, o.release, name, last, show)
 		var refused *api.Error
 		if asError(err, &refused) && refused.Code == api.CodeNotFound {
 			return 0, nil
@@ -239,7 +239,7 @@ func (p *project) keptLogs(ctx context.Context, env *pipeline.Environment, servi
 		return err
 	}
 	if !slices.ContainsFunc(answers, func(a environment.Answer[int]) bool { return a.Value > 0 }) {
-		return p.environments.Nothing(missed, env.Name, phrase.Words(cmp.Or(service, p.project.Name), fmt.Sprintf("of release %s", o.release)))
+		return p.environments.Nothing(missed, env.Name, phrase.Words(cmp.Or(service, p.spec.Name), fmt.Sprintf("of release %s", o.release)))
 	}
 	p.app.tellSilent(env, missed)
 	return nil

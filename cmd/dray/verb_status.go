@@ -45,7 +45,7 @@ object. A host that goes away is shown, and again when it is back.`,
 			if len(args) == 0 {
 				views = p.environments.AddOrphans(cmd.Context(), views)
 			}
-			return results(a, views, func(w io.Writer) error { return ui.PrintStatus(w, p.project, views) })
+			return results(a, views, func(w io.Writer) error { return ui.PrintStatus(w, p.spec, views) })
 		},
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show what changes")
@@ -55,7 +55,7 @@ object. A host that goes away is shown, and again when it is back.`,
 // chosen is the environment that args name, or all.
 func (p *project) chosen(args []string) ([]*pipeline.Environment, error) {
 	if len(args) == 0 {
-		return p.project.Environments, nil
+		return p.spec.Environments, nil
 	}
 	env, err := p.environment(args[0])
 	return []*pipeline.Environment{env}, err
@@ -67,7 +67,7 @@ func (p *project) watch(ctx context.Context, envs []*pipeline.Environment) error
 	a := p.app
 	a.view.Close()
 	if !a.settings.JSON && ui.CanDraw(os.Stdout) {
-		live := &ui.LiveStatus{Out: a.out, Project: p.project}
+		live := &ui.LiveStatus{Out: a.out, Project: p.spec}
 		return p.environments.Watch(ctx, envs, func(now *environment.Picture, _ int) error { return live.Draw(now.Views) })
 	}
 	return p.environments.Watch(ctx, envs, func(now *environment.Picture, env int) error {

@@ -43,7 +43,7 @@ func taskRunCommand(a *app) *cobra.Command {
 					}
 					a.view.Emit(e)
 				})
-				on := h.Client.Environment(p.project.Name, env.Name)
+				on := h.Client.Environment(p.spec.Name, env.Name)
 				run, err := on.RunTask(cmd.Context(), args[1], api.RunTask{Actor: a.actor(), Command: args[2:]}, show)
 				if err != nil && cmd.Context().Err() != nil {
 					return goesOn(env.Name, h.Name, args[1])

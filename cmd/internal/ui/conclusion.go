@@ -54,7 +54,7 @@ func sentence(envs []string, d *pipeline.Deployed) string {
 	return phrase.List(envs) + verb + Images(d) + fmt.Sprintf(" (release %s).", d.Release.ReleaseNumber())
 }
 
-// imagesText names each service with its image, shortened.
+// Images names each service with its image, shortened.
 func Images(d *pipeline.Deployed) string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(d.Release.Images)) {

@@ -10,6 +10,8 @@ import (
 	"dray/targets/api"
 )
 
+// PrintContainers lists the containers that run; all: those kept for a rollback,
+// too.
 func PrintContainers(w io.Writer, hosts []environment.HostStatus, all bool) error {
 	if err := containerTable(hosts, all).Print(w); err != nil {
 		return err

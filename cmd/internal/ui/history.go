@@ -11,6 +11,7 @@ import (
 	"dray/targets/api"
 )
 
+// PrintHistory lists deployments, newest first.
 func PrintHistory(w io.Writer, lines []environment.HistoryLine) error {
 	return historyTable(lines).Print(w)
 }

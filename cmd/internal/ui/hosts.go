@@ -35,6 +35,7 @@ func hostTable(reports []HostReport) *Table {
 	return t
 }
 
+// PrintHosts lists what hosts are, and which can't be used.
 func PrintHosts(w io.Writer, reports []HostReport) error {
 	if t := hostTable(reports); len(t.Rows) > 0 {
 		if err := t.Print(w); err != nil {

@@ -9,6 +9,7 @@ import (
 	"dray/pipeline/phrase"
 )
 
+// PrintPins says which base images are other ones now.
 func PrintPins(w io.Writer, path string, changes []images.Repinned) error {
 	changed := 0
 	for _, c := range changes {

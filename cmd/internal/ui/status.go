@@ -11,6 +11,7 @@ import (
 	"dray/pipeline/run"
 )
 
+// PrintStatus shows what runs where, what is wrong with it, and what waits.
 func PrintStatus(w io.Writer, p *pipeline.Project, views []environment.Status) error {
 	services := servicesOf(p, views)
 	t := Table{Header: append([]string{"", "release", ""}, services...), Whole: true}

@@ -10,6 +10,8 @@ import (
 	"dray/targets/api"
 )
 
+// PrintTasks lists tasks with their last runs. partly: some hosts could not be
+// asked.
 func PrintTasks(w io.Writer, env string, tasks []environment.Task, partly bool) error {
 	if len(tasks) == 0 {
 		_, err := fmt.Fprintf(w, "%s has no tasks.\n", env)

@@ -33,6 +33,32 @@ type project struct {
 	environments *environment.Opener
 }
 
+// open reads the file and makes ready what works on hosts and images.
+func (a *app) open(ctx context.Context) (*project, error) {
+	loaded, git, err := a.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &project{app: a, spec: loaded.Project, git: git}
+	store, err := a.imageStore()
+	if err != nil {
+		return nil, err
+	}
+	if p.lock, err = a.readLock(loaded.Dir); err != nil {
+		return nil, err
+	}
+	sink := event.With(a.view, func(*event.Event) {})
+	p.images = images.New(images.Options{
+		Project: p.spec, Store: store, Mirrors: a.settings.Mirrors, Pins: p.lock, Sink: sink,
+	})
+	p.sessions = &environment.Sessions{Actor: a.actor(), Dialer: ssh.NewDialer(), SSH: p.sshOptions, Images: p.images.Handler()}
+	p.environments = &environment.Opener{
+		Project: p.spec, Connector: p.sessions, Forget: p.sessions.Forget, Images: p.offer, AgentKey: p.lock.AgentKey, Actor: a.actor(), Sink: sink,
+		Parallel: a.settings.Parallel, Lease: a.settings.Lease, LockWait: a.settings.LockWait,
+	}
+	return p, nil
+}
+
 // load reads the file. Its faults are printed whole.
 func (a *app) load(ctx context.Context) (*config.Loaded, config.Git, error) {
 	vars, err := parseVars(a.vars)
@@ -61,32 +87,6 @@ func (a *app) load(ctx context.Context) (*config.Loaded, config.Git, error) {
 		return nil, git, &exitError{code: exitFailed}
 	}
 	return loaded, git, nil
-}
-
-// open reads the file and makes ready what works on hosts and images.
-func (a *app) open(ctx context.Context) (*project, error) {
-	loaded, git, err := a.load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	p := &project{app: a, spec: loaded.Project, git: git}
-	store, err := a.imageStore()
-	if err != nil {
-		return nil, err
-	}
-	if p.lock, err = a.readLock(loaded.Dir); err != nil {
-		return nil, err
-	}
-	sink := event.With(a.view, func(*event.Event) {})
-	p.images = images.New(images.Options{
-		Project: p.spec, Store: store, Mirrors: a.settings.Mirrors, Pins: p.lock, Sink: sink,
-	})
-	p.sessions = &environment.Sessions{Actor: a.actor(), Dialer: ssh.NewDialer(), SSH: p.sshOptions, Images: p.images.Handler()}
-	p.environments = &environment.Opener{
-		Project: p.spec, Connector: p.sessions, Forget: p.sessions.Forget, Images: p.offer, AgentKey: p.lock.AgentKey, Actor: a.actor(), Sink: sink,
-		Parallel: a.settings.Parallel, Lease: a.settings.Lease, LockWait: a.settings.LockWait,
-	}
-	return p, nil
 }
 
 // offer lets hosts have a release's images.

@@ -19,6 +19,39 @@ import (
 	"dray/pipeline/run"
 )
 
+func deployCommand(a *app) *cobra.Command {
+	var r rollout
+	var planFile string
+	cmd := &cobra.Command{
+		Use:   "deploy ENV",
+		Short: "Build, and bring the release to an environment",
+		Long: `deploy builds what the environment runs and brings it to all of its hosts, or to
+none. An environment behind a promotion gate takes only what its gate lets in.
+
+With --plan it does exactly what dray plan ENV --out FILE kept, or refuses
+because the hosts, the file or the images have moved since (exit code 5).`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.walk(a, cmd, args, "deploy "+args[0], func(runner *run.Runner) (event.Event, error) {
+				if planFile != "" {
+					if len(r.skip) > 0 {
+						return event.Event{}, errors.New("--plan and --skip-host exclude each other: a plan is of all hosts")
+					}
+					var err error
+					if runner.Planned, err = readPlan(planFile, runner.Project.Name, args[0]); err != nil {
+						return event.Event{}, err
+					}
+				}
+				done, err := runner.Deploy(cmd.Context(), args[0])
+				return ui.Conclusion(err, done), err
+			})
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().StringVar(&planFile, "plan", "", "do exactly what this file of dray plan --out says, or refuse")
+	return cmd
+}
+
 // rollout are the flags of the verbs that bring a release somewhere.
 type rollout struct {
 	skip    []string
@@ -113,39 +146,6 @@ func (r *rollout) skippable(p *project, envs []string) error {
 		}
 	}
 	return nil
-}
-
-func deployCommand(a *app) *cobra.Command {
-	var r rollout
-	var planFile string
-	cmd := &cobra.Command{
-		Use:   "deploy ENV",
-		Short: "Build, and bring the release to an environment",
-		Long: `deploy builds what the environment runs and brings it to all of its hosts, or to
-none. An environment behind a promotion gate takes only what its gate lets in.
-
-With --plan it does exactly what dray plan ENV --out FILE kept, or refuses
-because the hosts, the file or the images have moved since (exit code 5).`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.walk(a, cmd, args, "deploy "+args[0], func(runner *run.Runner) (event.Event, error) {
-				if planFile != "" {
-					if len(r.skip) > 0 {
-						return event.Event{}, errors.New("--plan and --skip-host exclude each other: a plan is of all hosts")
-					}
-					var err error
-					if runner.Planned, err = readPlan(planFile, runner.Project.Name, args[0]); err != nil {
-						return event.Event{}, err
-					}
-				}
-				done, err := runner.Deploy(cmd.Context(), args[0])
-				return ui.Conclusion(err, done), err
-			})
-		},
-	}
-	r.flags(cmd)
-	cmd.Flags().StringVar(&planFile, "plan", "", "do exactly what this file of dray plan --out says, or refuse")
-	return cmd
 }
 
 func promoteCommand(a *app) *cobra.Command {

@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/moby/sys/signal"
 	"github.com/opencontainers/runc/libcontainer"
 	"golang.org/x/sys/unix"
 )
@@ -52,30 +52,24 @@ func kill(c call) (int, error) {
 	if len(c.args) > 1 && c.args[1] != "" {
 		name = c.args[1]
 	}
-	signal, err := parseSignal(name)
+	number, err := parseSignal(name)
 	if err != nil {
 		return 1, err
 	}
-	err = container.Signal(signal)
+	err = container.Signal(number)
 	if errors.Is(err, libcontainer.ErrNotRunning) && c.has("all") {
 		err = nil
 	}
 	return 0, err
 }
 
-// parseSignal reads "9", "KILL" or "SIGKILL".
+// parseSignal reads "9", "KILL" or "SIGKILL"; "0" asks only whether there is a
+// process to signal.
 func parseSignal(name string) (unix.Signal, error) {
 	if n, err := strconv.Atoi(name); err == nil {
 		return unix.Signal(n), nil
 	}
-	full := strings.ToUpper(name)
-	if !strings.HasPrefix(full, "SIG") {
-		full = "SIG" + full
-	}
-	if signal := unix.SignalNum(full); signal != 0 {
-		return signal, nil
-	}
-	return 0, fmt.Errorf("unknown signal %q", name)
+	return signal.ParseSignal(name)
 }
 
 // remove deletes what is left of a container that has ended, or was never

@@ -265,12 +265,16 @@ func (l *loader) stop(source *hcl.Block, s *pipeline.Stop) {
 	s.Signal = signal
 }
 
+// realTimeSignals is how far the names SIGRTMIN+N and SIGRTMAX-N go: as far as
+// a shell's do, so that each signal has one name.
+var realTimeSignals = map[string]int{"SIGRTMIN+": 15, "SIGRTMAX-": 14}
+
 // realTimeSignal reports whether s is SIGRTMIN+N or SIGRTMAX-N.
 func realTimeSignal(s string) bool {
-	for _, prefix := range []string{"SIGRTMIN+", "SIGRTMAX-"} {
+	for prefix, most := range realTimeSignals {
 		if rest, ok := strings.CutPrefix(s, prefix); ok {
 			n, err := strconv.Atoi(rest)
-			return err == nil && n >= 0 && n <= 30
+			return err == nil && n >= 1 && n <= most && rest == strconv.Itoa(n)
 		}
 	}
 	return s == "SIGRTMIN" || s == "SIGRTMAX"

@@ -143,7 +143,7 @@ func TestSystemCallsAreForOneArchitecture(t *testing.T) {
 
 func TestParseSignal(t *testing.T) {
 	for text, want := range map[string]unix.Signal{
-		"9": unix.SIGKILL, "SIGTERM": unix.SIGTERM, "hup": unix.SIGHUP, "SIGRTMIN+3": 37, "RTMIN": 34, "": 0, "0": 0, "65": 0, "SIGRTMIN+99": 0, "X": 0,
+		"9": unix.SIGKILL, "SIGTERM": unix.SIGTERM, "hup": unix.SIGHUP, "SIGRTMIN+3": 37, "RTMIN": 34, "SIGRTMAX-2": 62, "-9": 0, "": 0, "0": 0, "65": 0, "SIGRTMIN+99": 0, "X": 0,
 	} {
 		got, err := ParseSignal(text)
 		if got != want || (err == nil) != (want != 0) {

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/moby/sys/signal"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,12 +55,12 @@ func (e *Engine) stop(ctx context.Context, c *container, grace *time.Duration, k
 	if name == "" {
 		name = e.imageStopSignal(ctx, value.Spec.Image)
 	}
-	signal, parseErr := ParseSignal(firstOf(name, "SIGTERM"))
+	ending, parseErr := ParseSignal(firstOf(name, "SIGTERM"))
 	if parseErr != nil {
-		signal = unix.SIGTERM // an image may say anything
+		ending = unix.SIGTERM // an image may say anything
 	}
 	if err == nil {
-		err = ignoreEnded(c.process.signal(signal))
+		err = ignoreEnded(c.process.signal(ending))
 	}
 	if unwanted {
 		e.keep(c)
@@ -156,12 +155,12 @@ func (e *Engine) imageStopSignal(ctx context.Context, digest string) string {
 // Kill sends a signal to a running container's process ("9", "KILL",
 // "SIGKILL"; "" is SIGKILL). A container that is killed with SIGKILL is not
 // Wanted any more.
-func (e *Engine) Kill(ctx context.Context, idOrName, signal string) error {
+func (e *Engine) Kill(ctx context.Context, idOrName, name string) error {
 	c, err := e.find(idOrName)
 	if err != nil {
 		return err
 	}
-	s, err := ParseSignal(firstOf(signal, "SIGKILL"))
+	s, err := ParseSignal(firstOf(name, "SIGKILL"))
 	if err != nil {
 		return err
 	}
@@ -193,26 +192,13 @@ func (e *Engine) Kill(ctx context.Context, idOrName, signal string) error {
 	return nil
 }
 
-// ParseSignal reads "9", "KILL", "SIGKILL" or "SIGRTMIN+3".
+// ParseSignal reads "9", "KILL", "SIGKILL", "SIGRTMIN+3" or "SIGRTMAX-2".
 func ParseSignal(name string) (unix.Signal, error) {
-	if n, err := strconv.Atoi(name); err == nil && n > 0 && n < 65 {
-		return unix.Signal(n), nil
+	s, err := signal.ParseSignal(name)
+	if err != nil || s < 1 || s > 64 {
+		return 0, fmt.Errorf("%q is not a signal", name)
 	}
-	full := strings.ToUpper(name)
-	if !strings.HasPrefix(full, "SIG") {
-		full = "SIG" + full
-	}
-	if offset, ok := strings.CutPrefix(full, "SIGRTMIN"); ok {
-		const first = 34 // of those that the C library leaves to programs (signal(7))
-		n, err := strconv.Atoi(firstOf(strings.TrimPrefix(offset, "+"), "0"))
-		if err == nil && n >= 0 && first+n < 65 {
-			return unix.Signal(first + n), nil
-		}
-	}
-	if s := unix.SignalNum(full); s != 0 {
-		return s, nil
-	}
-	return 0, fmt.Errorf("%q is not a signal", name)
+	return s, nil
 }
 
 // Restart stops a container and starts it again. It stays Wanted throughout.

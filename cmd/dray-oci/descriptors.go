@@ -28,7 +28,8 @@ func (l *launch) handOver(process *libcontainer.Process) error {
 		process.Env = append(process.Env, "LISTEN_FDS="+strconv.Itoa(sockets), "LISTEN_PID=1")
 	}
 	further, err := preserved(3+sockets, l.preserve)
-	process.ExtraFiles = append(files, further...)
+	process.ExtraFiles = append(process.ExtraFiles, files...)
+	process.ExtraFiles = append(process.ExtraFiles, further...)
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 
 func planCommand(a *app) *cobra.Command {
 	var out string
+	var skip []string
 	cmd := &cobra.Command{
 		Use:   "plan ENV",
 		Short: "What a deployment would change, and what has drifted",
@@ -35,7 +36,7 @@ no configuration and no secret in it, only what they come to.`,
 				return err
 			}
 			defer p.close()
-			result, gate, err := p.plan(cmd.Context(), args[0])
+			result, gate, err := p.plan(cmd.Context(), args[0], skip)
 			if err != nil {
 				return err
 			}
@@ -58,15 +59,22 @@ no configuration and no secret in it, only what they come to.`,
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "keep the plan in this file, for dray deploy --plan")
+	cmd.Flags().StringSliceVar(&skip, "skip-host", nil, "plan what deploying without this host would change")
+	cmd.MarkFlagsMutuallyExclusive("out", "skip-host")
 	return cmd
 }
 
-// plan compares what env would run with what its hosts run.
-func (p *project) plan(ctx context.Context, name string) (*plan.Plan, *run.Refusal, error) {
+// plan compares what env would run with what its hosts run, some left out.
+func (p *project) plan(ctx context.Context, name string, skip []string) (*plan.Plan, *run.Refusal, error) {
 	if _, err := p.environment(name); err != nil {
 		return nil, nil, err
 	}
-	return p.runner().Plan(ctx, name)
+	if err := (&rollout{skip: skip}).skippable(p, []string{name}); err != nil {
+		return nil, nil, err
+	}
+	runner := p.runner()
+	runner.Skip = skip
+	return runner.Plan(ctx, name)
 }
 
 // shownPlan is a plan, and where it was kept.

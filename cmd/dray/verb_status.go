@@ -44,6 +44,8 @@ object. A host that goes away is shown, and again when it is back.`,
 			}
 			if len(args) == 0 {
 				views = p.environments.AddOrphans(cmd.Context(), views)
+			} else {
+				p.environments.AddOrphansOf(cmd.Context(), envs[0], &views[0])
 			}
 			return results(a, views, func(w io.Writer) error { return ui.PrintStatus(w, p.spec, views) })
 		},

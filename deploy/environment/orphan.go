@@ -102,4 +102,11 @@ func (o *Opener) OrphansOf(ctx context.Context, env *pipeline.Environment) []Orp
 	return slices.DeleteFunc(o.Orphans(ctx, hosts), func(s Orphan) bool { return s.State.Name != env.Name })
 }
 
+// AddOrphansOf puts what OrphansOf finds into the status of the environment.
+func (o *Opener) AddOrphansOf(ctx context.Context, env *pipeline.Environment, status *Status) {
+	for _, s := range o.OrphansOf(ctx, env) {
+		status.Notes = append(status.Notes, s.Note())
+	}
+}
+
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

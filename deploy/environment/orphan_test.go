@@ -27,6 +27,11 @@ func TestOrphans(t *testing.T) {
 	if len(all) != 1 || !slices.ContainsFunc(all[0].Notes, func(n string) bool { return strings.HasPrefix(n, "p2 is no host of prod") }) {
 		t.Errorf("the picture is %+v", all)
 	}
+	one := w.opener.Look(t.Context(), w.project.Environments)
+	w.opener.AddOrphansOf(t.Context(), w.prod(), &one[0])
+	if !slices.Equal(one[0].Notes, all[0].Notes) {
+		t.Errorf("of one environment status notes %q, of all %q", one[0].Notes, all[0].Notes)
+	}
 	w.hosts["p2"].env.Current = nil
 	if found := w.opener.OrphansOf(t.Context(), w.prod()); len(found) > 0 {
 		t.Errorf("after it was taken down: %+v", found)

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
 	"dray/pipeline"
 	"dray/pipeline/event"
-	"dray/pipeline/run"
 	"dray/pipeline/secret"
 )
 
@@ -128,7 +126,7 @@ func (p *project) approve(ctx context.Context, envName string, n pipeline.Releas
 		return err
 	}
 	defer desired.Open.Close()
-	if err := waits(env, desired, n, exact && !secrets.guessed); err != nil {
+	if err := desired.Approvable(env, n, exact && !secrets.guessed); err != nil {
 		return err
 	}
 	next := desired.Release
@@ -145,20 +143,6 @@ func (p *project) approve(ctx context.Context, envName string, n pipeline.Releas
 		Environment: env.Name, Release: next.Number, Revision: next.Revision, Next: "dray promote " + env.Name,
 	})
 	return nil
-}
-
-// waits fails unless that release is what would enter the environment now.
-func waits(env *pipeline.Environment, desired *run.Desired, n pipeline.ReleaseNumber, exact bool) error {
-	next := desired.Release.ReleaseNumber()
-	if g := desired.Gate; g != nil && !g.Release.Known() {
-		return &exitError{code: exitRefused, failure: failure(fmt.Sprintf("nothing waits for %s: %s", env.Name, strings.Join(g.Reasons, "; ")), g.Next)}
-	}
-	if n == next || (n.Number == next.Number && !exact) {
-		return nil
-	}
-	return &exitError{code: exitRefused, failure: failure(
-		fmt.Sprintf("release %s does not wait for %s: what would enter from %s is release %s", n, env.Name, env.Promotion.From, next),
-		fmt.Sprintf("dray approve %s %s", env.Name, next))}
 }
 
 // keptSecrets finds secrets for somebody who may lack some: they are taken to

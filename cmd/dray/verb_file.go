@@ -3,17 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"dray/cmd/internal/starter"
 	"dray/pipeline/config"
 	"dray/pipeline/durable"
 	"dray/pipeline/phrase"
@@ -33,11 +31,8 @@ func initCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile("dray.hcl", fmt.Appendf(nil, firstFile, projectName(filepath.Base(dir))), 0o644); err != nil {
-				return fmt.Errorf("writing dray.hcl: %w", err)
-			}
-			if err := ignoreSecrets(); err != nil {
-				return fmt.Errorf("keeping %s out of git: %w", secret.Folder, err)
+			if err := starter.Write(dir); err != nil {
+				return err
 			}
 			return a.result(map[string]string{"file": "dray.hcl"}, func(w io.Writer) error {
 				_, err := fmt.Fprintln(w, "Wrote dray.hcl. Put your host's address in it, then: dray validate, dray host check, dray deploy dev\nGit passes over "+secret.Folder+"/, where secrets can lie.")
@@ -46,70 +41,6 @@ func initCommand(a *app) *cobra.Command {
 		},
 	}
 }
-
-// ignoreSecrets has git pass over the folder of secrets.
-func ignoreSecrets() error {
-	before, err := os.ReadFile(".gitignore")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for line := range strings.Lines(string(before)) {
-		if strings.Trim(strings.TrimSpace(line), "/") == secret.Folder {
-			return nil
-		}
-	}
-	f, err := os.OpenFile(".gitignore", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	line := secret.Folder + "/\n"
-	if len(before) > 0 && before[len(before)-1] != '\n' {
-		line = "\n" + line
-	}
-	_, err = f.WriteString(line)
-	return errors.Join(err, f.Close())
-}
-
-// projectName makes a folder's name fit for a project.
-func projectName(dir string) string {
-	var b []byte
-	for _, c := range []byte(dir) {
-		switch {
-		case c >= 'A' && c <= 'Z':
-			b = append(b, c+'a'-'A')
-		case c >= 'a' && c <= 'z', len(b) > 0 && (c >= '0' && c <= '9' || c == '-'):
-			b = append(b, c)
-		}
-	}
-	if b = bytes.TrimRight(b, "-"); len(b) == 0 {
-		return "app"
-	}
-	return string(b[:min(len(b), 40)])
-}
-
-const firstFile = `project = %q
-
-target "web" {
-  context = "." # where the Dockerfile is
-}
-
-service "web" {
-  image = target.web
-  port "http" {
-    to      = 8080 # in the container
-    publish = 80   # on the host
-  }
-  check {
-    type = "http"
-    port = "http"
-    path = "/"
-  }
-}
-
-host "h1" { address = "ssh://root@h1.example.com" }
-
-environment "dev" { hosts = [host.h1] }
-`
 
 func validateCommand(a *app) *cobra.Command {
 	return &cobra.Command{

@@ -3,6 +3,8 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -113,4 +115,19 @@ func (g *gate) ask(ctx context.Context, open Environment) (map[string]pipeline.R
 	}
 	images, _ := promoted(g.env, g.running.Release)
 	return images, g.running.Release.Number, refusal, nil
+}
+
+// Approvable fails unless release n, or any revision of it unless exact, is what
+// would enter env now.
+func (d *Desired) Approvable(env *pipeline.Environment, n pipeline.ReleaseNumber, exact bool) error {
+	next := d.Release.ReleaseNumber()
+	if g := d.Gate; g != nil && !g.Release.Known() {
+		return pipeline.WithHint(fmt.Errorf("nothing waits for %s: %s", env.Name, strings.Join(g.Reasons, "; ")),
+			pipeline.Hint{Class: pipeline.Refused, Conclusion: "Nothing was changed.", Next: g.Next})
+	}
+	if n == next || (n.Number == next.Number && !exact) {
+		return nil
+	}
+	return pipeline.WithHint(fmt.Errorf("release %s does not wait for %s: what would enter from %s is release %s", n, env.Name, env.Promotion.From, next),
+		pipeline.Hint{Class: pipeline.Refused, Conclusion: "Nothing was changed.", Next: fmt.Sprintf("dray approve %s %s", env.Name, next)})
 }

@@ -172,6 +172,18 @@ func (h *fakeHost) handler() http.Handler {
 		h.env.Approvals = append(h.env.Approvals, api.Approval{ReleaseRef: a.ReleaseRef, Content: a.Content})
 		return h.env.Approvals[len(h.env.Approvals)-1]
 	})
+	value(api.RouteFreeze, func(r *http.Request) any {
+		var f api.SetFreeze
+		_ = json.NewDecoder(r.Body).Decode(&f)
+		h.env.Freeze = &api.Freeze{By: api.Actor{User: "mira", Machine: "ci-7"}, Reason: f.Reason}
+		return h.env.Freeze
+	})
+	mux.HandleFunc(api.RouteUnfreeze, func(w http.ResponseWriter, _ *http.Request) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.env.Freeze = nil
+		w.WriteHeader(http.StatusNoContent)
+	})
 	streamed(h, mux, api.RoutePrepare, func(p api.Prepare) any { return h.prepare(p) })
 	streamed(h, mux, api.RouteSteps, func(api.Steps) any { return api.StepsResult{} })
 	streamed(h, mux, api.RouteRevert, func(api.Revert) any { h.prepared = nil; return api.StepsResult{} })

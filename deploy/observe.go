@@ -11,7 +11,7 @@ import (
 func Observed(name string, env *api.Environment) pipeline.Observed {
 	out := pipeline.Observed{Name: name, Current: env.Current, Drift: env.Drift}
 	if d := env.Deployment; d != nil && d.Held != nil {
-		out.Held = d.ReleaseNumber()
+		out.Paused = d.ReleaseNumber()
 	}
 	for _, i := range env.Instances {
 		if !i.Serving && i.ReleaseNumber() == env.Current.ReleaseNumber() {

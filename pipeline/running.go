@@ -6,7 +6,7 @@ import "time"
 type Running struct {
 	Release   *Release      // nil: nothing was ever confirmed
 	Differ    []string      // hosts that run another release than the others, or have one in doubt
-	Held      ReleaseNumber // a release that failed and is held on some hosts
+	Paused    ReleaseNumber // a release that failed and is kept for inspection on some hosts
 	Approvals []Approval    // given for this environment
 	Locked    string        // who keeps deployments out, and why; "": nobody
 }
@@ -22,7 +22,7 @@ type Kept struct {
 type Observed struct {
 	Name       string           // the host's
 	Current    *Release         // confirmed there; nil before the first
-	Held       ReleaseNumber    // a release that failed and is held there
+	Paused     ReleaseNumber    // a release that failed and is kept for inspection there
 	Drift      []Drift          // sorted as the host tells it
 	MemoryFree Bytes            // 0 when it is not known
 	Idle       []string         // instances of Current that serve nothing now

@@ -52,7 +52,7 @@ no configuration and no secret in it, only what they come to.`,
 			if err := a.result(shown, shown.print); err != nil {
 				return err
 			}
-			if result.Pending || result.Held.Known() {
+			if result.Pending || result.Paused.Known() {
 				return &exitError{code: exitDifferent}
 			}
 			return nil

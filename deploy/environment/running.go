@@ -25,7 +25,7 @@ func (e *Environment) Running(ctx context.Context) (*pipeline.Running, error) {
 			out.Differ = append(out.Differ, name)
 		}
 		if d := env.Deployment; d != nil && d.Held != nil {
-			out.Held = d.ReleaseNumber()
+			out.Paused = d.ReleaseNumber()
 		}
 		if env.Current.ReleaseNumber().Compare(out.Release.ReleaseNumber()) > 0 {
 			out.Release = env.Current

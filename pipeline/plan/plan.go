@@ -75,13 +75,13 @@ type Plan struct {
 	ToRevision  int                               `json:"to_revision,omitempty"`
 	Hosts       []string                          `json:"hosts"`
 	Changes     []Change                          `json:"changes"`        // the environment, services, then tasks, by name; also those that stay
-	Held        pipeline.ReleaseNumber            `json:"held,omitzero"`  // a release that failed and is held: deploying goes back from it first
+	Paused      pipeline.ReleaseNumber            `json:"held,omitzero"`  // a release that failed and is kept for inspection: deploying goes back from it first
 	Send        map[string]pipeline.Bytes         `json:"send,omitempty"` // by host: bytes that it lacks; none where that is not known
 	Drift       []Drift                           `json:"drift,omitempty"`
 	Warnings    []string                          `json:"warnings,omitempty"`
 	Seconds     float64                           `json:"seconds"` // see estimate
 	Besides     []string                          `json:"besides"` // what takes time beyond Seconds: tasks, verify commands, people
-	Pending     bool                              `json:"pending"` // a deployment would change something, beside going back from Held
+	Pending     bool                              `json:"pending"` // a deployment would change something, beside going back from Paused
 
 	in Input // for Save
 }
@@ -144,8 +144,8 @@ func New(in Input) *Plan {
 	for _, h := range in.Hosts {
 		p.Hosts = append(p.Hosts, h.Name)
 		p.From[h.Name] = h.Current.ReleaseNumber()
-		if h.Held.Compare(p.Held) > 0 {
-			p.Held = h.Held
+		if h.Paused.Compare(p.Paused) > 0 {
+			p.Paused = h.Paused
 		}
 		for _, d := range h.Drift {
 			p.Drift = append(p.Drift, Drift{Host: h.Name, Drift: d})

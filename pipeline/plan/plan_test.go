@@ -49,7 +49,7 @@ func running(r pipeline.Release) []Observed {
 
 // holding lets a host hold a release that failed.
 func holding(hosts []Observed) []Observed {
-	hosts[1].Held = pipeline.ReleaseNumber{Number: 42}
+	hosts[1].Paused = pipeline.ReleaseNumber{Number: 42}
 	return hosts
 }
 

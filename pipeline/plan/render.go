@@ -181,8 +181,8 @@ func (r *renderer) drift() {
 		}
 		r.line("!", LookDrift, "drift on "+d.Host, text)
 	}
-	if p := r.plan; p.Held.Known() {
-		r.line("!", LookDrift, fmt.Sprintf("release %s failed and is held: deploying goes back from it first; dray rollback %s goes back", p.Held, p.Environment), "")
+	if p := r.plan; p.Paused.Known() {
+		r.line("!", LookDrift, fmt.Sprintf("release %s failed and is held: deploying goes back from it first; dray rollback %s goes back", p.Paused, p.Environment), "")
 	}
 	for _, w := range r.plan.Warnings {
 		r.line("!", LookDrift, w, "")
@@ -201,8 +201,8 @@ func (r *renderer) lastLine() {
 		}
 		return n
 	}
-	if !p.Pending && p.Held.Known() {
-		fmt.Fprintf(&r.out, "Nothing to change but to go back from release %s: %s has confirmed what the file says.\n", p.Held, p.Environment)
+	if !p.Pending && p.Paused.Known() {
+		fmt.Fprintf(&r.out, "Nothing to change but to go back from release %s: %s has confirmed what the file says.\n", p.Paused, p.Environment)
 		return
 	}
 	if !p.Pending {

@@ -37,8 +37,8 @@ func (g *gate) check(ctx context.Context) (map[string]pipeline.ReleaseImage, *pi
 	}
 	refusal.Release.Number = release.Number // its revision is what env gives it
 	switch {
-	case g.running.Held.Known():
-		refusal.Reasons = append(refusal.Reasons, fmt.Sprintf("release %s failed in %s and is held there", g.running.Held, g.from.Name))
+	case g.running.Paused.Known():
+		refusal.Reasons = append(refusal.Reasons, fmt.Sprintf("release %s failed in %s and is held there", g.running.Paused, g.from.Name))
 		refusal.Next = fmt.Sprintf("dray rollback %s, or dray deploy %[1]s", g.from.Name)
 	case len(g.running.Differ) > 0:
 		refusal.Reasons = append(refusal.Reasons, fmt.Sprintf("the hosts of %s do not agree on what runs there: look at %s", g.from.Name, strings.Join(g.running.Differ, ", ")))

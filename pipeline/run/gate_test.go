@@ -92,7 +92,7 @@ func TestGate(t *testing.T) {
 		}, []string{"db is not part of release 42 of test"}},
 		{"evidence does not hold", func(g *gate) { g.evidence.Faults = []string{"t1's signature is not its own"} }, []string{"t1's signature is not its own"}},
 		{"one that failed is held before", func(g *gate) {
-			g.running.Differ, g.running.Held = []string{"t1", "t2"}, pipeline.ReleaseNumber{Number: 43}
+			g.running.Differ, g.running.Paused = []string{"t1", "t2"}, pipeline.ReleaseNumber{Number: 43}
 		}, []string{"release 43 failed in test and is held there"}},
 		{"all reasons at once", func(g *gate) {
 			g.running.Differ = []string{"t2"}

@@ -39,7 +39,7 @@ func (r *Runner) Rollback(ctx context.Context, name string, to Back) (*pipeline.
 	if err != nil {
 		return nil, err
 	}
-	if current := running.Release.ReleaseNumber(); running.Held.Known() && (!to.Release.Known() || to.Release == current || to.Release.Number == current.Number && !to.Exact) {
+	if current := running.Release.ReleaseNumber(); running.Paused.Known() && (!to.Release.Known() || to.Release == current || to.Release.Number == current.Number && !to.Exact) {
 		return r.abort(ctx, env, open, running)
 	}
 	if !to.Release.Known() && running.Release != nil {
@@ -115,7 +115,7 @@ func cameAfter(ctx context.Context, archive Archive, n pipeline.ReleaseNumber, k
 // abort goes back from a release that is held to the one that all hosts have
 // confirmed.
 func (r *Runner) abort(ctx context.Context, env *pipeline.Environment, open Environment, running *pipeline.Running) (*pipeline.Deployed, error) {
-	done := &pipeline.Deployed{From: running.Held, Release: pipeline.Release{Environment: env.Name}}
+	done := &pipeline.Deployed{From: running.Paused, Release: pipeline.Release{Environment: env.Name}}
 	if running.Release != nil {
 		done.Release = *running.Release
 	}

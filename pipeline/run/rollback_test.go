@@ -76,10 +76,10 @@ func TestRollbackFromWhatIsHeld(t *testing.T) {
 		ends    int // the release that runs then
 	}{
 		{pipeline.Running{Release: confirmed}, 0, "rollback 40", 40},
-		{pipeline.Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 0, "take back 41", 41},
-		{pipeline.Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 41, "take back 41", 41},
-		{pipeline.Running{Release: confirmed, Held: pipeline.ReleaseNumber{Number: 42}}, 39, "rollback 39", 39},
-		{pipeline.Running{Held: pipeline.ReleaseNumber{Number: 1}}, 0, "take back 0", 0},
+		{pipeline.Running{Release: confirmed, Paused: pipeline.ReleaseNumber{Number: 42}}, 0, "take back 41", 41},
+		{pipeline.Running{Release: confirmed, Paused: pipeline.ReleaseNumber{Number: 42}}, 41, "take back 41", 41},
+		{pipeline.Running{Release: confirmed, Paused: pipeline.ReleaseNumber{Number: 42}}, 39, "rollback 39", 39},
+		{pipeline.Running{Paused: pipeline.ReleaseNumber{Number: 1}}, 0, "take back 0", 0},
 	}
 	for _, test := range tests {
 		f := &fakeEnvironment{running: test.running, kept: []pipeline.Release{{Number: 41}, {Number: 40, Services: []pipeline.Service{{Name: "web"}}}, {Number: 39}}}
@@ -89,7 +89,7 @@ func TestRollbackFromWhatIsHeld(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f.did != test.did || done.Release.Number != test.ends || done.Release.Environment == "" && test.ends == 0 {
-			t.Errorf("holding %s, to %d: it does %q and ends at %+v, want %q, %d", test.running.Held, test.number, f.did, done.Release, test.did, test.ends)
+			t.Errorf("holding %s, to %d: it does %q and ends at %+v, want %q, %d", test.running.Paused, test.number, f.did, done.Release, test.did, test.ends)
 		}
 	}
 }

@@ -55,13 +55,23 @@ func TestActivatedSocketsAreOurOwnAlone(t *testing.T) {
 	}
 }
 
+func TestRootlessCgroups(t *testing.T) {
+	for text, want := range map[string]bool{"true": true, "1": true, "false": false} {
+		if got, err := rootlessCgroups(values{"rootless": {text}}); err != nil || got != want {
+			t.Errorf("--rootless %s gave %v, %v", text, got, err)
+		}
+	}
+	if _, err := rootlessCgroups(values{"rootless": {"perhaps"}}); err == nil {
+		t.Error("a word that says nothing is taken")
+	}
+}
+
 // Without root: what is asked for and can't be had is an error.
 func TestRefusals(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	for args, want := range map[string]string{
 		"--root " + missing + " list":   "no such file or directory",
 		"--root / list":                 "must not be /",
-		"--rootless perhaps run x":      "",
 		"update --l3-cache-schema x id": "flag provided but not defined",
 		"checkpoint id":                 "unknown command",
 	} {

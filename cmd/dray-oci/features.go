@@ -4,12 +4,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 
 	"github.com/opencontainers/runc/libcontainer/capabilities"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"github.com/opencontainers/runc/libcontainer/seccomp"
 	"github.com/opencontainers/runc/libcontainer/specconv"
+	runcfeatures "github.com/opencontainers/runc/types/features"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
@@ -21,13 +23,19 @@ func showFeatures(call) (int, error) {
 	f := features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
-		Annotations:   map[string]string{"org.opencontainers.runc.version": libVersion},
-		Hooks:         configs.KnownHookNames(),
-		MountOptions:  specconv.KnownMountOptions(),
+		Annotations: map[string]string{
+			runcfeatures.AnnotationRuncVersion:           libVersion,
+			runcfeatures.AnnotationRuncCheckpointEnabled: "false",
+		},
+		Hooks:        configs.KnownHookNames(),
+		MountOptions: specconv.KnownMountOptions(),
 		Linux: &features.Linux{
 			Namespaces:      specconv.KnownNamespaces(),
 			Capabilities:    capabilities.KnownCapabilities(),
-			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes},
+			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
+			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: specconv.KnownMemoryPolicyModes(), Flags: specconv.KnownMemoryPolicyFlags()},
+			NetDevices:      &features.NetDevices{Enabled: &yes},
 			Apparmor:        &features.Apparmor{Enabled: &yes},
 			Selinux:         &features.Selinux{Enabled: &yes},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
@@ -43,6 +51,8 @@ func showFeatures(call) (int, error) {
 			KnownFlags:     seccomp.KnownFlags(),
 			SupportedFlags: seccomp.SupportedFlags(),
 		}
+		major, minor, patch := seccomp.Version()
+		f.Annotations[runcfeatures.AnnotationLibseccompVersion] = fmt.Sprintf("%d.%d.%d", major, minor, patch)
 	}
 	out := json.NewEncoder(os.Stdout)
 	out.SetIndent("", "    ")

@@ -290,7 +290,14 @@ func TestVersionAndFeatures(t *testing.T) {
 	}
 	f, err := r.Features(t.Context())
 	if err != nil || f.Linux == nil || f.Linux.Seccomp == nil || !*f.Linux.Seccomp.Enabled || !slices.Contains(f.Linux.Namespaces, "pid") {
-		t.Errorf("%+v, %v", f, err)
+		t.Fatalf("%+v, %v", f, err)
+	}
+	// Callers leave out what a runtime does not claim.
+	if l := f.Linux; l.MemoryPolicy == nil || l.NetDevices == nil || l.IntelRdt == nil || l.Cgroup.Rdma == nil || l.Cgroup.SystemdUser == nil {
+		t.Errorf("it can more than it says: %+v", l)
+	}
+	if f.Annotations["org.opencontainers.runc.checkpoint.enabled"] != "false" {
+		t.Errorf("it says that it makes checkpoints: %v", f.Annotations)
 	}
 }
 

@@ -171,6 +171,9 @@ func TestUpdateReachesTheGroup(t *testing.T) {
 		if got, ok := groupFile("cpu.shares"); ok && step.shares != "" && got != step.shares {
 			t.Errorf("%+v: shares are %q", step.cpu, got)
 		}
+		if got, ok := groupFile("cpu.weight"); ok && step.weight != "" && got != step.weight {
+			t.Errorf("%+v: the weight is %q", step.cpu, got)
+		}
 	}
 }
 

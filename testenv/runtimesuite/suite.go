@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const module = "github.com/opencontainers/runc"
@@ -16,6 +18,7 @@ const module = "github.com/opencontainers/runc"
 type Suite struct {
 	dir      string
 	runtimes map[string]string // each runtime's program, by the name in the table
+	lock     *os.File          // held as long as the process lives
 }
 
 // needs are the programs that the tests run.
@@ -32,6 +35,9 @@ func New(ctx context.Context, dir, oci string) (*Suite, error) {
 		}
 	}
 	s := &Suite{dir: dir, runtimes: map[string]string{}}
+	if err := s.acquire(); err != nil {
+		return nil, err
+	}
 	// The tests of user namespaces reach their bundles as somebody else.
 	if err := errors.Join(os.Chmod(dir, 0o755), os.MkdirAll(s.path("tmp"), 0o777), os.Chmod(s.path("tmp"), 0o1777)); err != nil {
 		return nil, err
@@ -49,6 +55,21 @@ func New(ctx context.Context, dir, oci string) (*Suite, error) {
 		return nil, err
 	}
 	return s, s.makeImages(ctx)
+}
+
+// acquire keeps other runs out: the tests' containers have the same names, and
+// so the same groups, in each run.
+func (s *Suite) acquire() error {
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "dray-runtime-suite.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = lock.Close() // it is not held
+		return fmt.Errorf("the tests of a runtime are being run already: %w", err)
+	}
+	s.lock = lock
+	return nil
 }
 
 func (s *Suite) path(parts ...string) string {

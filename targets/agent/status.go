@@ -51,7 +51,7 @@ func (a *Agent) observeInto(e *environment, out *api.Environment) (known bool, e
 		}
 		return t.observe(&r, containers, a.containersOf(e), out)
 	})
-	a.redactReasons(out.Instances, out.Runs)
+	a.redactReasons(out.Instances, out.Kept, out.Runs)
 	return known, err
 }
 
@@ -97,9 +97,12 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 		out.Instances = append(out.Instances, statusOf(id, release, containers, r.Serving))
 	}
 	for _, c := range mine {
+		release, _, _ := parseNumber(c.Spec.Labels[runtime.LabelRelease]) // dray wrote it
+		s := statusOf(c.ID, release, containers, nil)
+		if _, owned := owner[c.ID]; !owned && !runsOnce(c) {
+			out.Kept = append(out.Kept, s)
+		}
 		if runsOnce(c) {
-			release, _, _ := parseNumber(c.Spec.Labels[runtime.LabelRelease]) // dray wrote it
-			s := statusOf(c.ID, release, containers, nil)
 			s.Instance = c.Spec.Labels[runtime.LabelRun] + runSuffix
 			if task := c.Spec.Labels[runtime.LabelTask]; task != "" {
 				s.Instance = taskPrefix + task
@@ -108,9 +111,11 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 		}
 	}
 	slices.SortFunc(out.Runs, func(a, b api.InstanceStatus) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(out.Instances, func(a, b api.InstanceStatus) int {
+	byInstance := func(a, b api.InstanceStatus) int {
 		return cmp.Or(strings.Compare(a.Instance, b.Instance), a.ReleaseNumber().Compare(b.ReleaseNumber()))
-	})
+	}
+	slices.SortFunc(out.Instances, byInstance)
+	slices.SortFunc(out.Kept, byInstance)
 	return nil
 }
 

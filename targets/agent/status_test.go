@@ -265,6 +265,13 @@ func TestRetain(t *testing.T) {
 		if err != nil || fmt.Sprint(env.Previous) != "[4 3]" {
 			t.Errorf("previous releases are %v (%v), want 4 and 3: retain is 3", env.Previous, err)
 		}
+		kept := ""
+		for _, c := range env.Kept {
+			kept += fmt.Sprintf("%s of %s, %s; ", c.Instance, c.ReleaseNumber(), c.State)
+		}
+		if want := "web/1 of 3, exited; web/1 of 4, exited; "; kept != want {
+			t.Errorf("kept for a rollback: %s, want %s", kept, want)
+		}
 		if len(w.containers) != 3 || len(w.images) != 3 {
 			t.Errorf("%d containers and %d images are kept, want 3 each", len(w.containers), len(w.images))
 		}

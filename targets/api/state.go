@@ -38,6 +38,7 @@ type Environment struct {
 	Lease      *Lease           `json:"lease,omitempty"`
 	Freeze     *Freeze          `json:"freeze,omitempty"`
 	Instances  []InstanceStatus `json:"instances"`
+	Kept       []InstanceStatus `json:"kept,omitempty"` // of releases before: they wait for a rollback, or drain
 	Runs       []InstanceStatus `json:"runs,omitempty"` // of tasks ("task.migrate"), and one-off containers of services ("web/run")
 	Drift      []Drift          `json:"drift,omitempty"`
 	Approvals  []Approval       `json:"approvals,omitempty"`

@@ -39,6 +39,11 @@ func containerTable(hosts []environment.HostStatus, all bool) *Table {
 			}
 			addInstance(t, h, i)
 		}
+		for _, i := range h.State.Kept {
+			if all || i.State == "running" {
+				addInstance(t, h, i)
+			}
+		}
 		for _, i := range h.State.Runs {
 			addInstance(t, h, i)
 		}

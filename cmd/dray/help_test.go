@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -69,11 +68,4 @@ func helpOf(t *testing.T, args ...string) string {
 		t.Fatal(err)
 	}
 	return out.String()
-}
-
-func inUTC(t *testing.T) {
-	t.Helper()
-	local := time.Local
-	time.Local = time.UTC
-	t.Cleanup(func() { time.Local = local })
 }

@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // TestMain lets the scripts run the real program: this test binary, under its
-// name.
+// name. Its clock is set to UTC before anything runs.
 func TestMain(m *testing.M) {
+	time.Local = time.UTC
 	testscript.Main(m, map[string]func(){"dray": main})
 }
 

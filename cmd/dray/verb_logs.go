@@ -118,13 +118,13 @@ func pointInTime(text string, now time.Time) (time.Time, error) {
 		return now.Add(-d.Abs()), nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateTime, "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
 			return t, nil
 		}
 	}
 	today := now.Format(time.DateOnly) + " "
 	for _, layout := range []string{time.DateTime, "2006-01-02 15:04"} {
-		if t, err := time.ParseInLocation(layout, today+text, time.Local); err == nil {
+		if t, err := time.ParseInLocation(layout, today+text, now.Location()); err == nil {
 			return t, nil
 		}
 	}

@@ -154,19 +154,29 @@ func (n *Networks) liveAt(ctx context.Context, addresses []netip.Addr) (live int
 
 var errDrainDeadline = errors.New("the drain deadline has passed")
 
-// Cut lets go of the UDP flows to containers that no longer serve: the next
-// packet of such a flow goes to one that does. Call it after WaitDrained and
+// Cut lets go of what would lead new connections to containers that no longer
+// serve: the next packet of such a flow goes to one that does. Those are UDP
+// flows, and TCP flows that nobody has answered. A client that gave up while a
+// container was about to listen, after a boot for one, leaves such a flow for
+// two minutes; when it uses its port again, it would be refused by a container
+// that is told to end and has not ended yet. Call it after WaitDrained and
 // before the containers are stopped.
 func (n *Networks) Cut(ctx context.Context, addresses ...netip.Addr) error {
 	for _, a := range addresses {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if _, err := cut(a, func(f flow) bool { return f.protocol == unix.IPPROTO_UDP }); err != nil {
+		if _, err := cut(a, beginsAnew); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// beginsAnew says whether the next packet of a flow can go to another container
+// without harm.
+func beginsAnew(f flow) bool {
+	return f.protocol == unix.IPPROTO_UDP || f.protocol == unix.IPPROTO_TCP && f.state == stateSynSent
 }
 
 // Forget drops all that the kernel tracks of containers that have ended. A TCP

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -105,5 +106,55 @@ func TestForgettingSparesWhoCameBack(t *testing.T) {
 	w.must(echo(second))
 	if flows, err = flowsTo(old.Address); len(flows) != 0 || err != nil {
 		t.Errorf("left of the old container: %+v (%v)", flows, err)
+	}
+}
+
+// TestCutLetsGoOfUnansweredConnections: a client that gave up before the
+// container could answer comes back with the same port, when the container has
+// been replaced and told to end.
+func TestCutLetsGoOfUnansweredConnections(t *testing.T) {
+	w := newWorld(t)
+	old, now := w.attach("shop-prod", "old"), w.attach("shop-prod", "new")
+	w.serve(now, "new", 80)
+	w.set(web(old))
+	connect := func(timeout time.Duration) (id string, err error) {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: clientAddress.AsSlice(), Port: 45000}, Timeout: timeout}
+		var c net.Conn
+		err = inNamespace(w.client, func() (err error) {
+			c, err = dialer.DialContext(t.Context(), "tcp", published)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		id, _, err = greeting(c)
+		return id, err
+	}
+	inOld := func(f func(link netlink.Link) error) {
+		t.Helper()
+		w.must(within(old.NetnsPath, func() error {
+			link, err := netlink.LinkByName(inside)
+			if err != nil {
+				return err
+			}
+			return f(link)
+		}))
+	}
+	inOld(netlink.LinkSetDown)
+	if id, err := connect(300 * time.Millisecond); err == nil {
+		t.Fatalf("%s answers without a cable", id)
+	}
+	inOld(func(link netlink.Link) error {
+		if err := netlink.LinkSetUp(link); err != nil {
+			return err
+		}
+		return addressAndRoutes(link, old)
+	})
+	w.set(web(now))
+	w.must(w.Cut(t.Context(), old.Address))
+	// The old container runs still, and does not listen any more.
+	if id, err := connect(2 * time.Second); id != "new" || err != nil {
+		t.Errorf("%q answers (%v), want new", id, err)
 	}
 }

@@ -262,7 +262,7 @@ func (a *Agent) retireOne(ctx context.Context, w *work, p placed, id string) err
 }
 
 // drain waits until the kernel tracks no connection to the containers, or for
-// the time most.
+// the time most, and has those that nobody answered go elsewhere.
 func (a *Agent) drain(ctx context.Context, most time.Duration, containers ...runtime.Container) error {
 	var addresses []netip.Addr
 	for _, c := range containers {
@@ -270,7 +270,7 @@ func (a *Agent) drain(ctx context.Context, most time.Duration, containers ...run
 			addresses = append(addresses, c.Address)
 		}
 	}
-	if most <= 0 || len(addresses) == 0 {
+	if len(addresses) == 0 {
 		return nil
 	}
 	waiting, cancel := context.WithTimeout(ctx, most)

@@ -21,6 +21,7 @@ const udpQuiet = 10 * time.Second
 // SYN_SENT to CLOSE_WAIT at least one side can still send.
 const (
 	stateSynSent   = 1
+	stateSynRecv   = 2
 	stateCloseWait = 5
 	stateSynSent2  = 9 // both sides at once
 )
@@ -156,11 +157,11 @@ var errDrainDeadline = errors.New("the drain deadline has passed")
 
 // Cut lets go of what would lead new connections to containers that no longer
 // serve: the next packet of such a flow goes to one that does. Those are UDP
-// flows, and TCP flows that nobody has answered. A client that gave up while a
-// container was about to listen, after a boot for one, leaves such a flow for
-// two minutes; when it uses its port again, it would be refused by a container
-// that is told to end and has not ended yet. Call it after WaitDrained and
-// before the containers are stopped.
+// flows, and TCP flows whose client has not had an answer yet: it gave up while
+// a container was about to listen, after a boot for one, or the answer was lost
+// on the way. When it asks again, or uses its port again within two minutes, it
+// would be refused by a container that is told to end and has not ended yet.
+// Call it after WaitDrained and before the containers are stopped.
 func (n *Networks) Cut(ctx context.Context, addresses ...netip.Addr) error {
 	for _, a := range addresses {
 		if err := context.Cause(ctx); err != nil {
@@ -176,7 +177,7 @@ func (n *Networks) Cut(ctx context.Context, addresses ...netip.Addr) error {
 // beginsAnew says whether the next packet of a flow can go to another container
 // without harm.
 func beginsAnew(f flow) bool {
-	return f.protocol == unix.IPPROTO_UDP || f.protocol == unix.IPPROTO_TCP && f.state == stateSynSent
+	return f.protocol == unix.IPPROTO_UDP || f.protocol == unix.IPPROTO_TCP && (f.state == stateSynSent || f.state == stateSynRecv)
 }
 
 // Forget drops all that the kernel tracks of containers that have ended. A TCP

@@ -117,20 +117,6 @@ func TestCutLetsGoOfUnansweredConnections(t *testing.T) {
 	old, now := w.attach("shop-prod", "old"), w.attach("shop-prod", "new")
 	w.serve(now, "new", 80)
 	w.set(web(old))
-	connect := func(timeout time.Duration) (id string, err error) {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: clientAddress.AsSlice(), Port: 45000}, Timeout: timeout}
-		var c net.Conn
-		err = inNamespace(w.client, func() (err error) {
-			c, err = dialer.DialContext(t.Context(), "tcp", published)
-			return err
-		})
-		if err != nil {
-			return "", err
-		}
-		defer c.Close()
-		id, _, err = greeting(c)
-		return id, err
-	}
 	inOld := func(f func(link netlink.Link) error) {
 		t.Helper()
 		w.must(within(old.NetnsPath, func() error {
@@ -142,7 +128,7 @@ func TestCutLetsGoOfUnansweredConnections(t *testing.T) {
 		}))
 	}
 	inOld(netlink.LinkSetDown)
-	if id, err := connect(300 * time.Millisecond); err == nil {
+	if id, err := w.connectFrom("tcp", 45000, 300*time.Millisecond); err == nil {
 		t.Fatalf("%s answers without a cable", id)
 	}
 	inOld(func(link netlink.Link) error {
@@ -154,7 +140,47 @@ func TestCutLetsGoOfUnansweredConnections(t *testing.T) {
 	w.set(web(now))
 	w.must(w.Cut(t.Context(), old.Address))
 	// The old container runs still, and does not listen any more.
-	if id, err := connect(2 * time.Second); id != "new" || err != nil {
+	if id, err := w.connectFrom("tcp", 45000, 2*time.Second); id != "new" || err != nil {
+		t.Errorf("%q answers (%v), want new", id, err)
+	}
+}
+
+// TestCutLetsGoOfLostAnswers: a container's answer was lost on the way; the
+// client, that asks again, has not met it yet.
+func TestCutLetsGoOfLostAnswers(t *testing.T) {
+	w := newWorld(t)
+	old, now := w.attach("shop-prod", "old"), w.attach("shop-prod", "new")
+	stop := w.serve(old, "old", 80)
+	w.serve(now, "new", 80)
+	w.set(web(old))
+	hear := w.deafen()
+	if id, err := w.connectFrom("tcp", 45000, 300*time.Millisecond); err == nil {
+		t.Fatalf("%s answers one who hears nothing", id)
+	}
+	hear()
+	w.set(web(now))
+	stop() // listening; the container runs still
+	w.must(w.Cut(t.Context(), old.Address))
+	if id, err := w.connectFrom("tcp", 45000, 2*time.Second); id != "new" || err != nil {
+		t.Errorf("%q answers (%v), want new", id, err)
+	}
+}
+
+// TestRebuildLetsGoOfRefusals: a UDP client that spoke while the table was away
+// is served when it is back, however often it speaks.
+func TestRebuildLetsGoOfRefusals(t *testing.T) {
+	w := newWorld(t)
+	now := w.attach("shop-prod", "new")
+	w.serve(now, "new", 80)
+	w.set(web(now))
+	w.must(w.Close())
+	w.flush()
+	w.trackAnyway()
+	if id, err := w.connectFrom("udp", 45000, 2*time.Second); err == nil {
+		t.Fatalf("%q answers (%v) without a table", id, err)
+	}
+	w.reopen()
+	if id, err := w.connectFrom("udp", 45000, 2*time.Second); id != "new" || err != nil {
 		t.Errorf("%q answers (%v), want new", id, err)
 	}
 }

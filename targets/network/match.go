@@ -166,12 +166,13 @@ func accept() []expr.Any { return one(&expr.Verdict{Kind: expr.VerdictAccept}) }
 
 // refused makes two rules of a match, that answer like a port that nothing
 // listens on: a reset for TCP, "port unreachable" otherwise. (A TCP socket can
-// miss the latter, and tries again for a second.)
+// miss the latter, and tries again for a second.) They count, so that who asks
+// why a connection was refused sees if it was here.
 func refused(match ...[]expr.Any) [][]expr.Any {
 	tcp := compare(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, expr.CmpOpEq, []byte{unix.IPPROTO_TCP})
 	return [][]expr.Any{
-		rule(rule(match...), tcp, one(&expr.Reject{Type: unix.NFT_REJECT_TCP_RST})),
-		rule(rule(match...), one(&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3})),
+		rule(rule(match...), tcp, one(&expr.Counter{}), one(&expr.Reject{Type: unix.NFT_REJECT_TCP_RST})),
+		rule(rule(match...), one(&expr.Counter{}), one(&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3})),
 	}
 }
 

@@ -120,12 +120,22 @@ func (n *Networks) passForeignFirewall() {
 	n.obstacle = text
 }
 
-// rebuild brings the table from what it was to the state.
+// rebuild brings the table from what it was to the state, and lets go of what
+// met published ports while the table did not lead to them.
 func (n *Networks) rebuild(tx *transaction, was layout) error {
+	is := layoutOf(n.state)
 	tx.frame(n.state.VIPs)
-	tx.follow(was, layoutOf(n.state))
+	tx.follow(was, is)
 	if err := tx.commit(); err != nil {
 		return fmt.Errorf("building table %s: %w", tableName, err)
+	}
+	for port, chain := range is.published {
+		if was.published[port] != "" || len(is.chains[chain]) == 0 {
+			continue
+		}
+		if _, err := cutUntranslated(port); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -10,10 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -163,8 +166,8 @@ func within(path string, f func() error) error {
 }
 
 // serve answers in a container: TCP and UDP, on the port, "ID FROM" and then
-// what it is sent, line by line.
-func (w *world) serve(e Endpoint, id string, port int) {
+// what it is sent, line by line, until the test or stop ends it.
+func (w *world) serve(e Endpoint, id string, port int) (stop func()) {
 	w.t.Helper()
 	var l net.Listener
 	var u net.PacketConn
@@ -178,13 +181,15 @@ func (w *world) serve(e Endpoint, id string, port int) {
 	var g errgroup.Group
 	g.Go(func() error { return serveTCP(l, id) })
 	g.Go(func() error { return serveUDP(u, id) })
-	w.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		l.Close()
 		u.Close()
 		if err := g.Wait(); err != nil {
 			w.t.Error(err)
 		}
 	})
+	w.t.Cleanup(stop)
+	return stop
 }
 
 func serveTCP(l net.Listener, id string) error {
@@ -231,6 +236,84 @@ func dial(ns int, network, to string) (net.Conn, error) {
 	}
 	err := inNamespace(ns, f)
 	return c, err
+}
+
+// connectFrom asks the published port from a port of the client's choice, and
+// returns the id of the container that answers.
+func (w *world) connectFrom(network string, port int, timeout time.Duration) (id string, err error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: clientAddress.AsSlice(), Port: port}, Timeout: timeout}
+	if network == "udp" {
+		dialer.LocalAddr = &net.UDPAddr{IP: clientAddress.AsSlice(), Port: port}
+	}
+	var c net.Conn
+	err = inNamespace(w.client, func() (err error) {
+		c, err = dialer.DialContext(w.t.Context(), network, published)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	id, _, err = greeting(c)
+	return id, err
+}
+
+// deafen drops all that comes to the client until hear is called.
+func (w *world) deafen() (hear func()) {
+	w.t.Helper()
+	return w.foreignRules(w.client, nftables.ChainHookInput, drop())
+}
+
+// trackAnyway has the host track connections without dray's table, as its own
+// firewall would.
+func (w *world) trackAnyway() {
+	w.t.Helper()
+	w.foreignRules(host, nftables.ChainHookInput, rule(known(), accept()))
+}
+
+// foreignRules adds a table with one rule to a namespace. It is gone with the
+// test, or when remove is called.
+func (w *world) foreignRules(ns int, hook *nftables.ChainHook, exprs []expr.Any) (remove func()) {
+	w.t.Helper()
+	table := &nftables.Table{Name: "foreign", Family: nftables.TableFamilyIPv4}
+	there := func(f func(c *nftables.Conn) error) {
+		w.t.Helper()
+		inside := func() error {
+			c, err := nftables.New()
+			if err != nil {
+				return err
+			}
+			if err := f(c); err != nil {
+				return err
+			}
+			return c.Flush()
+		}
+		if ns == host {
+			w.must(inside())
+		} else {
+			w.must(inNamespace(ns, inside))
+		}
+	}
+	there(func(c *nftables.Conn) error {
+		c.AddTable(table)
+		chain := c.AddChain(&nftables.Chain{Name: "input", Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter})
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
+		return nil
+	})
+	remove = sync.OnceFunc(func() {
+		there(func(c *nftables.Conn) error { c.DelTable(table); return nil })
+	})
+	w.t.Cleanup(remove)
+	return remove
+}
+
+// flush takes dray's table away while the agent is not there.
+func (w *world) flush() {
+	w.t.Helper()
+	c, err := nftables.New()
+	w.must(err)
+	c.DelTable(newTable().t)
+	w.must(c.Flush())
 }
 
 const host = -1

@@ -188,12 +188,19 @@ func (f *field) strike(ctx context.Context, t *testing.T, s *scene, tr trial, v 
 	return o
 }
 
+// evidenceOf prints what a host knows of a failure: what the agent did, which
+// rules refused packets, and which connections are tracked but not yet or no
+// longer open.
+const evidenceOf = `tail -n 40 /var/lib/dray/agent.log /var/log/drayd.log 2>/dev/null
+nft list table ip dray 2>/dev/null | grep counter
+grep -v -e ESTABLISHED -e TIME_WAIT /proc/net/nf_conntrack 2>/dev/null | grep dport=80 | tail -n 20`
+
 // explain shows what is needed to understand a failure.
 func (f *field) explain(t *testing.T, s *scene, v *verbRun) {
 	t.Helper()
 	t.Logf("the client:\n%s", v.out.String())
 	for _, name := range hostsOf[s.env] {
-		out, err := f.Lab.Host(name).Exec(context.WithoutCancel(t.Context()), "sh", "-c", "tail -n 25 /var/lib/dray/agent.log /var/log/drayd.log 2>/dev/null")
+		out, err := f.Lab.Host(name).Exec(context.WithoutCancel(t.Context()), "sh", "-c", evidenceOf)
 		t.Logf("%s: %v\n%s", name, err, out)
 	}
 }

@@ -17,7 +17,7 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.
 	if done, err := a.confirmedBefore(e, id); done != nil || err != nil {
 		return done, err
 	}
-	ctx, end, err := a.begin(ctx, e, "a confirmation", req.Fence)
+	ctx, end, err := e.operations.acquire(ctx, "a confirmation", e.holder(req.Fence))
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"time"
@@ -284,34 +283,6 @@ func (w *work) record(result, reason string) api.Record {
 		Source: w.release.Source, Images: w.release.Images,
 		Started: w.Started, Ended: time.Now().Round(0), Result: result, Reason: reason,
 	}
-}
-
-// begin waits for its turn on the environment, holding the newest lease.
-func (a *Agent) begin(ctx context.Context, e *environment, name string, fence uint64) (context.Context, func(), error) {
-	if err := e.held(fence); err != nil {
-		return nil, nil, err
-	}
-	ctx, end, err := e.take(ctx, name, true)
-	if err != nil {
-		return nil, nil, err
-	}
-	// The lease may have ended while this waited.
-	if err := e.held(fence); err != nil {
-		end()
-		return nil, nil, err
-	}
-	return ctx, end, nil
-}
-
-// beginBeside starts something that goes on beside the operation of the
-// environment, holding the newest lease.
-func (a *Agent) beginBeside(ctx context.Context, e *environment, _ string, fence uint64) (context.Context, func(), error) {
-	ctx, end := e.takeBeside(ctx, true)
-	if err := e.held(fence); err != nil {
-		end()
-		return nil, nil, err
-	}
-	return ctx, end, nil
 }
 
 func releaseWord(n api.ReleaseNumber) string {

@@ -26,8 +26,8 @@ func (a *Agent) down(ctx context.Context, e *environment, req api.Down, sink eve
 	if err := e.held(req.Fence); err != nil {
 		return nil, err
 	}
-	e.interrupt(errors.New("the environment is taken down"))
-	ctx, end, err := a.begin(ctx, e, "taking it down", req.Fence)
+	e.operations.interrupt(errors.New("the environment is taken down"))
+	ctx, end, err := e.operations.acquire(ctx, "the removal of the environment", e.holder(req.Fence))
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (a *Agent) down(ctx context.Context, e *environment, req api.Down, sink eve
 
 // takeDown does what downRecord says; again after a crash.
 func (a *Agent) takeDown(ctx context.Context, e *environment, sink event.Sink) (*api.DownResult, error) {
-	e.quiet(errors.New("the environment is taken down"))
+	e.operations.drain(errors.New("the environment is taken down"))
 	r, err := a.read(e)
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func (a *Agent) leftOpen(e *environment, id string) *api.Record {
 
 // resumeDown finishes a removal that a crash has interrupted.
 func (a *Agent) resumeDown(ctx context.Context, e *environment) {
-	ctx, end, err := e.take(ctx, "taking it down", false)
+	ctx, end, err := e.operations.acquire(ctx, "the removal of the environment", nil)
 	if err != nil {
 		return
 	}

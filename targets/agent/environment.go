@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -37,19 +36,14 @@ type envRecord struct {
 	Down       *downRecord       `json:"down,omitempty"`    // it is being removed from this host
 }
 
-// environment is one environment in memory: its lease, and the one operation
-// that may change it at a time.
+// environment is one environment in memory: its lease, and what works on it.
 type environment struct {
 	project, name string
-	keptAs        string        // name of all that is kept of it on the host
-	turn          chan struct{} // holds a token while an operation runs
+	keptAs        string     // name of all that is kept of it on the host
+	operations    operations // what works on it now
 
-	mu     sync.Mutex
-	lease  *lease
-	cancel context.CancelCauseFunc // of the operation that runs for a holder; nil when none does
-	opName string
-	beside map[*context.CancelCauseFunc]bool // what goes on beside it, such as draining; true: for a holder
-	idle   sync.WaitGroup                    // of those
+	mu    sync.Mutex
+	lease *lease
 
 	routing sync.Mutex
 	routes  []Route // what the kernel was told last; nil when that is not known
@@ -81,7 +75,7 @@ func (a *Agent) environmentOf(project, name string) *environment {
 	key := envKey(project, name)
 	e := a.environments[key]
 	if e == nil {
-		e = &environment{project: project, name: name, keptAs: cmp.Or(a.names[key], ownName(project, name)), turn: make(chan struct{}, 1)}
+		e = &environment{project: project, name: name, keptAs: cmp.Or(a.names[key], ownName(project, name))}
 		a.environments[key] = e
 	}
 	return e
@@ -134,86 +128,4 @@ func (a *Agent) read(e *environment) (r envRecord, err error) {
 		return err
 	})
 	return r, err
-}
-
-// take waits until no operation runs on the environment, and starts one. The
-// operation ends when the returned function is called. What a holder asked for
-// can be interrupted; what the agent does by itself can't.
-func (e *environment) take(ctx context.Context, name string, forHolder bool) (context.Context, func(), error) {
-	select {
-	case e.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, fmt.Errorf("waiting for %s of %s to end: %w", e.running(), e.key(), context.Cause(ctx))
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	e.mu.Lock()
-	e.opName = name
-	if forHolder {
-		e.cancel = cancel
-	}
-	e.mu.Unlock()
-	return ctx, func() {
-		e.mu.Lock()
-		e.cancel, e.opName = nil, ""
-		e.mu.Unlock()
-		cancel(nil)
-		<-e.turn
-	}, nil
-}
-
-// interrupt cancels the operation that runs for a holder, if any.
-func (e *environment) interrupt(cause error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.interruptLocked(cause)
-}
-
-func (e *environment) interruptLocked(cause error) {
-	if e.cancel != nil {
-		e.cancel(cause)
-	}
-	for cancel, forHolder := range e.beside {
-		if forHolder {
-			(*cancel)(cause)
-		}
-	}
-}
-
-// takeBeside starts something that goes on beside the operation of the
-// environment. quiet ends it.
-func (e *environment) takeBeside(ctx context.Context, forHolder bool) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.beside == nil {
-		e.beside = map[*context.CancelCauseFunc]bool{}
-	}
-	e.beside[&cancel] = forHolder
-	e.idle.Add(1)
-	return ctx, func() {
-		e.mu.Lock()
-		delete(e.beside, &cancel)
-		e.mu.Unlock()
-		cancel(nil)
-		e.idle.Done()
-	}
-}
-
-// quiet ends what goes on beside the operation and waits for it.
-func (e *environment) quiet(cause error) {
-	e.mu.Lock()
-	for cancel := range e.beside {
-		(*cancel)(cause)
-	}
-	e.mu.Unlock()
-	e.idle.Wait()
-}
-
-func (e *environment) running() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.opName == "" {
-		return "an operation"
-	}
-	return e.opName
 }

@@ -20,8 +20,8 @@ func (a *Agent) hold(ctx context.Context, e *environment, id string, req api.Hol
 	if err := e.held(req.Fence); err != nil {
 		return nil, err
 	}
-	e.interrupt(errHeld)
-	_, end, err := a.begin(ctx, e, "holding a release that failed", req.Fence)
+	e.operations.interrupt(errHeld)
+	_, end, err := e.operations.acquire(ctx, "holding a release that failed", e.holder(req.Fence))
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,10 @@ func (a *Agent) recordHeld(w *work, req api.Hold) error {
 // stead, and both at once would do some work twice. Going back ends it.
 func (a *Agent) tidyHeld(ctx context.Context, e *environment, id string) {
 	a.insist(ctx, e, "retiring what a held release leaves behind", func(ctx context.Context) error {
-		ctx, end := e.takeBeside(ctx, false)
+		ctx, end, err := e.operations.acquireShared(ctx, "retiring containers", nil)
+		if err != nil {
+			return err
+		}
 		defer end()
 		w, err := a.load(e, id, nil)
 		if err != nil || !w.held() {

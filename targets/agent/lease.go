@@ -166,6 +166,11 @@ func (a *Agent) releaseLease(e *environment, fence uint64) error {
 	})
 }
 
+// holder is whoever has the lease of this number.
+func (e *environment) holder(fence uint64) lessee {
+	return func() error { return e.held(fence) }
+}
+
 // held returns a fault unless fence is the number of the lease that is live.
 func (e *environment) held(fence uint64) error {
 	e.mu.Lock()
@@ -246,7 +251,7 @@ func (a *Agent) endLeases(ctx context.Context) time.Duration {
 		// What the holder asked for ends before anybody else can hold a lease:
 		// the next holder's work is not to be cancelled for it.
 		e.lease = nil
-		e.interruptLocked(fmt.Errorf("%w: %s on %s (%s)", errLeaseEnded, l.Holder.User, l.Holder.Machine, l.Holder.Command))
+		e.operations.interrupt(fmt.Errorf("%w: %s on %s (%s)", errLeaseEnded, l.Holder.User, l.Holder.Machine, l.Holder.Command))
 		e.mu.Unlock()
 		a.leaseEnded(ctx, e, l)
 	}

@@ -29,7 +29,7 @@ func (a *Agent) prepare(ctx context.Context, e *environment, p *api.Prepare, sin
 	if err := validate(e, p); err != nil {
 		return nil, err
 	}
-	ctx, end, err := a.begin(ctx, e, "preparing "+releaseWord(p.Release.ReleaseNumber()), p.Fence)
+	ctx, end, err := e.operations.acquire(ctx, "preparing "+releaseWord(p.Release.ReleaseNumber()), e.holder(p.Fence))
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (a *Agent) prepare(ctx context.Context, e *environment, p *api.Prepare, sin
 	if w.State == api.StatePreparing {
 		// After the journal: what begins to retire from now on finds a deployment
 		// under way. A container that is being stopped may be taken up again here.
-		e.quiet(errTakenUp)
+		e.operations.drain(errTakenUp)
 		if err := a.reserve(ctx, w, p); err != nil {
 			return nil, a.failPrepare(ctx, w, err)
 		}

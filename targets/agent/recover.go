@@ -144,7 +144,7 @@ func (a *Agent) settle(ctx context.Context, e *environment, reason string) {
 }
 
 func (a *Agent) settleOnce(ctx context.Context, e *environment, reason string) error {
-	ctx, end, err := e.take(ctx, "going back", false)
+	ctx, end, err := e.operations.acquire(ctx, "going back", nil)
 	if err != nil {
 		return err
 	}

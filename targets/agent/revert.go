@@ -25,8 +25,8 @@ func (a *Agent) revert(ctx context.Context, e *environment, id string, req api.R
 	if err := e.held(req.Fence); err != nil {
 		return nil, err
 	}
-	e.interrupt(errReverted)
-	ctx, end, err := a.begin(ctx, e, "going back", req.Fence)
+	e.operations.interrupt(errReverted)
+	ctx, end, err := e.operations.acquire(ctx, "going back", e.holder(req.Fence))
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (a *Agent) goBack(ctx context.Context, w *work, reason string) error {
 		}
 	}
 	// After the journal: what begins to retire from now on sees that it must not.
-	w.e.quiet(errReverted)
+	w.e.operations.drain(errReverted)
 	if !w.changing() {
 		return a.discard(context.WithoutCancel(ctx), w, reason)
 	}

@@ -18,11 +18,11 @@ import (
 // steps takes steps of a prepared deployment, in order. The first that fails
 // ends them; what to do then is the caller's, or the end of the lease's.
 func (a *Agent) steps(ctx context.Context, e *environment, id string, req api.Steps, sink event.Sink) (*api.StepsResult, error) {
-	begin := a.begin
+	acquire := e.operations.acquire
 	if onlyRetire(req.Steps) {
-		begin = a.beginBeside
+		acquire = e.operations.acquireShared
 	}
-	ctx, end, err := begin(ctx, e, "a rollout", req.Fence)
+	ctx, end, err := acquire(ctx, "a rollout", e.holder(req.Fence))
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func runsTasks(r *api.Release, host, task string) bool {
 // runTask runs a task for a client and waits for its end.
 func (a *Agent) runTask(ctx context.Context, e *environment, name string, req api.RunTask, sink event.Sink) (*api.TaskRun, error) {
 	if req.Fence != 0 {
-		beside, end, err := a.beginBeside(ctx, e, "", req.Fence)
+		beside, end, err := e.operations.acquireShared(ctx, "task "+name, e.holder(req.Fence))
 		if err != nil {
 			return nil, err
 		}

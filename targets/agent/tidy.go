@@ -96,7 +96,10 @@ func (a *Agent) tidy(ctx context.Context, e *environment) {
 // tidyOne does what is of one environment. It reports neither done nor an error
 // when it was ended.
 func (a *Agent) tidyOne(ctx context.Context, e *environment) (done bool, err error) {
-	ctx, end := e.takeBeside(ctx, false)
+	ctx, end, err := e.operations.acquireShared(ctx, "tidying up", nil)
+	if err != nil {
+		return false, err
+	}
 	defer end()
 	err = errors.Join(a.retireLeft(ctx, e), a.dropDeployments(e), a.releasePorts(ctx, e))
 	if ctx.Err() != nil {

@@ -118,6 +118,10 @@ func (p *project) selected(args []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(s.Targets) == 0 {
+		return nil, &exitError{code: exitFailed, failure: failure(
+			"the file declares no target, so there is nothing to build", `add target "web" {} beside its Dockerfile, or just deploy: images with a name are pulled`)}
+	}
 	if len(s.Templates) > 0 {
 		p.app.view.Emit(event.Event{
 			Type: event.Notice, Stage: "build",

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -154,13 +155,15 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 	if len(names) == 0 {
 		names = sortedNames(p.spec.Hosts)
 	}
-	reports := make([]ui.HostReport, len(names))
-	var group sync.WaitGroup
+	hosts := make([]*pipeline.Host, len(names))
 	for i, name := range names {
-		host, err := p.host(name)
-		if err != nil {
+		if hosts[i], err = p.host(name); err != nil {
 			return err
 		}
+	}
+	reports := make([]ui.HostReport, len(hosts))
+	var group sync.WaitGroup
+	for i, host := range hosts {
 		group.Go(func() { reports[i] = p.checkHost(ctx, host) })
 	}
 	group.Wait()
@@ -172,14 +175,19 @@ func (a *app) checkHosts(ctx context.Context, names []string, record bool) error
 	if err := results(a, reports, func(w io.Writer) error { return ui.PrintHosts(w, reports) }); err != nil {
 		return err
 	}
-	for _, r := range reports {
-		if r.Error != "" {
-			f := failure("not every host can be used", r.Next)
-			f.Conclusion = ""
-			return &exitError{code: exitFailed, failure: f}
-		}
+	return unusable(reports)
+}
+
+// unusable fails with what helps first, where hosts can't be used. What helps
+// each of them stands beside it.
+func unusable(reports []ui.HostReport) error {
+	i := slices.IndexFunc(reports, func(r ui.HostReport) bool { return r.Error != "" })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	f := failure("not every host can be used", reports[i].Next)
+	f.Conclusion = ""
+	return &exitError{code: exitFailed, failure: f}
 }
 
 func (p *project) checkHost(ctx context.Context, host *pipeline.Host) ui.HostReport {

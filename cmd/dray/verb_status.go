@@ -56,6 +56,10 @@ object. A host that goes away is shown, and again when it is back.`,
 
 // chosen is the environment that args name, or all.
 func (p *project) chosen(args []string) ([]*pipeline.Environment, error) {
+	if len(args) == 0 && len(p.spec.Environments) == 0 {
+		return nil, &exitError{code: exitFailed, failure: failure(
+			"the file declares no environment, so there is nothing to look at", "add an environment to the file")}
+	}
 	if len(args) == 0 {
 		return p.spec.Environments, nil
 	}

@@ -1,13 +1,15 @@
 package ui
 
 import (
+	"slices"
 	"strings"
 
 	"dray/pipeline"
 )
 
 // Corrected is a command line again, with the name that was probably meant; ""
-// when none is near, or the line does not have it.
+// when none is near, or the line does not have it, or has the near one as well:
+// then another was meant.
 func Corrected(line []string, unknown *pipeline.UnknownError) string {
 	near, found := unknown.Near(), false
 	words := Retyped(line, func(word string) string {
@@ -18,7 +20,7 @@ func Corrected(line []string, unknown *pipeline.UnknownError) string {
 		found = true
 		return near + rest
 	})
-	if near == "" || !found {
+	if near == "" || !found || slices.Contains(line[1:], near) {
 		return ""
 	}
 	return strings.Join(words, " ")

@@ -21,3 +21,14 @@ func TestNextAfterMisspelling(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// Who names the near one beside it meant another.
+func TestNextAfterOneThatIsNotDeclared(t *testing.T) {
+	e := &pipeline.UnknownError{Kind: "host", Name: "p9", Declared: []string{"p1", "p2"}}
+	if got := Corrected([]string{"dray", "host", "check", "p1", "p9"}, e); got != "" {
+		t.Errorf("got %s", got)
+	}
+	if got := Corrected([]string{"dray", "host", "check", "p9"}, e); got != "dray host check p1" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,12 +43,16 @@ func PrintHosts(w io.Writer, reports []HostReport) error {
 			return err
 		}
 	}
+	failed := slices.DeleteFunc(slices.Clone(reports), func(r HostReport) bool { return r.Error == "" })
 	for _, r := range reports {
 		if r.Absent {
 			fmt.Fprintf(w, "%s can be reached. dray's agent is not there yet: dray host setup %[1]s, or the first deployment, brings it.\n", r.Name)
 		}
 		if r.Error != "" {
 			fmt.Fprintf(w, "✗ %s\n", strings.ReplaceAll(r.Error, "\n", "\n  "))
+			if len(failed) > 1 && r.Next != "" { // one alone is said at the end
+				fmt.Fprintf(w, "  Next: %s\n", r.Next)
+			}
 		}
 	}
 	return nil

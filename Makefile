@@ -48,6 +48,9 @@ demo-down: ## remove every trace of the demo
 
 test: deps test-unit test-real ## everything that CI runs, lint apart
 
+# TESTFLAGS=-v also tells which tests were skipped, and why; CI asks for that.
+TESTFLAGS ?=
+
 # All but what needs BuildKit's server, real hosts or tags runs with the race
 # detector. Of the real ones, two packages run side by side, the longest first:
 # most of what they do is waiting.
@@ -55,11 +58,11 @@ RACE = $(shell $(GO) list ./... | grep -v -e /testenv -e /builder/buildkit -e /c
 REAL := ./testenv/acceptance ./testenv/faults ./builder/buildkit/... ./testenv/...
 
 test-unit: ## packages by themselves, with the race detector
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 15m $(RACE)
+	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -shuffle=on -timeout 15m $(RACE)
 
 test-real: build ## the builder, the hosts and the whole road
-	CGO_ENABLED=1 $(GO) test -tags "$(OCI_TAGS)" -shuffle=on ./cmd/dray-oci/...
-	DRAY_TEST_BIN=$(CURDIR)/bin $(GO) test -shuffle=on -timeout 25m -p 2 $(REAL)
+	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -tags "$(OCI_TAGS)" -shuffle=on ./cmd/dray-oci/...
+	DRAY_TEST_BIN=$(CURDIR)/bin $(GO) test $(TESTFLAGS) -shuffle=on -timeout 25m -p 2 $(REAL)
 
 test-again: build ## some packages, one after the other: PACKAGES="dray/targets/store dray/testenv/faults"
 	DRAY_TEST_BIN=$(CURDIR)/bin CGO_ENABLED=1 $(GO) test -tags "$(OCI_TAGS)" -shuffle=on -count=1 -timeout 25m -p 1 $(PACKAGES)

@@ -134,18 +134,33 @@ func (d *deployment) annotate(err error) {
 	var e *Error
 	if errors.As(err, &e) {
 		e.Environment, e.Hosts, e.Release, e.From = d.Environment, d.Names(), d.Release.ReleaseNumber(), d.from()
-		e.PortAt = d.portAt(err)
+		e.DeclaredAt = d.declaredAt(err)
 	}
 }
 
-// portAt is where the file declares the port that a failure is about.
-func (d *deployment) portAt(err error) pipeline.Pos {
+// declaredAt is where the file declares the port or the volume that a failure is
+// about.
+func (d *deployment) declaredAt(err error) pipeline.Pos {
 	var refused *api.Error
 	if !errors.As(err, &refused) {
 		return pipeline.Pos{}
 	}
-	if s := d.service(refused.Service); s != nil && s.Port(refused.Port) != nil {
-		return s.Port(refused.Port).At
+	var volumes []pipeline.Volume
+	if s := d.service(refused.Service); s != nil {
+		if port := s.Port(refused.Port); port != nil {
+			return port.At
+		}
+		volumes = s.Volumes
+	}
+	for _, t := range d.Release.Tasks {
+		if t.Name == refused.Task {
+			volumes = t.Volumes
+		}
+	}
+	for _, v := range volumes {
+		if v.Name == refused.Volume {
+			return v.At
+		}
 	}
 	return pipeline.Pos{}
 }

@@ -31,8 +31,8 @@ type Error struct {
 	Logs    []string // the last lines of the container that failed
 	Partial bool     // something of the new release had served before it went back
 
-	PortAt pipeline.Pos // where the file declares the port that the failure is about
-	Pause  *PauseState  // what a deployment that is paused came to
+	DeclaredAt pipeline.Pos // where the file declares the port or the volume that the failure is about
+	Pause      *PauseState  // what a deployment that is paused came to
 
 	Environment string
 	Hosts       []string               // those that took part

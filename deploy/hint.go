@@ -51,11 +51,15 @@ func (e *Error) agentHint() pipeline.Hint {
 	if !errors.As(e.Cause, &refused) {
 		return pipeline.Hint{}
 	}
-	port := ""
-	if at := e.PortAt.String(); at != "" {
-		port = fmt.Sprintf(" (port %q at %s)", refused.Port, at)
+	declared := ""
+	if at := e.DeclaredAt.String(); at != "" {
+		what, name := "port", refused.Port
+		if refused.Volume != "" {
+			what, name = "volume", refused.Volume
+		}
+		declared = fmt.Sprintf(" (%s %q at %s)", what, name, at)
 	}
-	return refused.HintIn(e.Environment, port)
+	return refused.HintIn(e.Environment, declared)
 }
 
 // detail is why it failed: what is wrong with an instance, and the last words of

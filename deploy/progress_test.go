@@ -147,7 +147,7 @@ func TestStalledTellsWhatIsWrong(t *testing.T) {
 		if !errors.As(err, &failed) || !errors.As(err, &stalled) || stalled.Ailment == nil {
 			t.Fatalf("deploying: %v", err)
 		}
-		if failed.Outcome != Reverted || !slices.Equal(failed.Logs, p2.ill.Logs) || stalled.Ailment.Instance != "web/2" || failed.PortAt != at {
+		if failed.Outcome != Reverted || !slices.Equal(failed.Logs, p2.ill.Logs) || stalled.Ailment.Instance != "web/2" || failed.DeclaredAt != at {
 			t.Errorf("%+v, %+v", failed, stalled.Ailment)
 		}
 	})

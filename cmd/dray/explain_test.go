@@ -118,7 +118,7 @@ func TestExplain(t *testing.T) {
 			"a stand, with what is wrong", rollout(deploy.Reverted, &deploy.StalledError{
 				Deadline: pipeline.Duration(10 * time.Minute), At: pipeline.Pos{File: "dray.hcl", Line: 30}, Ailment: unhealthy,
 				Waited: []deploy.Waited{{Host: "p1", Instance: "web/1", State: "starting"}},
-			}, func(e *deploy.Error) { e.PortAt = pipeline.Pos{File: "dray.hcl", Line: 12} }), exitReverted,
+			}, func(e *deploy.Error) { e.DeclaredAt = pipeline.Pos{File: "dray.hcl", Line: 12} }), exitReverted,
 			"✗ no further instance became healthy within 10m (progress_deadline, dray.hcl:30): waited for web/1 on p1 (starting)\n" +
 				"  web did not become healthy on p1 within 2m\n" +
 				"  The container listens on :80, not on 8080 (port \"http\" at dray.hcl:12)\n" +
@@ -138,8 +138,17 @@ func TestExplain(t *testing.T) {
 		{
 			"a port is taken", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: &api.Error{
 				Code: api.CodePort, Service: "web", Port: "http", Message: "port 80/tcp is taken by nginx (pid 5)",
-			}}, func(e *deploy.Error) { e.PortAt = pipeline.Pos{File: "dray.hcl", Line: 12} }), exitFailed,
+			}}, func(e *deploy.Error) { e.DeclaredAt = pipeline.Pos{File: "dray.hcl", Line: 12} }), exitFailed,
 			"✗ p1: port 80/tcp is taken by nginx (pid 5)\n  prod is untouched and runs release 41.\n  Next: end what holds it there, or publish another port (port \"http\" at dray.hcl:12)\n",
+		},
+		{
+			"a folder is missing", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: &api.Error{
+				Code: api.CodeSource, Service: "web", Volume: "data", Message: `volume "data" of service web binds /srv/data, which does not exist on this host`, Detail: "a volume with a source is a folder or a file of the host; mkdir -p /srv/data makes an empty folder",
+			}}, func(e *deploy.Error) { e.DeclaredAt = pipeline.Pos{File: "dray.hcl", Line: 14} }), exitFailed,
+			"✗ p1: volume \"data\" of service web binds /srv/data, which does not exist on this host\n" +
+				"  A volume with a source is a folder or a file of the host; mkdir -p /srv/data makes an empty folder (volume \"data\" at dray.hcl:14)\n" +
+				"  prod is untouched and runs release 41.\n" +
+				"  Next: make it on that host, or leave source out: dray keeps the data in a volume of its own then\n",
 		},
 		{
 			"nothing begun", rollout(deploy.Unchanged, &deploy.HostError{Host: "p1", Err: api.Errorf(api.CodeInternal, "input/output error")}, nil), exitFailed,

@@ -196,9 +196,31 @@ func (f *notes) of(env string, h HostStatus) {
 	if z := s.Freeze; z != nil {
 		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, z.UntilText(), z.Reason))
 	}
+	for _, i := range s.Instances {
+		if text := Trouble(i); text != "" {
+			f.add(h.Host, text)
+		}
+	}
 	for _, d := range s.Drift {
 		f.add(h.Host, "drift: "+phrase.Because(phrase.Words(d.Instance, d.Kind), d.Detail))
 	}
+}
+
+// Trouble says what is wrong with an instance that does not run or is not
+// healthy, as far as the host knows why; otherwise it is "".
+func Trouble(i api.InstanceStatus) string {
+	if i.Reason == "" {
+		return ""
+	}
+	state := i.State
+	if state == "running" {
+		state = i.Health
+	}
+	again := ""
+	if i.Restarts > 0 {
+		again = fmt.Sprintf(" (%s)", phrase.Count(i.Restarts, "restart"))
+	}
+	return fmt.Sprintf("%s is %s%s: %s", i.Instance, state, again, i.Reason)
 }
 
 // tally counts the instances of a service.

@@ -210,7 +210,7 @@ func (e *editor) text(name string) string {
 	case "Destination", "File":
 		return "/" + e.fresh()
 	case "Source":
-		return pick(e, []string{"", "/srv/" + e.fresh()})
+		return pick(e, []string{"", "/", "/usr", "/etc", "/dev"}) // what every host has
 	}
 	return pick(e, []string{"", e.fresh(), e.fresh() + " "})
 }

@@ -314,6 +314,6 @@ func (a *Agent) tellChange(c runtime.Change) {
 		Version: event.Version, Time: c.Time, Type: event.InstanceState, State: state,
 		Project: labels[runtime.LabelProject], Environment: labels[runtime.LabelEnvironment],
 		Service: labels[runtime.LabelService], Instance: labels[runtime.LabelInstance],
-		Release: release.Number, Revision: release.Revision, Text: c.Container.Health.Last,
+		Release: release.Number, Revision: release.Revision, Text: cmp.Or(c.Container.Health.Last, c.Container.Error),
 	})
 }

@@ -16,6 +16,7 @@ const (
 	CodeConflict   = "conflict"  // the state of the deployment does not allow the call
 	CodePort       = "port"      // a port is taken
 	CodeSpace      = "space"     // not enough disk or memory
+	CodeSource     = "source"    // what a service or a task needs of the host is not there: Volume, or a program
 	CodeImage      = "image"     // the image could not be had or is not sound
 	CodeUnhealthy  = "unhealthy" // an instance did not become healthy
 	CodeInternal   = "internal"
@@ -28,7 +29,8 @@ type Error struct {
 	Message  string   `json:"message"`            // what failed, why
 	Instance string   `json:"instance,omitempty"` // "web/1"
 	Service  string   `json:"service,omitempty"`
-	Port     string   `json:"port,omitempty"` // name of the port in the file
+	Port     string   `json:"port,omitempty"`   // name of the port in the file
+	Volume   string   `json:"volume,omitempty"` // name of the volume in the file
 	Task     string   `json:"task,omitempty"`
 	Detail   string   `json:"detail,omitempty"`
 	Logs     []string `json:"logs,omitempty"` // the last lines that the container wrote

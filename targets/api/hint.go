@@ -14,12 +14,12 @@ import (
 // environment is not known.
 func (e *Error) Hint() pipeline.Hint { return e.HintIn("", "") }
 
-// HintIn is Hint for an environment. port is where the file declares the port
-// that the error is about, in brackets, or "".
-func (e *Error) HintIn(env, port string) pipeline.Hint {
+// HintIn is Hint for an environment. declared is where the file declares what
+// the error is about, in brackets, or "".
+func (e *Error) HintIn(env, declared string) pipeline.Hint {
 	h := pipeline.Hint{}
 	if e.Detail != "" {
-		h.Detail = phrase.Capital(e.Detail) + port
+		h.Detail = phrase.Capital(e.Detail) + declared
 	}
 	switch {
 	case e.Lease != nil:
@@ -33,7 +33,9 @@ func (e *Error) HintIn(env, port string) pipeline.Hint {
 	case e.Code == CodeSpace:
 		h.Next = "make room there; dray prune " + cmp.Or(env, "ENV") + " drops what no release needs"
 	case e.Code == CodePort:
-		h.Next = "end what holds it there, or publish another port" + port
+		h.Next = "end what holds it there, or publish another port" + declared
+	case e.Code == CodeSource && e.Volume != "":
+		h.Next = "make it on that host, or leave source out: dray keeps the data in a volume of its own then"
 	}
 	return h
 }

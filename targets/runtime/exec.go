@@ -53,6 +53,7 @@ type execution struct {
 	mu       sync.Mutex
 	value    Exec
 	process  process
+	leader   int // pid of the process, which leads a session; it stays when the process has ended
 	terminal *os.File
 	size     [2]uint16 // rows and columns asked for before there was a terminal
 	done     chan struct{}
@@ -153,8 +154,9 @@ func (e *Engine) ExecDetached(ctx context.Context, id string) error {
 	return err
 }
 
-// Exec runs a command to its end and returns its exit code. When ctx ends
-// first the process is killed.
+// Exec runs a command to its end and returns its exit code. What it started ends
+// with it, also when ctx ends first: a check that left a process each time would
+// fill its container.
 func (e *Engine) Exec(ctx context.Context, idOrName string, config ExecConfig, streams Streams) (int, error) {
 	id, err := e.ExecCreate(idOrName, config)
 	if err != nil {
@@ -165,10 +167,13 @@ func (e *Engine) Exec(ctx context.Context, idOrName string, config ExecConfig, s
 	if found != nil {
 		return 0, errors.Join(err, found)
 	}
+	x.mu.Lock()
+	leader := x.leader
+	x.mu.Unlock()
+	if ended := e.endSession(x.value.ContainerID, leader); ended != nil {
+		e.Log.Warn("processes of a command are left in its container", "container", idOrName, "error", ended)
+	}
 	if ctx.Err() != nil {
-		x.mu.Lock()
-		_ = x.process.signal(unix.SIGKILL) // it may have ended
-		x.mu.Unlock()
 		return 0, fmt.Errorf("exec: %w", context.Cause(ctx))
 	}
 	value, _ := e.ExecInspect(id)
@@ -233,11 +238,12 @@ func (e *Engine) execStart(ctx context.Context, id string, streams Streams) (<-c
 	}
 	if err != nil {
 		run.close()
+		err = e.pidsFault(value, err)
 		x.fail(err)
 		return nil, fmt.Errorf("exec in container %s: %w", value.Spec.Name, err)
 	}
 	x.mu.Lock()
-	x.process, x.terminal = run.process, run.terminal
+	x.process, x.leader, x.terminal = run.process, run.leader, run.terminal
 	x.value.Pid = run.process.pid
 	if x.terminal != nil && x.size != [2]uint16{} {
 		_ = setSize(x.terminal, x.size[0], x.size[1]) // a short command may have ended

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dray/pipeline"
 	"dray/targets/runtime"
 )
 
@@ -103,6 +104,52 @@ func TestExecEndsWithItsContext(t *testing.T) {
 		}
 	}
 	t.Error("the process of an exec that was given up lives on")
+}
+
+// TestExecTakesAllItStartedWithIt: neither a check whose time is over nor one
+// that ends leaves anything in its container.
+func TestExecTakesAllItStartedWithIt(t *testing.T) {
+	h := newHost(t)
+	c := h.run(t, sh("checked", "sleep 60"))
+	for name, script := range map[string]string{
+		"its time is over": "sleep 61 & sleep 62 & sleep 63",
+		"it has ended":     "sleep 61 >/dev/null 2>&1 & true",
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, _ = h.Exec(ctx, c.ID, runtime.ExecConfig{Command: []string{"sh", "-c", script}}, runtime.Streams{Stdout: io.Discard})
+		cancel()
+		deadline := time.Now().Add(10 * time.Second)
+		for {
+			processes, err := h.Top(c.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(processes) == 1 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d processes are left: %+v", name, len(processes)-1, processes)
+			}
+		}
+	}
+}
+
+// TestExecInAFullContainer: a command runs in a container that has as many
+// processes as it may have, or the error names the limit. Version 2 of cgroups
+// counts a process before it is there, version 1 lets it join.
+func TestExecInAFullContainer(t *testing.T) {
+	h := newHost(t)
+	spec := sh("full", "i=0; while [ $i -lt 17 ]; do sleep 60 & i=$((i+1)); done; echo ready; exec sleep 60")
+	spec.Resources = pipeline.Resources{Pids: 18}
+	c := h.run(t, spec)
+	h.awaitLine(t, c.ID, "ready")
+	code, err := h.Exec(t.Context(), c.ID, runtime.ExecConfig{Command: []string{"true"}}, runtime.Streams{})
+	if err == nil && code == 0 {
+		return
+	}
+	if err == nil || !strings.Contains(err.Error(), "of 18 processes that it may have (pids in its resources block)") {
+		t.Errorf("code %d: %v", code, err)
+	}
 }
 
 func TestAttach(t *testing.T) {

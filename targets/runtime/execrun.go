@@ -32,6 +32,7 @@ type execRun struct {
 	console  *net.UnixListener
 	terminal *os.File
 	process  process
+	leader   int // its pid
 	ours     []io.Closer
 	flows    []func() // copy the output
 	copies   sync.WaitGroup
@@ -176,6 +177,7 @@ func (r *execRun) awaitPid(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			r.leader = pid
 			r.process, _ = openProcess(pid) // a short command may have ended
 			return nil
 		}

@@ -305,6 +305,36 @@ func TestStartWantedHonoursAStop(t *testing.T) {
 	}
 }
 
+// TestAStartThatFailsIsCounted: a container that ran and can't be started any
+// more says why, counts the tries, and has not run since.
+func TestAStartThatFailsIsCounted(t *testing.T) {
+	h := newHost(t)
+	source := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(source, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	spec := sh("bound", "exit 3")
+	spec.Mounts = []runtime.Mount{{Source: source, Destination: "/data"}}
+	c := h.run(t, spec)
+	h.wait(t, c.ID)
+	if err := os.Remove(source); err != nil {
+		t.Fatal(err)
+	}
+	changes := h.Subscribe(t.Context())
+	for try := 1; try <= 2; try++ {
+		if err := h.StartWanted(t.Context(), c.ID); err == nil {
+			t.Fatal("it started")
+		}
+		c, err := h.Get(c.ID)
+		if err != nil || c.Restarts != try || !c.Started.IsZero() || c.State != runtime.Exited || !strings.Contains(c.Error, source) {
+			t.Errorf("try %d: %+v, %v", try, c, err)
+		}
+		if change := <-changes; change.Action != "die" || change.Container.Error == "" {
+			t.Errorf("told: %s %q", change.Action, change.Container.Error)
+		}
+	}
+}
+
 func TestRemoveLeavesNothing(t *testing.T) {
 	h := newHost(t)
 	c := h.run(t, sh("gone", "sleep 60"))

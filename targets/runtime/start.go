@@ -71,7 +71,7 @@ func (e *Engine) start(ctx context.Context, c *container) (err error) {
 		_, err = e.oci(ctx, nil, "start", c.id)
 	}
 	if err != nil {
-		return e.startFailed(context.WithoutCancel(ctx), c, err)
+		return e.startFailed(context.WithoutCancel(ctx), c, restarts, err)
 	}
 	value = c.set(func(v *Container) {
 		v.State, v.Wanted, v.Restarts, v.Started = Running, true, restarts, time.Now().UTC()
@@ -85,14 +85,18 @@ func brokenError(what string, c Container) error {
 	return fmt.Errorf("%s container %s: %w: it is broken (%s)", what, c.Spec.Name, ErrState, c.Error)
 }
 
-// startFailed clears a process away that never ran, and keeps the reason.
-func (e *Engine) startFailed(ctx context.Context, c *container, cause error) error {
-	c.set(func(v *Container) {
-		v.State, v.Pid, v.Error, v.ExitCode = Exited, 0, cause.Error(), 127
-		v.Finished = time.Now().UTC()
+// startFailed clears a process away that never ran, and keeps the reason. A try
+// to bring a container back counts as a restart whether it works or not, and
+// what never ran has no start: whoever reckons from Started how long it ran
+// would take a life of before for a good one.
+func (e *Engine) startFailed(ctx context.Context, c *container, restarts int, cause error) error {
+	value := c.set(func(v *Container) {
+		v.State, v.Pid, v.Error, v.ExitCode, v.Restarts = Exited, 0, cause.Error(), 127, restarts
+		v.Started, v.Finished = time.Time{}, time.Now().UTC()
 	})
 	c.process.close()
 	undo := e.clearProcess(ctx, c.id)
+	e.tell(value, "die")
 	return errors.Join(fmt.Errorf("starting container %s: %w", c.snapshot().Spec.Name, cause), undo, e.save(c))
 }
 

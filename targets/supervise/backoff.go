@@ -22,14 +22,14 @@ type backoff struct {
 // next returns how long to wait before an ended container is started again;
 // ok is false where its policy leaves it ended. The delay doubles from one
 // restart to the next, up to a minute. A container that ran for ten times its
-// delay, or for a minute, begins anew.
+// delay, or for a minute, begins anew; one that could not be started did not run.
 func (b *backoff) next(c runtime.Container) (wait time.Duration, ok bool) {
 	policy := c.Spec.Restart
 	if policy.Policy == pipeline.RestartNever || policy.Policy == "" ||
 		policy.Policy == pipeline.RestartOnFailure && c.ExitCode == 0 && c.Error == "" {
 		return 0, false
 	}
-	if ran := c.Finished.Sub(c.Started); b.tries > 0 && ran >= min(10*b.delay, lastDelay) {
+	if ran := c.Finished.Sub(c.Started); b.tries > 0 && !c.Started.IsZero() && ran >= min(10*b.delay, lastDelay) {
 		*b = backoff{}
 	}
 	if policy.Attempts > 0 && b.tries >= policy.Attempts {

@@ -82,7 +82,10 @@ func (e *fakeEngine) StartWanted(context.Context, string) error {
 	e.starts = append(e.starts, time.Now())
 	e.mu.Unlock()
 	if failing {
-		e.change("", func(c *runtime.Container) { c.Error, c.Finished = "no such file", time.Now() })
+		e.change("die", func(c *runtime.Container) {
+			c.Restarts++
+			c.Error, c.Started, c.Finished = "no such file", time.Time{}, time.Now()
+		})
 		return errors.New("no such file")
 	}
 	e.change("start", func(c *runtime.Container) {

@@ -121,6 +121,27 @@ func TestFailedStartsBackOff(t *testing.T) {
 	})
 }
 
+// TestFailedStartsDouble: a container that ran well for long and then can't be
+// started any more is tried less and less often.
+func TestFailedStartsDouble(t *testing.T) {
+	supervise(t, restarting(pipeline.Restart{Policy: pipeline.RestartAlways}), well, func(t *testing.T, e *fakeEngine, _ *Supervisor) {
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		e.failing = true
+		e.exit(1)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		for i, want := range []float64{1, 2, 4, 8, 16, 32, 60, 60} {
+			if i+1 >= len(e.starts) {
+				t.Fatalf("%d starts only", len(e.starts))
+			}
+			if wait := e.starts[i+1].Sub(e.starts[i]); wait != second(want) {
+				t.Errorf("try %d after %v, want %v s", i+2, wait, want)
+			}
+		}
+	})
+}
+
 // TestTakesUpTheEnded: what ended while the agent was away is started.
 func TestTakesUpTheEnded(t *testing.T) {
 	c := restarting(pipeline.Restart{Policy: pipeline.RestartAlways})

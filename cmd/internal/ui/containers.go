@@ -19,6 +19,12 @@ func PrintContainers(w io.Writer, hosts []environment.HostStatus, all bool) erro
 	for _, h := range hosts {
 		if h.Error != "" {
 			fmt.Fprintln(w, NoteLine(h.Environment, h.Host+": "+environment.WithoutHost(h.Error, h.Host)))
+			continue
+		}
+		for _, i := range h.State.Instances {
+			if text := environment.Trouble(i); text != "" {
+				fmt.Fprintln(w, NoteLine(h.Environment, h.Host+": "+text))
+			}
 		}
 	}
 	return nil

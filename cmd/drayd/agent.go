@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"dray/targets/agent"
@@ -37,25 +38,44 @@ const (
 type place struct{ state, run, oci string }
 
 func runAgent(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("drayd agent", flag.ContinueOnError)
-	var at place
+	at, log, err := configure("agent", args)
+	if err != nil {
+		return err
+	}
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	for ctx.Err() == nil {
+		if goesDown(at.run) {
+			err = stayDown(ctx, at, log)
+		} else {
+			err = serve(ctx, at, log)
+		}
+		if err != nil && !errors.Is(err, errGoingDown) {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure reads the flags of the verbs that work with a host's state, and
+// makes its folders.
+func configure(verb string, args []string) (at place, log *slog.Logger, err error) {
+	flags := flag.NewFlagSet("drayd "+verb, flag.ContinueOnError)
 	flags.StringVar(&at.state, "state", stateFolder, "folder that survives a reboot")
 	flags.StringVar(&at.run, "run", runFolder, "folder of sockets, gone after a reboot")
 	flags.StringVar(&at.oci, "oci", beside("dray-oci"), "the OCI runtime")
 	var level slog.Level
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return at, nil, err
 	}
-	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(memoryLimit)
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	for dir, mode := range map[string]os.FileMode{at.state: 0o711, at.run: 0o755} {
 		if err := os.MkdirAll(dir, mode); err != nil {
-			return err
+			return at, nil, err
 		}
 	}
-	return serve(ctx, at, log)
+	return at, log, nil
 }
 
 // beside returns the path of a program that was installed with this one.
@@ -89,13 +109,16 @@ func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if goesDown(at.run) {
+		return errGoingDown // a shutdown began while this agent did
+	}
 	listener, err := listen(ctx, filepath.Join(at.run, "agent.sock"))
 	if err != nil {
 		return err
 	}
 	gate := newGate()
 	server := &http.Server{Handler: gate, ReadHeaderTimeout: 10 * time.Second}
-	d := &daemon{place: at, log: log, gate: gate, server: server}
+	d := &hostAgent{place: at, log: log, gate: gate, server: server}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -103,6 +126,8 @@ func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
 		}
 		return nil
 	})
+	tellManager(log, daemon.SdNotifyReady)
+	group.Go(func() error { return watchdog(ctx, log, d.answers) })
 	group.Go(func() error { return rest(ctx, restEvery) })
 	group.Go(func() error { return comeUp(ctx, gate, log, d.work) })
 	group.Go(func() error {
@@ -112,8 +137,8 @@ func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
 	return group.Wait()
 }
 
-// daemon is one agent behind its socket.
-type daemon struct {
+// hostAgent is one agent behind its socket.
+type hostAgent struct {
 	place
 	log    *slog.Logger
 	gate   *gate
@@ -145,7 +170,7 @@ func comeUp(ctx context.Context, gate *gate, log *slog.Logger, work func(context
 }
 
 // work brings the agent up, opens the gate, and runs it until ctx ends.
-func (d *daemon) work(ctx context.Context) (err error) {
+func (d *hostAgent) work(ctx context.Context) (err error) {
 	host, err := assembly.Open(ctx, assembly.Config{State: d.state, Run: d.run, OCI: d.oci, Log: d.log})
 	if err != nil {
 		return err

@@ -71,9 +71,12 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // notUp is the answer of an agent that can't come up, in a form that clients of
 // both its APIs read.
 func notUp(w http.ResponseWriter, fault error) {
+	unavailable(w, fmt.Sprintf("the agent of this host can't come up: %v; containers go on as they are, and it tries again by itself", fault))
+}
+
+func unavailable(w http.ResponseWriter, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	message := fmt.Sprintf("the agent of this host can't come up: %v; containers go on as they are, and it tries again by itself", fault)
 	_ = json.NewEncoder(w).Encode(api.Errorf(api.CodeInternal, "%s", message)) // a client that is gone needs no answer
 }
 

@@ -67,15 +67,20 @@ func newHost(t *testing.T) *testHost {
 // start starts the daemon and waits until it answers.
 func (h *testHost) start() {
 	h.t.Helper()
+	h.startAgent()
+	h.until("the agent answers", func() bool {
+		_, err := h.client.Host(context.Background())
+		return err == nil
+	})
+}
+
+func (h *testHost) startAgent() {
+	h.t.Helper()
 	h.agent = exec.Command(filepath.Join(os.Getenv(programs), "drayd"), "agent", "--log-level", "debug")
 	h.agent.Stdout, h.agent.Stderr = &h.log, &h.log
 	if err := h.agent.Start(); err != nil {
 		h.t.Fatal(err)
 	}
-	h.until("the agent answers", func() bool {
-		_, err := h.client.Host(context.Background())
-		return err == nil
-	})
 }
 
 // failAt arms the failpoint of the daemon that is started next, or takes it

@@ -3,6 +3,8 @@
 //	drayd agent          the daemon: serves /run/dray/agent.sock
 //	drayd keep           the agent's parent where no service manager is
 //	drayd start|stop     the agent, through the service manager or the keeper
+//	drayd shutdown       stops all containers in order: the host goes down
+//	drayd resume         brings them back, where it does not
 //	drayd service VERB   the same, with restart and status
 //	drayd connect        one client's connection, on stdin and stdout
 //	drayd install        makes an uploaded bundle the current one
@@ -44,6 +46,10 @@ func run(ctx context.Context, verb string, args []string) error {
 	switch {
 	case verb == "agent":
 		return runAgent(ctx, args)
+	case verb == "shutdown":
+		return shutdown(ctx, args)
+	case verb == "resume":
+		return resume(ctx, args)
 	case verb == "version":
 		_, err := fmt.Printf("drayd %s api %d\n", api.BuildVersion, api.Version)
 		return err
@@ -55,5 +61,5 @@ func run(ctx context.Context, verb string, args []string) error {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: drayd agent|keep|start|stop|service|connect|install|uninstall|version [flags]")
+	fmt.Fprintln(os.Stderr, "usage: drayd agent|keep|start|stop|shutdown|resume|service|connect|install|uninstall|version [flags]")
 }

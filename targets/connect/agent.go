@@ -110,10 +110,24 @@ func lastWords() string {
 	return "; its last words:\n  " + strings.Join(lines[max(0, len(lines)-5):], "\n  ")
 }
 
+// EnsureAgent returns when an agent answers, and starts one where it must.
+func EnsureAgent(ctx context.Context) error {
+	if agentAnswers() {
+		return nil
+	}
+	if err := StartAgent(ctx); err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, agentPatience)
+	defer cancel()
+	return waitForAgent(waiting)
+}
+
 const stopPatience = 15 * time.Second
 
-// stopAgent ends the agent's process, and its keeper's: containers stay.
-func stopAgent(ctx context.Context) error {
+// StopAgent ends the agent's process, and its keeper's: containers stay. A
+// service manager starts another one.
+func StopAgent(ctx context.Context) error {
 	if keeper := keeperPid(); keeper != 0 {
 		if err := end(ctx, keeper, func() bool { return keeperPid() == keeper }); err != nil {
 			return err

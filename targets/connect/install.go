@@ -201,7 +201,7 @@ func Uninstall(ctx context.Context, purge bool) error {
 		return fmt.Errorf("containers are here still (%d): take their environments away first, with dray down ENV", len(left))
 	}
 	s := detectService()
-	err = errors.Join(s.remove(ctx), stopAgent(ctx), os.RemoveAll(binDir), os.RemoveAll(runDir))
+	err = errors.Join(s.remove(ctx), StopAgent(ctx), os.RemoveAll(binDir), os.RemoveAll(runDir))
 	if purge && err == nil {
 		err = os.RemoveAll(stateDir)
 	}

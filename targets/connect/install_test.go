@@ -218,14 +218,16 @@ func TestServices(t *testing.T) {
 		name, marker  string
 		programs      []string
 		install, stop string
-		file, says    string
+		says          map[string]string // by file
 	}{
 		{"systemd", "/run/systemd/system", []string{"systemctl"},
-			"systemctl daemon-reload\nsystemctl enable dray.service\nsystemctl restart dray.service", "systemctl disable --now dray.service",
-			unitFile, "KillMode=process"},
+			"systemctl daemon-reload\nsystemctl enable dray.service dray-containers.service\n" +
+				"systemctl start --no-block dray-containers.service\nsystemctl restart dray.service",
+			"systemctl disable --now dray-containers.service dray.service\nsystemctl daemon-reload",
+			map[string]string{unitFile: "KillMode=process", haltUnitFile: "After=dray.service network.target"}},
 		{"openrc", "/run/openrc", []string{"rc-update", "rc-service"},
 			"rc-update add dray default\nrc-service dray restart", "rc-update del dray",
-			initScript, "supervise-daemon"},
+			map[string]string{initScript: "supervise-daemon"}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			if err := os.MkdirAll(x.marker, 0o755); err != nil {
@@ -249,15 +251,22 @@ func TestServices(t *testing.T) {
 			if got := calls(); got != x.install {
 				t.Errorf("called:\n%s\nwant:\n%s", got, x.install)
 			}
-			text, err := os.ReadFile(x.file)
-			if err != nil || !bytes.Contains(text, []byte(x.says)) {
-				t.Errorf("%s: %s %v", x.file, text, err)
+			for file, says := range x.says {
+				text, err := os.ReadFile(file)
+				if err != nil || !bytes.Contains(text, []byte(says)) {
+					t.Errorf("%s: %s %v", file, text, err)
+				}
 			}
 			if err := s.remove(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if got := strings.TrimPrefix(calls(), x.install+"\n"); got != x.stop || exists(x.file) {
+			if got := strings.TrimPrefix(calls(), x.install+"\n"); got != x.stop {
 				t.Errorf("removing called %s", got)
+			}
+			for file := range x.says {
+				if exists(file) {
+					t.Errorf("%s is left", file)
+				}
 			}
 		})
 	}
@@ -290,4 +299,24 @@ func FuzzParseManifest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSysvScript: what stops the agent by hand leaves containers, what stops it
+// because the machine goes down does not.
+func TestSysvScript(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "dray")
+	text := strings.Replace(sysvText, "drayd=/var/lib/dray/bin/current/drayd", "drayd=echo", 1)
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct{ verb, runlevel, want string }{
+		{"start", "2", "service start"}, {"stop", "", "service stop"}, {"stop", "1", "service stop"},
+		{"stop", "0", "shutdown"}, {"stop", "6", "shutdown"}, {"restart", "", "service restart"},
+	} {
+		cmd := exec.Command("/bin/sh", script, x.verb)
+		cmd.Env = []string{"PATH=/usr/bin:/bin", "RUNLEVEL=" + x.runlevel}
+		if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != x.want {
+			t.Errorf("%s in run level %q: %q (%v), want %q", x.verb, x.runlevel, out, err, x.want)
+		}
+	}
 }

@@ -17,28 +17,40 @@ import (
 // service is how this host keeps daemons running.
 type service struct {
 	name    string
-	file    string // what install writes
-	text    string
-	mode    os.FileMode
-	enabled string // pattern of what exists when it starts at boot
+	files   []serviceFile // what install writes; the first is the agent's own
+	enabled string        // pattern of what exists when it starts at boot
 	enable  func(ctx context.Context) error
 	disable func(ctx context.Context) error
 	start   func(ctx context.Context) error
 	restart func(ctx context.Context) error
+	forget  func(ctx context.Context) error // called once the files are gone; nil: nothing is to be done
+}
+
+// serviceFile is one file of a service manager's.
+type serviceFile struct {
+	path, text string
+	mode       os.FileMode
 }
 
 const (
-	unitFile   = "/etc/systemd/system/dray.service"
-	initScript = "/etc/init.d/dray"
+	unitFile     = "/etc/systemd/system/dray.service"
+	haltUnitFile = "/etc/systemd/system/dray-containers.service"
+	initScript   = "/etc/init.d/dray"
 )
 
+// The agent's unit. It may be stopped, and started again, while containers run:
+// KillMode leaves their shims. The watchdog is for an agent that hangs.
 const unitText = `[Unit]
-Description=dray: runs the containers of this host
-After=network-online.target nftables.service firewalld.service
+Description=dray: the agent of this host
+After=network-online.target nftables.service firewalld.service ufw.service
 Wants=network-online.target
+RequiresMountsFor=/var/lib/dray
 StartLimitIntervalSec=0
 
 [Service]
+Type=notify
+NotifyAccess=main
+WatchdogSec=2min
 ExecStart=/var/lib/dray/bin/current/drayd agent
 Restart=always
 RestartSec=200ms
@@ -53,17 +65,50 @@ LimitNPROC=infinity
 WantedBy=multi-user.target
 `
 
+// The containers' unit does nothing until the machine goes down: then it stops
+// them in order. Units are stopped in the reverse of the order in which they are
+// started, so whatever it is started after outlives the containers: the agent,
+// the network, name service, and mounts that they may use.
+const haltUnitText = `[Unit]
+Description=dray: stops the containers of this host in order when it goes down
+After=dray.service network.target network-online.target nss-lookup.target local-fs.target remote-fs.target time-sync.target
+After=nftables.service firewalld.service ufw.service
+RequiresMountsFor=/var/lib/dray
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=-/bin/rm -f /run/dray/shutdown
+ExecStop=/var/lib/dray/bin/current/drayd shutdown
+TimeoutStopSec=infinity
+OOMScoreAdjust=-500
+
+[Install]
+WantedBy=multi-user.target
+`
+
+// OpenRC sets RC_GOINGDOWN for what it stops because the machine goes down.
 const openrcText = `#!/sbin/openrc-run
 description="dray: runs the containers of this host"
 supervisor=supervise-daemon
 command=/var/lib/dray/bin/current/drayd
 command_args=agent
+error_log=/var/lib/dray/agent.log
 rc_ulimit="-n 1048576"
 depend() {
 	need net localmount
+	use dns netmount
 	after firewall
 }
+stop_pre() {
+	if yesno "$RC_GOINGDOWN"; then
+		/var/lib/dray/bin/current/drayd shutdown
+	fi
+}
 `
+
+// rc sets RUNLEVEL for what it stops: 0 is a halt, 6 a reboot. By hand there is
+// none.
 
 const sysvText = `#!/bin/sh
 ### BEGIN INIT INFO
@@ -74,7 +119,11 @@ const sysvText = `#!/bin/sh
 # Default-Stop:      0 1 6
 # Short-Description: dray: runs the containers of this host
 ### END INIT INFO
-exec /var/lib/dray/bin/current/drayd service "$1"
+drayd=/var/lib/dray/bin/current/drayd
+case "$1:$RUNLEVEL" in
+stop:0|stop:6) exec $drayd shutdown ;;
+esac
+exec $drayd service "$1"
 `
 
 // detectService finds out what keeps daemons running here.
@@ -95,20 +144,25 @@ func systemd() *service {
 		return func(ctx context.Context) error { return run(ctx, "systemctl", args...) }
 	}
 	return &service{
-		name: "systemd", file: unitFile, text: unitText, mode: 0o644,
+		name: "systemd", files: []serviceFile{{unitFile, unitText, 0o644}, {haltUnitFile, haltUnitText, 0o644}},
 		enabled: "/etc/systemd/system/multi-user.target.wants/dray.service",
 		enable: func(ctx context.Context) error {
-			return errors.Join(run(ctx, "systemctl", "daemon-reload"), run(ctx, "systemctl", "enable", "dray.service"))
+			return errors.Join(
+				run(ctx, "systemctl", "daemon-reload"),
+				run(ctx, "systemctl", "enable", "dray.service", "dray-containers.service"),
+				// Only what is active is stopped when the machine goes down.
+				run(ctx, "systemctl", "start", "--no-block", "dray-containers.service"))
 		},
-		disable: ctl("disable", "--now", "dray.service"),
+		disable: ctl("disable", "--now", "dray-containers.service", "dray.service"),
 		start:   ctl("start", "dray.service"),
 		restart: ctl("restart", "dray.service"),
+		forget:  ctl("daemon-reload"),
 	}
 }
 
 func openrc() *service {
 	return &service{
-		name: "openrc", file: initScript, text: openrcText, mode: 0o755,
+		name: "openrc", files: []serviceFile{{initScript, openrcText, 0o755}},
 		enabled: "/etc/runlevels/default/dray",
 		enable:  func(ctx context.Context) error { return run(ctx, "rc-update", "add", "dray", "default") },
 		disable: func(ctx context.Context) error { return run(ctx, "rc-update", "del", "dray") },
@@ -119,7 +173,7 @@ func openrc() *service {
 
 func sysv() *service {
 	return &service{
-		name: "sysv", file: initScript, text: sysvText, mode: 0o755,
+		name: "sysv", files: []serviceFile{{initScript, sysvText, 0o755}},
 		enabled: "/etc/rc2.d/S[0-9][0-9]dray",
 		enable: func(ctx context.Context) error {
 			if _, err := exec.LookPath("update-rc.d"); err == nil {
@@ -156,19 +210,27 @@ func unlinkRunlevels() error {
 	return err
 }
 
-func (s *service) isInstalled() bool { return s.file != "" && exists(s.file) }
+func (s *service) isInstalled() bool { return len(s.files) > 0 && exists(s.files[0].path) }
 
-// install writes the service's file, when it differs, and enables it.
+// isCurrent says whether all files are there as they are to be.
+func (s *service) isCurrent() bool {
+	for _, f := range s.files {
+		if old, err := os.ReadFile(f.path); err != nil || string(old) != f.text {
+			return false
+		}
+	}
+	return true
+}
+
+// install writes the service's files, when they differ, and enables it.
 func (s *service) install(ctx context.Context) error {
-	if s.file == "" {
+	if len(s.files) == 0 || s.isCurrent() && StartsAtBoot() {
 		return nil
 	}
-	old, err := os.ReadFile(s.file)
-	if err == nil && bytes.Equal(old, []byte(s.text)) && StartsAtBoot() {
-		return nil
-	}
-	if err := durable.Write(s.file, []byte(s.text), s.mode); err != nil {
-		return err
+	for _, f := range s.files {
+		if err := durable.Write(f.path, []byte(f.text), f.mode); err != nil {
+			return err
+		}
 	}
 	return s.enable(ctx)
 }
@@ -177,7 +239,16 @@ func (s *service) remove(ctx context.Context) error {
 	if !s.isInstalled() {
 		return nil
 	}
-	return errors.Join(s.disable(ctx), os.Remove(s.file))
+	err := s.disable(ctx)
+	for _, f := range s.files {
+		if removal := os.Remove(f.path); !errors.Is(removal, fs.ErrNotExist) {
+			err = errors.Join(err, removal)
+		}
+	}
+	if s.forget != nil {
+		err = errors.Join(err, s.forget(ctx))
+	}
+	return err
 }
 
 // StartsAtBoot tells whether the agent starts with this host.
@@ -205,7 +276,7 @@ func Service(ctx context.Context, verb string) error {
 			return err
 		}
 	case "stop":
-		return stopAgent(ctx)
+		return StopAgent(ctx)
 	case "status":
 		if !agentAnswers() {
 			return fmt.Errorf("the agent does not run")
@@ -220,7 +291,7 @@ func Service(ctx context.Context, verb string) error {
 }
 
 func restartDetached(ctx context.Context) error {
-	if err := stopAgent(ctx); err != nil {
+	if err := StopAgent(ctx); err != nil {
 		return err
 	}
 	return startDetached()

@@ -91,6 +91,7 @@ type Engine struct {
 	Config
 	bootID string
 	group  owner
+	starts gate
 
 	mu         sync.RWMutex
 	containers map[string]*container // by id
@@ -130,6 +131,7 @@ func New(c Config) (*Engine, error) {
 		Config:     c,
 		bootID:     strings.TrimSpace(string(boot)),
 		group:      owner{wake: make(chan struct{}, 1)},
+		starts:     newGate(),
 		containers: map[string]*container{},
 		names:      map[string]string{},
 		execs:      map[string]*execution{},

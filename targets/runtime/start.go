@@ -29,11 +29,17 @@ func (e *Engine) Start(ctx context.Context, idOrName string) error {
 
 // StartWanted starts a container that has ended and that nobody has stopped
 // since; it does nothing to another one. A Stop that comes before it holds.
+// Few start at once: after a boot all containers of the host want to.
 func (e *Engine) StartWanted(ctx context.Context, idOrName string) error {
 	c, err := e.find(idOrName)
 	if err != nil {
 		return err
 	}
+	leave, err := e.starts.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := c.acquire(ctx); err != nil {
 		return err
 	}
@@ -74,7 +80,7 @@ func (e *Engine) start(ctx context.Context, c *container) (err error) {
 		return e.startFailed(context.WithoutCancel(ctx), c, restarts, err)
 	}
 	value = c.set(func(v *Container) {
-		v.State, v.Wanted, v.Restarts, v.Started = Running, true, restarts, time.Now().UTC()
+		v.State, v.Wanted, v.Halted, v.Restarts, v.Started = Running, true, false, restarts, time.Now().UTC()
 	})
 	e.tell(value, "start")
 	e.keep(c)

@@ -87,8 +87,9 @@ type Container struct {
 	Spec      Spec       `json:"spec"`
 	CreatedAt time.Time  `json:"created_at"`
 	State     State      `json:"state"`
-	Wanted    bool       `json:"wanted"` // it was started and nobody stopped it: it runs again after an exit (by policy) or a reboot
-	Pid       int        `json:"pid"`    // of its pid 1, in the agent's pid namespace; 0 unless running, created or paused
+	Wanted    bool       `json:"wanted"`           // it was started and nobody stopped it: it runs again after an exit (by policy) or a reboot
+	Halted    bool       `json:"halted,omitempty"` // it was ended because the host went down
+	Pid       int        `json:"pid"`              // of its pid 1, in the agent's pid namespace; 0 unless running, created or paused
 	Address   netip.Addr `json:"address"`
 	Started   time.Time  `json:"started,omitzero"`
 	Finished  time.Time  `json:"finished,omitzero"`

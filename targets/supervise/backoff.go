@@ -3,7 +3,6 @@ package supervise
 import (
 	"time"
 
-	"dray/pipeline"
 	"dray/targets/runtime"
 )
 
@@ -25,8 +24,7 @@ type backoff struct {
 // delay, or for a minute, begins anew; one that could not be started did not run.
 func (b *backoff) next(c runtime.Container) (wait time.Duration, ok bool) {
 	policy := c.Spec.Restart
-	if policy.Policy == pipeline.RestartNever || policy.Policy == "" ||
-		policy.Policy == pipeline.RestartOnFailure && c.ExitCode == 0 && c.Error == "" {
+	if !c.RunsAgain() {
 		return 0, false
 	}
 	if ran := c.Finished.Sub(c.Started); b.tries > 0 && !c.Started.IsZero() && ran >= min(10*b.delay, lastDelay) {

@@ -50,7 +50,7 @@ func (a *API) Run(ctx context.Context) error {
 
 // sweep removes an ended container that asked for it (docker run --rm).
 func (a *API) sweep(ctx context.Context, c runtime.Container) {
-	if c.Spec.Labels[labelAutoRemove] == "" || c.Wanted && willRestart(c) {
+	if c.Spec.Labels[labelAutoRemove] == "" || c.RunsAgain() {
 		return
 	}
 	if err := a.Engine.Remove(context.WithoutCancel(ctx), c.ID, false); err != nil {

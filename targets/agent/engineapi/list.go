@@ -71,17 +71,13 @@ func (f filters) match(c runtime.Container) bool {
 // stateOf is a container's state in the Engine's words. One that was created
 // or has ended and is brought back by its policy counts as restarting.
 func stateOf(c runtime.Container) container.ContainerState {
-	if c.State == runtime.Exited && c.Wanted && willRestart(c) {
+	if c.RunsAgain() {
 		return container.StateRestarting
 	}
 	if c.State == runtime.Broken {
 		return container.StateDead
 	}
 	return container.ContainerState(c.State)
-}
-
-func willRestart(c runtime.Container) bool {
-	return c.Spec.Restart.Policy == "always" || c.Spec.Restart.Policy == "on-failure" && c.ExitCode != 0
 }
 
 func healthOf(c runtime.Container) container.HealthStatus {

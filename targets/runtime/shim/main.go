@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
@@ -30,6 +31,7 @@ const (
 // the working folder. It returns the exit code of the shim itself.
 func Main(args []string) int {
 	debug.SetGCPercent(gcPercent)
+	outlive()
 	if len(args) != 1 {
 		fmt.Fprintln(os.Stderr, "shim: one argument, the run folder, is expected")
 		return 2
@@ -51,6 +53,16 @@ func Main(args []string) int {
 	detach()
 	shrink()
 	return s.end(<-status)
+}
+
+// outlive has the shim live through the signals that ask a process to end. They
+// are meant for others: a service manager sends them to whatever stands in the
+// agent's control group, and a host that goes down to everything. The container
+// gets its own, and the shim is there to take its last output and its exit.
+//
+// The signals are caught, not ignored: the container would inherit that.
+func outlive() {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPWR, unix.SIGUSR1, unix.SIGUSR2)
 }
 
 // A shim is the state of one.

@@ -12,7 +12,10 @@ import (
 	"time"
 )
 
-const firstDelay = 200 * time.Millisecond // before an agent that died starts again; doubles up to 5 s
+const (
+	firstDelay = 200 * time.Millisecond // before an agent that died starts again; doubles up to 5 s
+	steady     = 10 * time.Second       // an agent that ran so long starts again after firstDelay
+)
 
 // Keep runs the agent, and starts it again when it dies, until ctx ends. It is
 // the service manager of hosts that have none. Where one keeper runs, another
@@ -38,7 +41,7 @@ func Keep(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(started) > time.Minute {
+		if time.Since(started) > steady {
 			delay = firstDelay
 		}
 		fmt.Fprintf(os.Stderr, "the agent ended (%v); it starts again in %s\n", err, delay)

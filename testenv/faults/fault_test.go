@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +25,8 @@ type scene struct {
 	client  *exec.Cmd
 	ended   <-chan struct{} // closed when the client has ended
 	probes  *probes
-	flipped []string // names of blobs that were corrupted
+	flipped []string                        // names of blobs that were corrupted
+	undo    func(ctx context.Context) error // of a fault that knows how; nil: there is nothing
 }
 
 // fault is something that goes wrong.
@@ -62,6 +62,11 @@ var faults = []fault{
 	{name: "host stopped", make: stopHost, heal: startHost},
 	{name: "disk full", make: fillDisk, heal: freeDisk},
 	{name: "blob corrupted", make: corruptBlob, heal: mendBlob},
+	{name: "rules flushed", make: flushRules},
+	{name: "agent restarted", make: restartAgent},
+	{name: "process stuck", make: stick, heal: undo},
+	{name: "state unreadable", make: hideState, heal: undo},
+	{name: "record broken", make: breakRecord, heal: undo},
 	{name: "registry failing", make: failRegistry, heal: mendRegistry, at: pulling, registry: true, through: true},
 	{name: "registry stalling", make: stallRegistry, heal: mendRegistry, at: pulling, registry: true, through: true},
 	{name: "registry lying", make: lieRegistry, heal: mendRegistry, at: pulling, registry: true, through: true},
@@ -73,22 +78,13 @@ func interruptClient(_ context.Context, s *scene) error {
 	return s.client.Process.Signal(unix.SIGINT)
 }
 
-// processes kills the processes of a host whose command line has all words.
+// killProcess kills a process of a host whose command line has all words.
 func killProcess(h *testenv.Host, words ...string) error {
-	processes, err := h.Processes()
+	p, err := findProcess(h, words...)
 	if err != nil {
 		return err
 	}
-next:
-	for _, p := range processes {
-		for _, w := range words {
-			if !strings.Contains(p.Command, w) {
-				continue next
-			}
-		}
-		return unix.Kill(p.PID, unix.SIGKILL)
-	}
-	return fmt.Errorf("%w: %s runs nothing like %q", errNone, h.Name, words)
+	return unix.Kill(p.PID, unix.SIGKILL)
 }
 
 // pulling says that the host may be asking the registry.
@@ -131,8 +127,21 @@ func killNewShim(ctx context.Context, s *scene) error {
 }
 
 // killShim kills the shim of one container, of one that serves if there is
-// one. Where the agent can't be asked, what ran before is what is there.
+// one.
 func killShim(ctx context.Context, s *scene, is func(api.InstanceStatus) bool) error {
+	id, err := s.running(ctx, is)
+	if err != nil {
+		return err
+	}
+	// It serves, or is about to: nobody has seen its end yet.
+	s.probes.excuse(s.host.Name, time.Now())
+	defer func() { s.probes.amend(s.host.Name, time.Now().Add(shimGap)) }()
+	return killProcess(s.host, " shim ", id)
+}
+
+// running is the container of an instance that runs, of one that serves if there
+// is one. Where the agent can't be asked, what ran before is what is there.
+func (s *scene) running(ctx context.Context, is func(api.InstanceStatus) bool) (id string, err error) {
 	asking, cancel := context.WithTimeout(ctx, time.Second) // it does not answer at every point
 	defer cancel()
 	now, err := s.field.environment(asking, s.host.Name, s.env)
@@ -146,12 +155,13 @@ func killShim(ctx context.Context, s *scene, is func(api.InstanceStatus) bool) e
 		}
 	}
 	if chosen == nil {
-		return errNone
+		return "", errNone
 	}
-	// It serves, or is about to: nobody has seen its end yet.
-	s.probes.excuse(s.host.Name, time.Now())
-	defer func() { s.probes.amend(s.host.Name, time.Now().Add(shimGap)) }()
-	return killProcess(s.host, " shim ", chosen.ContainerID)
+	return chosen.ContainerID, nil
+}
+
+func (s *scene) runningOld(ctx context.Context) (id string, err error) {
+	return s.running(ctx, func(i api.InstanceStatus) bool { return i.Release == s.before.Current.Number })
 }
 
 func cut(_ context.Context, s *scene) error {

@@ -10,9 +10,10 @@ import (
 )
 
 var (
-	all    = flag.Bool("all", false, "make every trial, not only the representative ones")
-	shards = flag.Int("shards", 2, "labs that work side by side")
-	match  = flag.String("match", "", "make only trials whose name matches, as in deploy/three/verify/client_killed")
+	all     = flag.Bool("all", false, "make every trial, not only the representative ones")
+	shards  = flag.Int("shards", 2, "labs that work side by side")
+	explain = flag.Bool("explain", false, "show what helps to understand each trial, not only those that failed")
+	match   = flag.String("match", "", "make only trials whose name matches, as in deploy/three/verify/client_killed")
 )
 
 // representative are trials that between them have every point and every
@@ -35,6 +36,11 @@ var representative = []string{
 	"deploy/three/confirming/agent_killed",
 	"rollback/three/between_confirms/client_killed",
 	"deploy/three/between_confirms/host_stopped",
+	"deploy/one/batch_1_started/rules_flushed",
+	"deploy/one/committing/agent_restarted",
+	"deploy/one/batch_1_switched/process_stuck",
+	"deploy/one/prepared/state_unreadable",
+	"deploy/one/batch_2_started/record_broken",
 	"deploy/one/confirmed/agent_killed",
 	"deploy/one/releasing/client_killed",
 }

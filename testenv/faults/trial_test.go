@@ -88,7 +88,7 @@ func (f *field) try(t *testing.T, tr trial) outcome {
 	for _, fault := range silent {
 		t.Error(fault)
 	}
-	if t.Failed() {
+	if t.Failed() || *explain {
 		f.explain(t, s, v)
 	}
 	return o

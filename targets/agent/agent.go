@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"dray/targets/agent/journal"
 )
 
 // Config is what an agent is made of.
@@ -37,7 +39,7 @@ type Agent struct {
 	startsAtBoot func() bool
 
 	bundle  string
-	db      *database
+	journal *journal.Journal
 	id      string
 	key     ed25519.PrivateKey
 	started time.Time
@@ -61,12 +63,12 @@ type Agent struct {
 // New opens the agent's state. It starts nothing; Close it unless Run was
 // called.
 func New(c Config) (*Agent, error) {
-	db, err := openDatabase(filepath.Join(c.State, "agent.db"), c.BeforeCommit, c.AfterCommit)
+	kept, err := journal.Open(filepath.Join(c.State, "agent.db"), journal.Options{Before: c.BeforeCommit, After: c.AfterCommit})
 	if err != nil {
 		return nil, err
 	}
 	a := &Agent{
-		state: c.State, log: c.Log, parts: c.Parts, startsAtBoot: c.StartsAtBoot, bundle: c.Bundle, db: db,
+		state: c.State, log: c.Log, parts: c.Parts, startsAtBoot: c.StartsAtBoot, bundle: c.Bundle, journal: kept,
 		started: time.Now(), events: newHub(),
 		ready:        make(chan struct{}),
 		jobs:         make(chan func(context.Context)),
@@ -82,14 +84,14 @@ func New(c Config) (*Agent, error) {
 		err = a.keepNames()
 	}
 	if err != nil {
-		_ = db.close() // the first fault is the one to tell
+		_ = kept.Close() // the first fault is the one to tell
 		return nil, err
 	}
 	return a, nil
 }
 
 // Close lets go of the state file.
-func (a *Agent) Close() error { return a.db.close() }
+func (a *Agent) Close() error { return a.journal.Close() }
 
 // Run brings the host to what its journal says, then works until ctx ends. It
 // closes the state.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 )
 
@@ -26,14 +27,14 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.
 	if err != nil {
 		return nil, err
 	}
-	if w.held() {
+	if w.IsHeld() {
 		return nil, heldFault(w)
 	}
 	if w.State != api.StatePrepared && w.State != api.StateCommitting && w.State != api.StateCommitted {
 		return nil, api.Errorf(api.CodeConflict, "deployment %s is %s: it can't be confirmed", id, w.State)
 	}
 	if err := a.makeWhole(ctx, w, req.Fence); err != nil {
-		if !w.voted() {
+		if !w.HasVoted() {
 			return nil, err
 		}
 		// Other hosts may have confirmed by now: this one goes with them.
@@ -90,10 +91,10 @@ func (a *Agent) giveBack(ctx context.Context, w *work) {
 // on, with what the confirmation will say.
 func (a *Agent) vote(w *work, req api.Confirm) (*api.Record, error) {
 	record := w.record("", "")
-	if w.voted() {
+	if w.HasVoted() {
 		return &record, nil
 	}
-	return &record, a.amend(w, "vote", "", func(d *deployment) { d.Vote = &req })
+	return &record, a.amend(w, "vote", "", func(d *journal.Deployment) { d.Vote = &req })
 }
 
 // confirmedBefore answers a confirmation that was asked for again.
@@ -167,25 +168,25 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = a.change(w.e, "confirm", func(t *transaction, r *envRecord) error {
+	err = a.change(w.e, "confirm", func(t *journal.Tx, r *journal.Environment) error {
 		if r.Current != "" && r.Current != w.ID {
 			r.Stable = slices.Insert(r.Stable, 0, r.Current)
 		}
 		r.Stable = slices.DeleteFunc(r.Stable, func(id string) bool { return id == w.ID })
 		r.Current, r.Since, r.Ended, r.Open = w.ID, now, now, ""
 		if req.Approval != nil {
-			r.approve(*req.Approval) // one given on the spot; whoever asks again has it
+			r.Approve(*req.Approval) // one given on the spot; whoever asks again has it
 		}
-		if err := t.dropOld(r, w.Release); err != nil {
+		if err := dropOld(t, r, w.Release); err != nil {
 			return err
 		}
-		if err := t.put(bucketEvidence, w.e.key()+"/"+w.ID, evidence); err != nil {
+		if err := t.PutStatement(w.e.key(), w.ID, evidence); err != nil {
 			return err
 		}
-		if err := t.add(bucketHistory, w.e.key(), record); err != nil {
+		if err := t.AddRecord(w.e.key(), record); err != nil {
 			return err
 		}
-		_, err := t.amend(w.ID, "confirm", "", func(d *deployment) {
+		_, err := t.Amend(w.ID, "confirm", "", func(d *journal.Deployment) {
 			d.State, d.Ended, d.Fence, d.Healthy = api.StateConfirmed, now, req.Fence, healthy
 		})
 		return err
@@ -198,8 +199,8 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 
 // dropOld leaves out earlier deployments of the release that is current now,
 // and releases beyond retain.
-func (t *transaction) dropOld(r *envRecord, now api.ReleaseNumber) error {
-	current, err := t.release(r.Current)
+func dropOld(t *journal.Tx, r *journal.Environment, now api.ReleaseNumber) error {
+	current, err := t.Release(r.Current)
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,7 @@ func (t *transaction) dropOld(r *envRecord, now api.ReleaseNumber) error {
 	seen := map[api.ReleaseNumber]bool{now: true}
 	var stable []string
 	for _, id := range r.Stable {
-		d, err := t.deployment(id)
+		d, err := t.Deployment(id)
 		if err != nil {
 			return err
 		}
@@ -248,8 +249,8 @@ func (a *Agent) healthySince(w *work) time.Time {
 // history returns the last limit records, newest first; 0 is all.
 func (a *Agent) history(e *environment, limit int) ([]api.Record, error) {
 	records := []api.Record{}
-	err := a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketHistory, e.key()+"/", func(_ string, r api.Record) error {
+	err := a.journal.View(func(t *journal.Tx) error {
+		return t.EachRecord(e.key(), func(r api.Record) error {
 			records = append(records, r)
 			return nil
 		})

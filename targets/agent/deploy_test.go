@@ -442,3 +442,23 @@ func count(instances []string, service string) (n int) {
 	}
 	return n
 }
+
+// TestLateStepLeavesTheConfirmation: a step that retires containers beside the
+// confirmation finds the deployment confirmed at its end, and leaves it so.
+func TestLateStepLeavesTheConfirmation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		e := r.agent.environmentOf("shop", "prod")
+		late, err := r.agent.load(e, "d1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.State = api.StateCommitting // as it was when the step began
+		if err := r.agent.committed(t.Context(), late); err != nil || late.State != api.StateConfirmed {
+			t.Errorf("the deployment is %s (%v), want it confirmed", late.State, err)
+		}
+		w.assertRelease(r, 1, first)
+	})
+}

@@ -6,118 +6,33 @@ import (
 	"time"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
 
-// deployment is what is kept of one deployment. Once it is confirmed it stands
-// for its release: Containers says what runs for it.
-type deployment struct {
-	ID         string            `json:"id"`
-	Kind       string            `json:"kind"`
-	State      string            `json:"state"`
-	Actor      api.Actor         `json:"actor"`
-	Host       string            `json:"host"` // this host's name in the file
-	Fence      uint64            `json:"fence"`
-	Release    api.ReleaseNumber `json:"release"`
-	From       string            `json:"from,omitempty"` // deployment of the release before; "" for none
-	FromNumber api.ReleaseNumber `json:"from_number,omitzero"`
-	Started    time.Time         `json:"started"`
-	Ended      time.Time         `json:"ended,omitzero"`
-	Containers map[string]string `json:"containers,omitempty"` // instance → container
-	Labels     map[string]string `json:"labels,omitempty"`     // labels of an older agent's on these containers → fingerprint
-	Done       []string          `json:"done,omitempty"`       // keys of steps
-	StopFirst  []string          `json:"stop_first,omitempty"` // instances whose old container had to stop before the new one started
-	Received   int64             `json:"received,omitempty"`
-	Already    bool              `json:"already,omitempty"`
-	Reason     string            `json:"reason,omitempty"`  // why it goes back
-	Healthy    time.Time         `json:"healthy,omitzero"`  // since when all of it was healthy, at the confirmation
-	Vote       *api.Confirm      `json:"vote,omitempty"`    // it may be confirmed elsewhere: nothing here decides any more
-	Held       *api.Held         `json:"held,omitempty"`    // it failed, and stays as it is until it is told to go back
-	Archive    bool              `json:"archive,omitempty"` // logs of its removed containers are kept
-}
-
-// changing says that the deployment may have changed what serves.
-func (d *deployment) changing() bool {
-	return d.State == api.StateCommitting || d.State == api.StateCommitted || d.State == api.StateReverting
-}
-
-// voted says that the deployment waits for what all hosts decide.
-func (d *deployment) voted() bool {
-	return d.Vote != nil && (d.State == api.StateCommitting || d.State == api.StateCommitted)
-}
-
-// held says that the deployment failed and stays as it is.
-func (d *deployment) held() bool { return d.Held != nil && d.open() && d.State != api.StateReverting }
-
-// open says that the deployment has not come to its end.
-func (d *deployment) open() bool {
-	return d.changing() || d.State == api.StatePreparing || d.State == api.StatePrepared
-}
-
-// journalEntry is one line of a deployment's journal, for people who look for
-// what happened.
-type journalEntry struct {
-	Time  time.Time `json:"time"`
-	Point string    `json:"point"`
-	Text  string    `json:"text,omitempty"`
-}
-
 // amend changes a deployment on disk, with a line of the journal, and then in
 // memory. It comes before the effect that it names. What is on disk is read
 // again first: containers are retired beside other steps.
-func (a *Agent) amend(w *work, point, text string, change func(d *deployment)) error {
-	var next *deployment
-	err := a.db.update(point, func(t *transaction) (err error) {
-		next, err = t.amend(w.ID, point, text, change)
+func (a *Agent) amend(w *work, point, text string, change func(d *journal.Deployment)) error {
+	var next *journal.Deployment
+	err := a.journal.Update(point, func(t *journal.Tx) (err error) {
+		next, err = t.Amend(w.ID, point, text, change)
 		return err
 	})
 	if err == nil {
-		w.deployment = next
+		w.Deployment = next
 	}
 	return err
 }
 
-func (t *transaction) amend(id, point, text string, change func(d *deployment)) (*deployment, error) {
-	d, err := t.deployment(id)
-	if err != nil || d == nil {
-		return nil, missing(err, "deployment %s", id)
-	}
-	change(d)
-	return d, t.journal(d, point, text)
-}
-
-func (t *transaction) journal(d *deployment, point, text string) error {
-	if err := t.put(bucketDeployments, d.ID, d); err != nil {
-		return err
-	}
-	return t.add(bucketJournal, d.ID, journalEntry{Time: time.Now().Round(0), Point: point, Text: text})
-}
-
-// deployment reads one; nil when there is none.
-func (t *transaction) deployment(id string) (*deployment, error) {
-	d := &deployment{}
-	if found, err := t.get(bucketDeployments, id, d); err != nil || !found {
-		return nil, err
-	}
-	return d, nil
-}
-
-func (t *transaction) release(id string) (*api.Release, error) {
-	r := &api.Release{}
-	if found, err := t.get(bucketReleases, id, r); err != nil || !found {
-		return nil, err
-	}
-	return r, nil
-}
-
 // work is a deployment with everything that an operation on it needs.
 type work struct {
-	*deployment
+	*journal.Deployment
 	e       *environment
 	release *api.Release
 	placed  []placed
-	old     *deployment // the release before; nil for none
+	old     *journal.Deployment // the release before; nil for none
 	oldRel  *api.Release
 	oldAt   []placed
 	made    fingerprints // of the environment's containers
@@ -126,59 +41,58 @@ type work struct {
 
 // load reads a deployment of an environment with its releases. One that is not
 // known is a fault.
-func (a *Agent) load(e *environment, id string, sink event.Sink) (*work, error) {
-	w := &work{e: e}
-	err := a.db.view(func(t *transaction) (err error) {
-		if w.deployment, err = t.deployment(id); err != nil {
-			return err
-		}
-		if w.deployment == nil {
-			return api.Errorf(api.CodeNotFound, "deployment %s is not known on this host", id)
-		}
-		if w.release, err = t.release(id); err != nil || w.release == nil {
-			return missing(err, "release of deployment %s", id)
-		}
-		if w.release.Project != e.project || w.release.Environment != e.name {
-			return api.Errorf(api.CodeNotFound, "deployment %s is not of %s in %s", id, e.name, e.project)
-		}
-		r, err := t.record(e)
-		if err != nil {
-			return err
-		}
-		if w.made, err = t.fingerprints(&r); err != nil {
-			return err
-		}
-		return w.loadOld(t)
+func (a *Agent) load(e *environment, id string, sink event.Sink) (w *work, err error) {
+	err = a.journal.View(func(t *journal.Tx) error {
+		w, err = loadFrom(t, e, id)
+		return err
 	})
 	if err != nil {
-		return nil, err
-	}
-	if w.placed, err = placedOn(w.release, w.Host); err != nil {
 		return nil, err
 	}
 	w.sink = a.sinkFor(w, sink)
 	return w, nil
 }
 
-func (w *work) loadOld(t *transaction) (err error) {
+func loadFrom(t *journal.Tx, e *environment, id string) (w *work, err error) {
+	w = &work{e: e}
+	if w.Deployment, err = t.Deployment(id); err != nil {
+		return nil, err
+	}
+	if w.Deployment == nil {
+		return nil, api.Errorf(api.CodeNotFound, "deployment %s is not known on this host", id)
+	}
+	if w.release, err = t.Release(id); err != nil || w.release == nil {
+		return nil, journal.Missing(err, "release of deployment %s", id)
+	}
+	if w.release.Project != e.project || w.release.Environment != e.name {
+		return nil, api.Errorf(api.CodeNotFound, "deployment %s is not of %s in %s", id, e.name, e.project)
+	}
+	r, _, err := t.Environment(e.project, e.name)
+	if err != nil {
+		return nil, err
+	}
+	if w.made, err = fingerprintsOf(t, &r); err != nil {
+		return nil, err
+	}
+	if err := w.loadOld(t); err != nil {
+		return nil, err
+	}
+	w.placed, err = placedOn(w.release, w.Host)
+	return w, err
+}
+
+func (w *work) loadOld(t *journal.Tx) (err error) {
 	if w.From == "" {
 		return nil
 	}
-	if w.old, err = t.deployment(w.From); err != nil || w.old == nil {
-		return missing(err, "deployment %s, the release before", w.From)
+	if w.old, err = t.Deployment(w.From); err != nil || w.old == nil {
+		return journal.Missing(err, "deployment %s, the release before", w.From)
 	}
-	if w.oldRel, err = t.release(w.From); err != nil || w.oldRel == nil {
-		return missing(err, "release of deployment %s", w.From)
+	if w.oldRel, err = t.Release(w.From); err != nil || w.oldRel == nil {
+		return journal.Missing(err, "release of deployment %s", w.From)
 	}
 	w.oldAt, err = placedOn(w.oldRel, w.old.Host)
 	return err
-}
-
-func missing(err error, format string, args ...any) error {
-	if err != nil {
-		return err
-	}
-	return api.Errorf(api.CodeInternal, "the state of this host has lost the "+format, args...)
 }
 
 // sinkFor stamps events with what is known of the deployment, and passes them
@@ -261,13 +175,13 @@ func runsOnce(c runtime.Container) bool {
 	return c.Spec.Labels[runtime.LabelTask] != "" || c.Spec.Labels[runtime.LabelRun] != ""
 }
 
-// wire returns the deployment as callers see it.
-func (d *deployment) wire(l *lease) *api.Deployment {
+// wireDeployment returns a deployment as callers see it.
+func wireDeployment(d *journal.Deployment, l *lease) *api.Deployment {
 	out := &api.Deployment{
 		ID: d.ID, Kind: d.Kind, State: d.State, ReleaseRef: api.RefTo(d.Release), FromRef: api.RefFrom(d.FromNumber),
-		Actor: d.Actor, Fence: d.Fence, Started: d.Started, Deadline: time.Now().Round(0), Voted: d.voted(),
+		Actor: d.Actor, Fence: d.Fence, Started: d.Started, Deadline: time.Now().Round(0), Voted: d.HasVoted(),
 	}
-	if d.held() {
+	if d.IsHeld() {
 		out.Held = d.Held
 	}
 	if l.live() {

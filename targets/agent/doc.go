@@ -4,8 +4,8 @@
 // The way through it: New opens the state, Handler serves the calls, Run
 // brings the host to what the journal says and works until its context ends.
 // A call on an environment waits for its turn and holds the newest lease
-// (operations), changes the state (Agent.amend, Agent.change),
-// and only then has an effect through one of the Parts.
+// (operations), changes the journal (Agent.amend, Agent.change), and only then
+// has an effect through one of the Parts.
 //
 // # A deployment on this host
 //

@@ -9,16 +9,9 @@ import (
 	"time"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 )
-
-// downRecord is an environment's removal under way.
-type downRecord struct {
-	ID      string    `json:"id,omitempty"`
-	Actor   api.Actor `json:"actor"`
-	Volumes bool      `json:"volumes,omitempty"`
-	Started time.Time `json:"started"`
-}
 
 // down removes an environment from this host: what serves first lets its
 // connections end. Its history stays, its volumes unless they are asked for.
@@ -32,9 +25,9 @@ func (a *Agent) down(ctx context.Context, e *environment, req api.Down, sink eve
 		return nil, err
 	}
 	defer end()
-	err = a.change(e, "down.begin", func(_ *transaction, r *envRecord) error {
+	err = a.change(e, "down.begin", func(_ *journal.Tx, r *journal.Environment) error {
 		if r.Down == nil {
-			r.Down = &downRecord{ID: req.ID, Actor: req.Actor, Started: time.Now().Round(0)}
+			r.Down = &journal.Down{ID: req.ID, Actor: req.Actor, Started: time.Now().Round(0)}
 		}
 		r.Down.Volumes = req.Volumes
 		return nil
@@ -45,7 +38,7 @@ func (a *Agent) down(ctx context.Context, e *environment, req api.Down, sink eve
 	return a.takeDown(ctx, e, sink)
 }
 
-// takeDown does what downRecord says; again after a crash.
+// takeDown does what journal.Down says; again after a crash.
 func (a *Agent) takeDown(ctx context.Context, e *environment, sink event.Sink) (*api.DownResult, error) {
 	e.operations.drain(errors.New("the environment is taken down"))
 	r, err := a.read(e)
@@ -94,7 +87,7 @@ func (a *Agent) withdrawAll(ctx context.Context, e *environment) error {
 		}
 		longest = w.longestDrain()
 	}
-	err = a.change(e, "down.withdraw", func(_ *transaction, r *envRecord) error {
+	err = a.change(e, "down.withdraw", func(_ *journal.Tx, r *journal.Environment) error {
 		r.Serving = nil
 		return nil
 	})
@@ -128,9 +121,8 @@ func (a *Agent) downVolumes(ctx context.Context, e *environment, remove bool, re
 // forget writes the end of a removal: no release, nobody's approval of one, and
 // a line of history. The history of before, and the highest number that a
 // release has had, stay: a number never means another release.
-func (a *Agent) forget(e *environment, before envRecord) error {
-	left := a.leftOpen(e, before.Open)
-	return a.change(e, "down.done", func(t *transaction, r *envRecord) error {
+func (a *Agent) forget(e *environment, before journal.Environment) error {
+	return a.change(e, "down.done", func(t *journal.Tx, r *journal.Environment) error {
 		id := before.Down.ID
 		if id == "" { // an older client asked
 			id = "down-" + before.Down.Started.UTC().Format("20060102t150405")
@@ -139,39 +131,46 @@ func (a *Agent) forget(e *environment, before envRecord) error {
 			Deployment: id, Kind: "down",
 			Actor: before.Down.Actor, Started: before.Down.Started, Ended: time.Now().Round(0), Result: api.StateConfirmed,
 		}
-		if d, err := t.deployment(before.Current); err != nil {
+		if d, err := t.Deployment(before.Current); err != nil {
 			return err
 		} else if d != nil {
 			record.FromRef = api.RefFrom(d.Release)
 		}
+		if err := a.endOpen(t, e, before.Open); err != nil {
+			return err
+		}
 		r.Current, r.Open, r.Stable, r.Serving, r.Down, r.Network, r.Approvals = "", "", nil, nil, nil, false, nil
 		r.Since = time.Time{}
-		if left != nil {
-			if err := t.add(bucketHistory, e.key(), *left); err != nil {
-				return err
-			}
-		}
-		return t.add(bucketHistory, e.key(), record)
+		return t.AddRecord(e.key(), record)
 	})
 }
 
-// leftOpen is the line of history of a deployment that the removal ends; nil
-// for none.
-func (a *Agent) leftOpen(e *environment, id string) *api.Record {
+// endOpen ends the deployment that the removal finds open, with its line of
+// history. One that can't be read is no reason to keep an environment that is
+// to go.
+func (a *Agent) endOpen(t *journal.Tx, e *environment, id string) error {
 	if id == "" {
 		return nil
 	}
-	w, err := a.load(e, id, nil)
-	if err != nil { // no reason to keep an environment that is to go
+	w, err := loadFrom(t, e, id)
+	if err != nil {
 		a.log.Error("reading the deployment that is taken down", "environment", e.key(), "deployment", id, "error", err)
 		return nil
 	}
+	const reason = "the environment was taken down"
 	result := api.StateDiscarded
-	if w.changing() {
+	if w.Changes() {
 		result = api.StateReverted
+		_, err = t.Amend(id, "revert.begin", reason, func(d *journal.Deployment) { d.State, d.Reason = api.StateReverting, reason })
 	}
-	record := w.record(result, "the environment was taken down")
-	return &record
+	if err != nil {
+		return err
+	}
+	if err := t.AddRecord(e.key(), w.record(result, reason)); err != nil {
+		return err
+	}
+	_, err = end(t, id, result, reason)
+	return err
 }
 
 // resumeDown finishes a removal that a crash has interrupted.

@@ -13,19 +13,14 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 )
-
-// statement is a signed statement as it is kept.
-type statement struct {
-	Release  api.ReleaseNumber `json:"release"`
-	Envelope json.RawMessage   `json:"envelope"`
-}
 
 // evidence is what this host swears of a release that it confirms: an in-toto
 // statement (https://github.com/in-toto/attestation, v1) in a DSSE envelope,
 // signed with the host's key.
-func (a *Agent) evidence(w *work, record *api.Record, healthy time.Time) (*statement, error) {
+func (a *Agent) evidence(w *work, record *api.Record, healthy time.Time) (*journal.Statement, error) {
 	body, err := json.Marshal(a.statement(w, record, healthy))
 	if err != nil {
 		return nil, fmt.Errorf("writing the evidence: %w", err)
@@ -42,7 +37,7 @@ func (a *Agent) evidence(w *work, record *api.Record, healthy time.Time) (*state
 	if err != nil {
 		return nil, fmt.Errorf("writing the evidence: %w", err)
 	}
-	return &statement{Release: w.Release, Envelope: text}, nil
+	return &journal.Statement{Release: w.Release, Envelope: text}, nil
 }
 
 func (a *Agent) statement(w *work, record *api.Record, healthy time.Time) *api.Evidence {

@@ -3,6 +3,7 @@ package agent
 import (
 	"maps"
 
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -29,14 +30,14 @@ func (f fingerprints) of(c runtime.Container) string {
 // fingerprints gathers what the kept releases of an environment were labelled
 // with. A deployment that goes on using such a container remembers its label
 // beyond the release that it came from.
-func (t *transaction) fingerprints(r *envRecord) (fingerprints, error) {
+func fingerprintsOf(t *journal.Tx, r *journal.Environment) (fingerprints, error) {
 	known := fingerprints{}
-	for _, id := range r.deployments() {
-		d, err := t.deployment(id)
+	for _, id := range r.Deployments() {
+		d, err := t.Deployment(id)
 		if err != nil {
 			return nil, err
 		}
-		release, err := t.release(id)
+		release, err := t.Release(id)
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 )
 
@@ -31,7 +32,7 @@ func (a *Agent) hold(ctx context.Context, e *environment, id string, req api.Hol
 		return nil, err
 	}
 	switch {
-	case w.held():
+	case w.IsHeld():
 		return a.observe(e)
 	case w.State != api.StatePrepared && w.State != api.StateCommitting && w.State != api.StateCommitted:
 		return nil, api.Errorf(api.CodeConflict, "deployment %s is %s: it can't be held", id, w.State)
@@ -48,11 +49,11 @@ func (a *Agent) hold(ctx context.Context, e *environment, id string, req api.Hol
 // recordHeld journals that the deployment stays, and why. A vote is void: the
 // holder has seen that not all hosts agreed.
 func (a *Agent) recordHeld(w *work, req api.Hold) error {
-	return a.change(w.e, "hold", func(t *transaction, _ *envRecord) error {
-		if err := t.add(bucketHistory, w.e.key(), w.record(api.ResultHeld, req.Reason)); err != nil {
+	return a.change(w.e, "hold", func(t *journal.Tx, _ *journal.Environment) error {
+		if err := t.AddRecord(w.e.key(), w.record(api.ResultHeld, req.Reason)); err != nil {
 			return err
 		}
-		_, err := t.amend(w.ID, "hold", req.Reason, func(d *deployment) {
+		_, err := t.Amend(w.ID, "hold", req.Reason, func(d *journal.Deployment) {
 			d.Held, d.Vote, d.Fence = &api.Held{Since: time.Now().Round(0), Reason: req.Reason}, nil, req.Fence
 		})
 		return err
@@ -71,7 +72,7 @@ func (a *Agent) tidyHeld(ctx context.Context, e *environment, id string) {
 		}
 		defer end()
 		w, err := a.load(e, id, nil)
-		if err != nil || !w.held() {
+		if err != nil || !w.IsHeld() {
 			return nil // it has gone back meanwhile
 		}
 		err = errors.Join(a.retireLeft(ctx, e), a.retireReplaced(ctx, w))
@@ -85,7 +86,7 @@ func (a *Agent) tidyHeld(ctx context.Context, e *environment, id string) {
 // retireReplaced drains and stops the old containers whose instances serve from
 // new ones.
 func (a *Agent) retireReplaced(ctx context.Context, w *work) error {
-	if !w.changing() {
+	if !w.Changes() {
 		return nil // it was prepared, no more
 	}
 	r, err := a.read(w.e)

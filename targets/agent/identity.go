@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"dray/pipeline/durable"
+	"dray/targets/agent/journal"
 )
 
 // signingKey reads the host's ed25519 key (PKCS #8 in PEM, mode 0600), and
@@ -54,9 +55,8 @@ func newSigningKey(path string) (ed25519.PrivateKey, error) {
 
 // hostID returns the host's random name, made at first use.
 func (a *Agent) hostID() (id string, err error) {
-	const key = "id"
-	err = a.db.view(func(t *transaction) error {
-		_, err := t.get(bucketHost, key, &id)
+	err = a.journal.View(func(t *journal.Tx) error {
+		id, err = t.HostID()
 		return err
 	})
 	if err != nil || id != "" {
@@ -67,5 +67,5 @@ func (a *Agent) hostID() (id string, err error) {
 		return "", fmt.Errorf("making the host's id: %w", err)
 	}
 	id = hex.EncodeToString(raw)
-	return id, a.db.update("host.id", func(t *transaction) error { return t.put(bucketHost, key, id) })
+	return id, a.journal.Update("host.id", func(t *journal.Tx) error { return t.PutHostID(id) })
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 )
 
@@ -19,21 +19,10 @@ const (
 // cancelled.
 var errLeaseEnded = errors.New("the lease has ended")
 
-// leaseRecord is a lease as it is kept. Until is on the host's wall clock:
-// it is only read when the agent starts (see resumeLease).
-type leaseRecord struct {
-	Fence  uint64        `json:"fence"`
-	Holder api.Actor     `json:"holder"`
-	ID     string        `json:"id,omitempty"`
-	Since  time.Time     `json:"since"`
-	TTL    time.Duration `json:"ttl"`
-	Until  time.Time     `json:"until"`
-}
-
 // lease is a lease in memory. Its times are on the monotonic clock, so that
 // setting the host's clock neither ends nor lengthens it.
 type lease struct {
-	leaseRecord
+	journal.Lease
 	renewed time.Time
 	// confirmIn bounds the time since the last renewal from the moment at
 	// which a deployment starts to change what serves; zero before.
@@ -68,12 +57,12 @@ func (a *Agent) acquire(e *environment, req api.AcquireLease) (*api.Lease, error
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var got *lease
-	err = a.change(e, "lease.acquire", func(_ *transaction, r *envRecord) error {
+	err = a.change(e, "lease.acquire", func(_ *journal.Tx, r *journal.Environment) error {
 		if err := frozen(r); err != nil {
 			return err
 		}
 		now := time.Now()
-		got = &lease{renewed: now, leaseRecord: leaseRecord{
+		got = &lease{renewed: now, Lease: journal.Lease{
 			Fence: max(r.Fence+1, req.Fence), Holder: req.Holder, ID: req.ID,
 			Since: now.Round(0), TTL: ttl, Until: now.Add(ttl).Round(0),
 		}}
@@ -84,7 +73,7 @@ func (a *Agent) acquire(e *environment, req api.AcquireLease) (*api.Lease, error
 			got.Fence, got.Since = max(e.lease.Fence, req.Fence), e.lease.Since
 			got.confirmIn = e.lease.confirmIn
 		}
-		r.Fence, r.Lease = got.Fence, &got.leaseRecord
+		r.Fence, r.Lease = got.Fence, &got.Lease
 		return nil
 	})
 	if err != nil {
@@ -104,7 +93,7 @@ func leaseTTL(seconds int) (time.Duration, error) {
 }
 
 // frozen returns the fault of a freeze that is on.
-func frozen(r *envRecord) error {
+func frozen(r *journal.Environment) error {
 	f := r.Freeze
 	if f == nil || (!f.Until.IsZero() && !time.Now().Before(f.Until)) {
 		return nil
@@ -138,8 +127,8 @@ func (a *Agent) renew(e *environment, req api.RenewLease) (*api.Lease, error) {
 	next := *e.lease
 	next.renewed = time.Now()
 	next.TTL, next.Until = ttl, next.renewed.Add(ttl).Round(0)
-	err = a.change(e, "lease.renew", func(_ *transaction, r *envRecord) error {
-		r.Lease = &next.leaseRecord
+	err = a.change(e, "lease.renew", func(_ *journal.Tx, r *journal.Environment) error {
+		r.Lease = &next.Lease
 		return nil
 	})
 	if err != nil {
@@ -160,7 +149,7 @@ func (a *Agent) releaseLease(e *environment, fence uint64) error {
 	}
 	e.lease.TTL = 0
 	a.wake()
-	return a.change(e, "lease.release", func(_ *transaction, r *envRecord) error {
+	return a.change(e, "lease.release", func(_ *journal.Tx, r *journal.Environment) error {
 		r.Lease = nil
 		return nil
 	})
@@ -204,7 +193,7 @@ func (a *Agent) boundByConfirm(e *environment, confirmIn time.Duration) {
 // clock of before is lost, so the wall clock decides, but never for longer
 // than one TTL from now: a clock that was set back can't keep a dead holder's
 // lease alive, one set forward ends it early, which only costs a revert.
-func (e *environment) resumeLease(r *leaseRecord) {
+func (e *environment) resumeLease(r *journal.Lease) {
 	if r == nil {
 		return
 	}
@@ -212,7 +201,7 @@ func (e *environment) resumeLease(r *leaseRecord) {
 	left := min(r.Until.Sub(now.Round(0)), r.TTL)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.lease = &lease{leaseRecord: *r, renewed: now.Add(left - r.TTL)}
+	e.lease = &lease{Lease: *r, renewed: now.Add(left - r.TTL)}
 }
 
 // watchLeases settles the environment of every lease that ends. It returns
@@ -260,7 +249,7 @@ func (a *Agent) endLeases(ctx context.Context) time.Duration {
 
 // leaseEnded settles what the holder left.
 func (a *Agent) leaseEnded(ctx context.Context, e *environment, l *lease) {
-	err := a.change(e, "lease.ended", func(_ *transaction, r *envRecord) error {
+	err := a.change(e, "lease.ended", func(_ *journal.Tx, r *journal.Environment) error {
 		if r.Lease != nil && r.Lease.Fence == l.Fence {
 			r.Lease = nil
 		}
@@ -282,7 +271,7 @@ func (a *Agent) freeze(e *environment, by api.Actor, req api.SetFreeze) (*api.Fr
 	if req.For > 0 {
 		f.Until = now.Add(req.For.D())
 	}
-	err := a.change(e, "freeze", func(_ *transaction, r *envRecord) error {
+	err := a.change(e, "freeze", func(_ *journal.Tx, r *journal.Environment) error {
 		if fault := frozen(r); fault != nil && !req.Replace && (r.Freeze.By.User != by.User || r.Freeze.Reason != req.Reason) {
 			return fault
 		}
@@ -293,7 +282,7 @@ func (a *Agent) freeze(e *environment, by api.Actor, req api.SetFreeze) (*api.Fr
 }
 
 func (a *Agent) unfreeze(e *environment) error {
-	return a.change(e, "unfreeze", func(_ *transaction, r *envRecord) error {
+	return a.change(e, "unfreeze", func(_ *journal.Tx, r *journal.Environment) error {
 		r.Freeze = nil
 		return nil
 	})
@@ -303,21 +292,9 @@ func (a *Agent) unfreeze(e *environment) error {
 // one for another content under the same name takes its place.
 func (a *Agent) approve(e *environment, by api.Actor, req api.Approve) (*api.Approval, error) {
 	yes := api.Approval{ReleaseRef: req.ReleaseRef, Content: req.Content, By: by, At: time.Now().Round(0)}
-	err := a.change(e, "approve", func(_ *transaction, r *envRecord) error {
-		yes = r.approve(yes)
+	err := a.change(e, "approve", func(_ *journal.Tx, r *journal.Environment) error {
+		yes = r.Approve(yes)
 		return nil
 	})
 	return &yes, err
-}
-
-// approve keeps an approval, and returns the one that holds.
-func (r *envRecord) approve(yes api.Approval) api.Approval {
-	for _, before := range r.Approvals {
-		if before.ReleaseRef == yes.ReleaseRef && before.Content == yes.Content {
-			return before
-		}
-	}
-	r.Approvals = slices.DeleteFunc(r.Approvals, func(before api.Approval) bool { return before.ReleaseRef == yes.ReleaseRef })
-	r.Approvals = append(r.Approvals, yes)
-	return yes
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dray/pipeline"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 )
 
@@ -79,11 +80,11 @@ func TestFenceSurvivesRestart(t *testing.T) {
 func TestClockSetBackEndsNoLaterThanOneTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &environment{}
-		e.resumeLease(&leaseRecord{Fence: 1, TTL: 20 * time.Second, Until: time.Now().Add(24 * time.Hour)})
+		e.resumeLease(&journal.Lease{Fence: 1, TTL: 20 * time.Second, Until: time.Now().Add(24 * time.Hour)})
 		if left := time.Until(e.lease.end()); left > 20*time.Second {
 			t.Errorf("a lease from before the clock was set back lives for %s, want at most 20s", left)
 		}
-		e.resumeLease(&leaseRecord{Fence: 1, TTL: 20 * time.Second, Until: time.Now().Add(-time.Hour)})
+		e.resumeLease(&journal.Lease{Fence: 1, TTL: 20 * time.Second, Until: time.Now().Add(-time.Hour)})
 		if e.leased() {
 			t.Error("a lease that ended while the agent was away lives")
 		}

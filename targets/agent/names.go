@@ -1,6 +1,10 @@
 package agent
 
-import "strings"
+import (
+	"strings"
+
+	"dray/targets/agent/journal"
+)
 
 // What is kept of an environment outside the journal (its network, bridge and
 // rules, its volumes, the output of tasks and of failed releases) is kept under
@@ -30,9 +34,9 @@ func joinedName(project, name string) string { return project + "-" + name }
 // only one environment of each joined name be deployed.
 func (a *Agent) keepNames() error {
 	a.names = map[string]string{} // by the environment's key
-	older := map[string]envRecord{}
-	err := a.db.view(func(t *transaction) error {
-		return t.eachEnvironment(func(key string, r envRecord, fault error) error {
+	older := map[string]journal.Environment{}
+	err := a.journal.View(func(t *journal.Tx) error {
+		return t.EachEnvironment(func(key string, r journal.Environment, fault error) error {
 			switch {
 			case fault != nil:
 				a.log.Error("an environment is broken; it is left as it is", "environment", key, "error", fault)
@@ -48,9 +52,9 @@ func (a *Agent) keepNames() error {
 	if err != nil || len(older) == 0 {
 		return err
 	}
-	return a.db.update("names", func(t *transaction) error {
-		for key, r := range older {
-			if err := t.put(bucketEnvironments, key, r); err != nil {
+	return a.journal.Update("names", func(t *journal.Tx) error {
+		for _, r := range older {
+			if err := t.PutEnvironment(r); err != nil {
 				return err
 			}
 		}

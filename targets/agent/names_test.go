@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"dray/pipeline"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -129,7 +130,7 @@ func TestOneNameOfTwo(t *testing.T) {
 func TestNamesOfAnOlderAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		layOut(t, w, map[string]envRecord{
+		layOut(t, w, map[string]journal.Environment{
 			"ab/c-d": {Project: "ab", Name: "c-d", LastNumber: 3, Fence: 7},
 			"ab-c/d": {Project: "ab-c", Name: "d", Fence: 1}, // somebody asked to take it down
 		})
@@ -146,7 +147,7 @@ func TestNamesOfAnOlderAgent(t *testing.T) {
 		}
 		r := w.boot(0)
 		defer r.stop()
-		r.agent.db.bolt.NoSync = true
+		r.agent.journal.SkipSync()
 		deployIn(t, r, 4, "ab", "c-d")
 		downIn(t, r, "ab-c", "d")
 		w.untouched(t, r, "ab", "c-d")
@@ -154,7 +155,7 @@ func TestNamesOfAnOlderAgent(t *testing.T) {
 }
 
 // layOut writes a journal with these environments as an older agent did.
-func layOut(t *testing.T, w *world, records map[string]envRecord) {
+func layOut(t *testing.T, w *world, records map[string]journal.Environment) {
 	t.Helper()
 	a, err := New(Config{State: w.dir, Log: slog.New(slog.DiscardHandler), Parts: w.parts()})
 	if err != nil {
@@ -173,7 +174,7 @@ func layOut(t *testing.T, w *world, records map[string]envRecord) {
 			if err != nil {
 				return err
 			}
-			if err := tx.Bucket([]byte(bucketEnvironments)).Put([]byte(key), text); err != nil {
+			if err := tx.Bucket([]byte("environments")).Put([]byte(key), text); err != nil {
 				return err
 			}
 		}
@@ -192,13 +193,13 @@ func layOut(t *testing.T, w *world, records map[string]envRecord) {
 func TestABrokenRecordIsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := deployed(t)
-		layOut(t, w, map[string]envRecord{"ab/c-d": {Project: "ab", Name: "c-d", LastNumber: 3}})
+		layOut(t, w, map[string]journal.Environment{"ab/c-d": {Project: "ab", Name: "c-d", LastNumber: 3}})
 		db, err := bbolt.Open(filepath.Join(w.dir, "agent.db"), 0o600, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = db.Update(func(tx *bbolt.Tx) error {
-			return tx.Bucket([]byte(bucketEnvironments)).Put([]byte("shop/broken"), []byte(`{"fence": "seven"}`))
+			return tx.Bucket([]byte("environments")).Put([]byte("shop/broken"), []byte(`{"fence": "seven"}`))
 		})
 		if err := errors.Join(err, db.Close()); err != nil {
 			t.Fatal(err)

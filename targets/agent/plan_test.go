@@ -16,6 +16,7 @@ import (
 	"dray/pipeline"
 	"dray/pipeline/event"
 	"dray/pipeline/plan"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -277,12 +278,12 @@ func (s *stage) did(before, after map[string]api.InstanceStatus) []string {
 // an instance before the new one started.
 func (s *stage) stoppedFirst(host, instance string) bool {
 	a, first := s.agents[host].agent, false
-	err := a.db.view(func(t *transaction) error {
-		r, err := t.record(a.environmentOf("shop", "prod"))
+	err := a.journal.View(func(t *journal.Tx) error {
+		r, _, err := t.Environment("shop", "prod")
 		if err != nil {
 			return err
 		}
-		d, err := t.deployment(r.Current)
+		d, err := t.Deployment(r.Current)
 		first = d != nil && slices.Contains(d.StopFirst, instance)
 		return err
 	})

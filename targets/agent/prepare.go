@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 )
 
@@ -66,8 +67,8 @@ func (a *Agent) openDeployment(ctx context.Context, e *environment, p *api.Prepa
 			return nil, err
 		}
 	}
-	err = a.change(e, "prepare.begin", func(t *transaction, r *envRecord) error {
-		return t.openDeployment(r, p)
+	err = a.change(e, "prepare.begin", func(t *journal.Tx, r *journal.Environment) error {
+		return openDeployment(t, r, p)
 	})
 	if err != nil {
 		return nil, err
@@ -75,39 +76,39 @@ func (a *Agent) openDeployment(ctx context.Context, e *environment, p *api.Prepa
 	return a.load(e, p.Deployment, sink)
 }
 
-func (t *transaction) openDeployment(r *envRecord, p *api.Prepare) error {
-	known, err := t.deployment(p.Deployment)
+func openDeployment(t *journal.Tx, r *journal.Environment, p *api.Prepare) error {
+	known, err := t.Deployment(p.Deployment)
 	if err != nil {
 		return err
 	}
 	if known != nil {
-		if known.held() {
-			return heldFault(&work{deployment: known})
+		if known.IsHeld() {
+			return heldFault(&work{Deployment: known})
 		}
-		if !known.open() || known.State == api.StateReverting {
+		if !known.IsOpen() || known.State == api.StateReverting {
 			return api.Errorf(api.CodeConflict, "deployment %s is %s already", p.Deployment, known.State)
 		}
-		known.Fence = p.Fence
-		return t.put(bucketDeployments, known.ID, known)
-	}
-	if err := t.isSame(r, &p.Release); err != nil {
+		_, err := t.Amend(known.ID, "prepare.again", "", func(d *journal.Deployment) { d.Fence = p.Fence })
 		return err
 	}
-	d := &deployment{
+	if err := isSame(t, r, &p.Release); err != nil {
+		return err
+	}
+	d := &journal.Deployment{
 		ID: p.Deployment, Kind: p.Kind, State: api.StatePreparing, Actor: p.Actor, Host: p.Host, Fence: p.Fence,
 		Release: p.Release.ReleaseNumber(), From: r.Current, Started: time.Now().Round(0),
 	}
-	if from, err := t.deployment(r.Current); err != nil {
+	if from, err := t.Deployment(r.Current); err != nil {
 		return err
 	} else if from != nil {
 		d.FromNumber = from.Release
 	}
 	r.Open, r.LastNumber, r.Network = d.ID, max(r.LastNumber, d.Release.Number), true
 	r.KeptAs = cmp.Or(r.KeptAs, ownName(r.Project, r.Name))
-	if err := errors.Join(t.put(bucketReleases, d.ID, p.Release), t.addContent(r, &p.Release)); err != nil {
+	if err := t.AddContent(r.Key(), &p.Release); err != nil {
 		return err
 	}
-	return t.journal(d, "prepare.begin", releaseWord(d.Release)+" from "+releaseWord(d.FromNumber))
+	return t.Begin(d, &p.Release, "prepare.begin", releaseWord(d.Release)+" from "+releaseWord(d.FromNumber))
 }
 
 // reserve gets hold of everything that could fail later.
@@ -136,7 +137,7 @@ func (a *Agent) reserve(ctx context.Context, w *work, p *api.Prepare) error {
 		return err
 	}
 	labels := w.made.older(containers, a.containers())
-	return a.amend(w, "prepare.done", "", func(d *deployment) {
+	return a.amend(w, "prepare.done", "", func(d *journal.Deployment) {
 		d.Containers, d.Received, d.State = containers, received, api.StatePrepared
 		d.Labels = labels
 	})
@@ -185,24 +186,29 @@ func (a *Agent) removeMade(ctx context.Context, w *work) error {
 
 // finish writes the end of a deployment that did not become the current one.
 func (a *Agent) finish(w *work, result, reason string) error {
-	var ended *deployment
-	err := a.change(w.e, "deployment."+result, func(t *transaction, r *envRecord) (err error) {
+	var ended *journal.Deployment
+	err := a.change(w.e, "deployment."+result, func(t *journal.Tx, r *journal.Environment) (err error) {
 		if r.Open == w.ID {
 			r.Open = ""
 		}
 		r.Ended = time.Now().Round(0)
-		if err := t.add(bucketHistory, w.e.key(), w.record(result, reason)); err != nil {
+		if err := t.AddRecord(w.e.key(), w.record(result, reason)); err != nil {
 			return err
 		}
-		ended, err = t.amend(w.ID, result, reason, func(d *deployment) {
-			d.State, d.Reason, d.Ended, d.Containers = result, reason, r.Ended, nil
-		})
+		ended, err = end(t, w.ID, result, reason)
 		return err
 	})
 	if err == nil {
-		w.deployment = ended
+		w.Deployment = ended
 	}
 	return err
+}
+
+// end writes that a deployment has come to its end without a confirmation.
+func end(t *journal.Tx, id, result, reason string) (*journal.Deployment, error) {
+	return t.Amend(id, result, reason, func(d *journal.Deployment) {
+		d.State, d.Reason, d.Ended, d.Containers = result, reason, time.Now().Round(0), nil
+	})
 }
 
 func sortedKeys(m map[string]string) []string {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dray/pipeline"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -18,9 +19,9 @@ const (
 // the containers to what it says, and finishes or takes back what was under
 // way.
 func (a *Agent) recover(ctx context.Context) error {
-	records := map[*environment]envRecord{}
-	err := a.db.view(func(t *transaction) error {
-		return t.eachEnvironment(func(key string, r envRecord, err error) error {
+	records := map[*environment]journal.Environment{}
+	err := a.journal.View(func(t *journal.Tx) error {
+		return t.EachEnvironment(func(key string, r journal.Environment, err error) error {
 			if err != nil {
 				a.log.Error("an environment is broken; it is left as it is", "environment", key, "error", err)
 				return nil
@@ -48,10 +49,10 @@ func (a *Agent) recover(ctx context.Context) error {
 
 // resume brings one environment back. A fault of one container must not keep
 // the others down, so it is only logged.
-func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
-	var open *deployment
-	err := a.db.view(func(t *transaction) (err error) {
-		open, err = t.deployment(r.Open)
+func (a *Agent) resume(ctx context.Context, e *environment, r journal.Environment) error {
+	var open *journal.Deployment
+	err := a.journal.View(func(t *journal.Tx) (err error) {
+		open, err = t.Deployment(r.Open)
 		return err
 	})
 	if err != nil {
@@ -67,13 +68,13 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 	if err := a.route(ctx, e); err != nil {
 		a.log.Error("bringing the rotation back", "environment", e.key(), "error", err)
 	}
-	if open != nil && open.changing() {
+	if open != nil && open.Changes() {
 		a.resumeBound(e, r.Open)
 	}
 	if open == nil {
 		a.later(func(ctx context.Context) { a.tidy(ctx, e) })
 	}
-	if open != nil && open.held() {
+	if open != nil && open.IsHeld() {
 		a.later(func(ctx context.Context) { a.tidyHeld(ctx, e, open.ID) })
 	}
 	// One whose lease is live waits for its holder; the end of the lease
@@ -87,10 +88,10 @@ func (a *Agent) resume(ctx context.Context, e *environment, r envRecord) error {
 // startWanted starts the containers that ran when the host went down, at once.
 // Those that someone stopped stay stopped, and so do those that only had to be
 // retired yet.
-func (a *Agent) startWanted(ctx context.Context, e *environment, r envRecord, open *deployment) error {
-	var current *deployment
-	err := a.db.view(func(t *transaction) (err error) {
-		current, err = t.deployment(r.Current)
+func (a *Agent) startWanted(ctx context.Context, e *environment, r journal.Environment, open *journal.Deployment) error {
+	var current *journal.Deployment
+	err := a.journal.View(func(t *journal.Tx) (err error) {
+		current, err = t.Deployment(r.Current)
 		return err
 	})
 	for _, c := range a.containersOf(e) {
@@ -119,8 +120,8 @@ func startsAgain(c runtime.Container) bool {
 }
 
 func (a *Agent) resumeBound(e *environment, open string) {
-	err := a.db.view(func(t *transaction) error {
-		r, err := t.release(open)
+	err := a.journal.View(func(t *journal.Tx) error {
+		r, err := t.Release(open)
 		if err == nil && r != nil {
 			a.boundByConfirm(e, r.ConfirmIn.D())
 		}
@@ -162,18 +163,18 @@ func (a *Agent) settleOnce(ctx context.Context, e *environment, reason string) e
 // waitsToBeTold says that a deployment does not end by itself: others may have
 // confirmed it, or it is held for people to look at.
 func (a *Agent) waitsToBeTold(id string) (waits bool, err error) {
-	err = a.db.view(func(t *transaction) error {
-		d, err := t.deployment(id)
-		waits = d != nil && (d.voted() || d.held())
+	err = a.journal.View(func(t *journal.Tx) error {
+		d, err := t.Deployment(id)
+		waits = d != nil && (d.HasVoted() || d.IsHeld())
 		return err
 	})
 	return waits, err
 }
 
 func (a *Agent) votedFor(id string) (voted bool, err error) {
-	err = a.db.view(func(t *transaction) error {
-		d, err := t.deployment(id)
-		voted = d != nil && d.voted()
+	err = a.journal.View(func(t *journal.Tx) error {
+		d, err := t.Deployment(id)
+		voted = d != nil && d.HasVoted()
 		return err
 	})
 	return voted, err

@@ -12,6 +12,7 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -53,15 +54,15 @@ func (a *Agent) goBack(ctx context.Context, w *work, reason string) error {
 		return nil
 	}
 	reason = a.redactor().String(reason)
-	if w.changing() && w.State != api.StateReverting {
-		err := a.amend(w, "revert.begin", reason, func(d *deployment) { d.State, d.Reason = api.StateReverting, reason })
+	if w.Changes() && w.State != api.StateReverting {
+		err := a.amend(w, "revert.begin", reason, func(d *journal.Deployment) { d.State, d.Reason = api.StateReverting, reason })
 		if err != nil {
 			return err
 		}
 	}
 	// After the journal: what begins to retire from now on sees that it must not.
 	w.e.operations.drain(errReverted)
-	if !w.changing() {
+	if !w.Changes() {
 		return a.discard(context.WithoutCancel(ctx), w, reason)
 	}
 	unhealthy, err := a.restore(ctx, w)
@@ -96,7 +97,7 @@ func (a *Agent) restore(ctx context.Context, w *work) (unhealthy, err error) {
 			return nil, errors.Join(unhealthy, api.Errorf(api.CodeUnhealthy, "%s of %s does not run: %s", p.instance, releaseWord(w.FromNumber), c.Error))
 		}
 	}
-	err = a.change(w.e, "revert.switch", func(_ *transaction, r *envRecord) error {
+	err = a.change(w.e, "revert.switch", func(_ *journal.Tx, r *journal.Environment) error {
 		r.Serving = map[string]string{}
 		if w.old != nil {
 			maps.Copy(r.Serving, w.old.Containers)
@@ -143,7 +144,7 @@ func (a *Agent) ensureOld(ctx context.Context, w *work) error {
 
 // ensure makes the containers of a release that do not exist any more, and
 // journals which they are now. It returns those that it made.
-func (a *Agent) ensure(ctx context.Context, e *environment, d *deployment, r *api.Release, at []placed) (map[string]string, error) {
+func (a *Agent) ensure(ctx context.Context, e *environment, d *journal.Deployment, r *api.Release, at []placed) (map[string]string, error) {
 	containers := a.containers()
 	made := map[string]string{}
 	for _, p := range at {
@@ -159,13 +160,13 @@ func (a *Agent) ensure(ctx context.Context, e *environment, d *deployment, r *ap
 	if len(made) == 0 {
 		return nil, nil
 	}
-	return made, a.change(e, "ensure", func(t *transaction, env *envRecord) error {
+	return made, a.change(e, "ensure", func(t *journal.Tx, env *journal.Environment) error {
 		for instance, id := range made {
 			if env.Serving[instance] != "" && env.Serving[instance] == d.Containers[instance] {
 				env.Serving[instance] = id
 			}
 		}
-		_, err := t.amend(d.ID, "ensure", fmt.Sprint(sortedKeys(made)), func(d *deployment) {
+		_, err := t.Amend(d.ID, "ensure", fmt.Sprint(sortedKeys(made)), func(d *journal.Deployment) {
 			if d.Containers == nil {
 				d.Containers = map[string]string{}
 			}

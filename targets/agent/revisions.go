@@ -2,34 +2,14 @@ package agent
 
 import (
 	"slices"
-	"strconv"
 
 	"dray/pipeline"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 )
 
 // mostRevisions bounds what one request can make the state grow by.
 const mostRevisions = 10000
-
-// addContent notes what comes to this host under a release's name, also where
-// it does not stay: a name is given to one content only, and the same content
-// may be tried again under the same one.
-func (t *transaction) addContent(r *envRecord, release *api.Release) error {
-	key := contentsKey(r.Project, r.Name, release.Number)
-	var contents []string
-	if _, err := t.get(bucketContents, key, &contents); err != nil {
-		return err
-	}
-	for len(contents) <= release.Revision {
-		contents = append(contents, "")
-	}
-	contents[release.Revision] = release.ContentHash()
-	return t.put(bucketContents, key, contents)
-}
-
-func contentsKey(project, environment string, number int) string {
-	return envKey(project, environment) + "/" + strconv.Itoa(number)
-}
 
 // revisions returns the contents that came to this host under a number.
 func (a *Agent) revisions(e *environment, number string) ([]string, error) {
@@ -41,8 +21,9 @@ func (a *Agent) revisions(e *environment, number string) ([]string, error) {
 		return nil, err
 	}
 	contents := []string{}
-	err = a.db.view(func(t *transaction) error {
-		_, err := t.get(bucketContents, contentsKey(e.project, e.name, n.Number), &contents)
+	err = a.journal.View(func(t *journal.Tx) error {
+		came, err := t.Contents(e.key(), n.Number)
+		contents = append(contents, came...)
 		return err
 	})
 	return contents, err
@@ -51,9 +32,9 @@ func (a *Agent) revisions(e *environment, number string) ([]string, error) {
 // isSame refuses a release whose name this host keeps for another content:
 // what is kept under a name must stay what it was, or nobody could go back to
 // it.
-func (t *transaction) isSame(r *envRecord, release *api.Release) error {
+func isSame(t *journal.Tx, r *journal.Environment, release *api.Release) error {
 	for _, id := range slices.Concat([]string{r.Current}, r.Stable) {
-		kept, err := t.release(id)
+		kept, err := t.Release(id)
 		if err != nil {
 			return err
 		}

@@ -8,12 +8,13 @@ import (
 	"slices"
 
 	"dray/pipeline"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
 
 // The rotation of an environment is the containers that new connections should
-// reach: envRecord.Serving, instance → container, journalled before the kernel
+// reach: journal.Environment.Serving, instance → container, journalled before the kernel
 // is told. What the kernel is told leaves out containers that can't answer
 // now, as long as another one of the service can.
 
@@ -96,18 +97,18 @@ type rotating struct {
 func (a *Agent) candidates(e *environment) (map[string]*rotating, error) {
 	services := map[string]*rotating{}
 	containers := a.containers()
-	err := a.db.view(func(t *transaction) error {
-		r, err := t.record(e)
+	err := a.journal.View(func(t *journal.Tx) error {
+		r, _, err := t.Environment(e.project, e.name)
 		if err != nil {
 			return err
 		}
 		ports := map[string][]pipeline.Port{} // container → ports
-		order, err := t.byPrecedence(r)
+		order, err := byPrecedence(t, r)
 		if err != nil {
 			return err
 		}
 		for _, id := range order {
-			if err := t.portsOf(id, services, ports); err != nil {
+			if err := portsOf(t, id, services, ports); err != nil {
 				return err
 			}
 		}
@@ -131,8 +132,8 @@ func (a *Agent) candidates(e *environment) (map[string]*rotating, error) {
 // open deployment comes last from its first step until it goes back: before and
 // after, the containers that it shares with the current release serve as that
 // one says.
-func (t *transaction) byPrecedence(r envRecord) ([]string, error) {
-	open, err := t.deployment(r.Open)
+func byPrecedence(t *journal.Tx, r journal.Environment) ([]string, error) {
+	open, err := t.Deployment(r.Open)
 	if open != nil && (open.State == api.StateCommitting || open.State == api.StateCommitted) {
 		return []string{r.Current, r.Open}, err
 	}
@@ -140,14 +141,14 @@ func (t *transaction) byPrecedence(r envRecord) ([]string, error) {
 }
 
 // portsOf sets the services of a deployment, and the ports of its containers.
-func (t *transaction) portsOf(id string, services map[string]*rotating, ports map[string][]pipeline.Port) error {
-	d, err := t.deployment(id)
+func portsOf(t *journal.Tx, id string, services map[string]*rotating, ports map[string][]pipeline.Port) error {
+	d, err := t.Deployment(id)
 	if err != nil || d == nil {
 		return err
 	}
-	r, err := t.release(id)
+	r, err := t.Release(id)
 	if err != nil || r == nil {
-		return missing(err, "release of deployment %s", id)
+		return journal.Missing(err, "release of deployment %s", id)
 	}
 	for i := range r.Services {
 		services[r.Services[i].Name] = &rotating{ports: r.Services[i].Ports}

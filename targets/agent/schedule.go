@@ -10,6 +10,7 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -103,7 +104,7 @@ func (a *Agent) runScheduled(ctx context.Context, e *environment, task pipeline.
 	if err != nil {
 		return
 	}
-	run := &taskRecord{TaskRun: api.TaskRun{
+	run := &journal.Run{TaskRun: api.TaskRun{
 		Task: task.Name, ReleaseRef: api.RefTo(w.Release), Trigger: api.TaskBySchedule, Actor: api.Actor{User: "dray", Command: "schedule"},
 	}}
 	if wait, err := a.overlap(ctx, w, &task, run); err != nil || wait {
@@ -119,7 +120,7 @@ func (a *Agent) runScheduled(ctx context.Context, e *environment, task pipeline.
 }
 
 // overlap settles what a run that still goes on means for the next one.
-func (a *Agent) overlap(ctx context.Context, w *work, task *pipeline.Task, run *taskRecord) (skip bool, err error) {
+func (a *Agent) overlap(ctx context.Context, w *work, task *pipeline.Task, run *journal.Run) (skip bool, err error) {
 	var running []runtime.Container
 	for _, c := range a.containersOf(w.e) {
 		if c.Spec.Labels[runtime.LabelTask] == task.Name && runs(c) {

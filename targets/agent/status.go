@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -40,33 +41,33 @@ func (a *Agent) observe(e *environment) (*api.Environment, error) {
 
 func (a *Agent) observeInto(e *environment, out *api.Environment) (known bool, err error) {
 	containers := a.containers()
-	err = a.db.view(func(t *transaction) error {
-		var r envRecord
-		if known, err = t.get(bucketEnvironments, e.key(), &r); err != nil || !known {
+	err = a.journal.View(func(t *journal.Tx) error {
+		var r journal.Environment
+		if r, known, err = t.Environment(e.project, e.name); err != nil || !known {
 			return err
 		}
 		out.LastNumber, out.Since, out.Approvals = r.LastNumber, r.Since, r.Approvals
 		if frozen(&r) != nil {
 			out.Freeze = r.Freeze
 		}
-		return t.observe(&r, containers, a.containersOf(e), out)
+		return observeRecord(t, &r, containers, a.containersOf(e), out)
 	})
 	a.redactReasons(out.Instances, out.Kept, out.Runs)
 	return known, err
 }
 
-func (t *transaction) observe(r *envRecord, containers map[string]runtime.Container, mine []runtime.Container, out *api.Environment) error {
+func observeRecord(t *journal.Tx, r *journal.Environment, containers map[string]runtime.Container, mine []runtime.Container, out *api.Environment) error {
 	for _, id := range r.Stable {
-		if d, err := t.deployment(id); err != nil {
+		if d, err := t.Deployment(id); err != nil {
 			return err
 		} else if d != nil {
 			out.Previous = append(out.Previous, d.Release)
 		}
 	}
 	owner := map[string]api.ReleaseNumber{} // container → release
-	var current *deployment
+	var current *journal.Deployment
 	for _, id := range []string{r.Open, r.Current} {
-		d, err := t.deployment(id)
+		d, err := t.Deployment(id)
 		if err != nil || d == nil {
 			continue
 		}
@@ -76,17 +77,17 @@ func (t *transaction) observe(r *envRecord, containers map[string]runtime.Contai
 		if id == r.Current {
 			current = d
 		} else {
-			out.Deployment = d.wire(nil)
+			out.Deployment = wireDeployment(d, nil)
 		}
 	}
 	if current != nil {
-		release, err := t.release(r.Current)
+		release, err := t.Release(r.Current)
 		if err != nil {
 			return err
 		}
 		out.Current, out.Deployed = release, r.Current
 		if r.Open == "" {
-			made, err := t.fingerprints(r)
+			made, err := fingerprintsOf(t, r)
 			if err != nil {
 				return err
 			}
@@ -148,9 +149,9 @@ func statusOf(id string, release api.ReleaseNumber, containers map[string]runtim
 }
 
 // statuses describes the containers of a deployment.
-func (a *Agent) statuses(w *work) []api.InstanceStatus { return a.statusesOf(w.deployment, w.e) }
+func (a *Agent) statuses(w *work) []api.InstanceStatus { return a.statusesOf(w.Deployment, w.e) }
 
-func (a *Agent) statusesOf(d *deployment, e *environment) []api.InstanceStatus {
+func (a *Agent) statusesOf(d *journal.Deployment, e *environment) []api.InstanceStatus {
 	out := []api.InstanceStatus{}
 	r, err := a.read(e)
 	if d == nil || err != nil {
@@ -167,7 +168,7 @@ func (a *Agent) statusesOf(d *deployment, e *environment) []api.InstanceStatus {
 
 // drift lists what runs otherwise than the current release says. The last
 // deployment ended at ended: what it replaced may drain since then.
-func drift(r *api.Release, d *deployment, made fingerprints, ended time.Time, containers map[string]runtime.Container, mine []runtime.Container) []api.Drift {
+func drift(r *api.Release, d *journal.Deployment, made fingerprints, ended time.Time, containers map[string]runtime.Container, mine []runtime.Container) []api.Drift {
 	var out []api.Drift
 	add := func(kind, instance, format string, args ...any) {
 		out = append(out, api.Drift{Kind: kind, Instance: instance, Detail: fmt.Sprintf(format, args...)})
@@ -206,7 +207,7 @@ const retireSlack = 5 * time.Second
 
 // drains says that a container of an earlier release may not have ended yet:
 // connections are given their time, and it its own.
-func drains(c runtime.Container, r *api.Release, d *deployment, ended time.Time) bool {
+func drains(c runtime.Container, r *api.Release, d *journal.Deployment, ended time.Time) bool {
 	if c.Spec.Labels[runtime.LabelDeployment] == d.ID {
 		return false
 	}
@@ -227,8 +228,8 @@ func ago(t time.Time) string {
 // releases returns the releases that this host keeps, newest first.
 func (a *Agent) releases(e *environment) ([]api.Release, error) {
 	out := []api.Release{}
-	err := a.db.view(func(t *transaction) error {
-		r, err := t.record(e)
+	err := a.journal.View(func(t *journal.Tx) error {
+		r, _, err := t.Environment(e.project, e.name)
 		if err != nil {
 			return err
 		}
@@ -237,7 +238,7 @@ func (a *Agent) releases(e *environment) ([]api.Release, error) {
 			ids = slices.Insert(slices.Clone(r.Stable), 0, r.Current)
 		}
 		for _, id := range ids {
-			release, err := t.release(id)
+			release, err := t.Release(id)
 			if err != nil {
 				return err
 			}
@@ -254,8 +255,8 @@ func (a *Agent) releases(e *environment) ([]api.Release, error) {
 func (a *Agent) environmentList(project string) ([]api.Environment, error) {
 	out := []api.Environment{}
 	var all []*environment
-	err := a.db.view(func(t *transaction) error {
-		return t.eachEnvironment(func(_ string, r envRecord, _ error) error {
+	err := a.journal.View(func(t *journal.Tx) error {
+		return t.EachEnvironment(func(_ string, r journal.Environment, _ error) error {
 			if project == "" || r.Project == project {
 				all = append(all, a.environmentOf(r.Project, r.Name))
 			}
@@ -285,8 +286,8 @@ func (a *Agent) storedEvidence(e *environment, number string) (json.RawMessage, 
 		return nil, err
 	}
 	var found json.RawMessage
-	err = a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketEvidence, e.key()+"/", func(_ string, s statement) error {
+	err = a.journal.View(func(t *journal.Tx) error {
+		return t.EachStatement(e.key(), func(s journal.Statement) error {
 			if s.Release == release {
 				found = s.Envelope
 			}

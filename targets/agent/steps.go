@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -49,7 +50,7 @@ func (a *Agent) steps(ctx context.Context, e *environment, id string, req api.St
 		if err := a.step(ctx, w, step); err != nil {
 			return nil, err
 		}
-		err := a.amend(w, "step."+step.Key, "", func(d *deployment) { d.Done = append(d.Done, step.Key) })
+		err := a.amend(w, "step."+step.Key, "", func(d *journal.Deployment) { d.Done = append(d.Done, step.Key) })
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +69,7 @@ func onlyRetire(steps []api.Step) bool {
 
 // commit enters the state from which the agent goes back by itself.
 func (a *Agent) commit(w *work, req api.Steps) error {
-	if w.held() {
+	if w.IsHeld() {
 		return heldFault(w)
 	}
 	switch w.State {
@@ -80,7 +81,7 @@ func (a *Agent) commit(w *work, req api.Steps) error {
 	if w.State == api.StateCommitting && w.Fence == req.Fence || w.State == api.StateCommitted && onlyRetire(req.Steps) {
 		return nil
 	}
-	return a.amend(w, "commit", "", func(d *deployment) { d.State, d.Fence = api.StateCommitting, req.Fence })
+	return a.amend(w, "commit", "", func(d *journal.Deployment) { d.State, d.Fence = api.StateCommitting, req.Fence })
 }
 
 // committed records that nothing is left to do, if so. The host has to show it.
@@ -91,7 +92,11 @@ func (a *Agent) committed(ctx context.Context, w *work) error {
 	if err := a.reconcileTraffic(ctx, w.e); err != nil {
 		return err
 	}
-	return a.amend(w, "committed", "", func(d *deployment) { d.State = api.StateCommitted })
+	return a.amend(w, "committed", "", func(d *journal.Deployment) {
+		if d.State == api.StateCommitting { // it may have been confirmed, or gone back, beside this
+			d.State = api.StateCommitted
+		}
+	})
 }
 
 // step takes one step. Taking it again after a crash is harmless.
@@ -194,7 +199,7 @@ func (a *Agent) switchTo(ctx context.Context, w *work, instances []string) error
 // serve journals that the instances are served by the deployment's containers,
 // or by none where it has none, and tells the kernel.
 func (a *Agent) serve(ctx context.Context, w *work, point string, instances []string) error {
-	err := a.change(w.e, point, func(_ *transaction, r *envRecord) error {
+	err := a.change(w.e, point, func(_ *journal.Tx, r *journal.Environment) error {
 		serving := maps.Clone(r.Serving)
 		if serving == nil {
 			serving = map[string]string{}
@@ -291,13 +296,13 @@ func (a *Agent) stopFirst(ctx context.Context, w *work, instances []string) erro
 			stopping = append(stopping, instance)
 		}
 	}
-	err := a.amend(w, "stop.begin", fmt.Sprint(stopping), func(d *deployment) {
+	err := a.amend(w, "stop.begin", fmt.Sprint(stopping), func(d *journal.Deployment) {
 		d.StopFirst = append(d.StopFirst, stopping...)
 	})
 	if err != nil {
 		return err
 	}
-	err = a.change(w.e, "stop.withdraw", func(_ *transaction, r *envRecord) error {
+	err = a.change(w.e, "stop.withdraw", func(_ *journal.Tx, r *journal.Environment) error {
 		serving := maps.Clone(r.Serving)
 		for _, instance := range stopping {
 			delete(serving, instance)

@@ -10,6 +10,7 @@ import (
 
 	"dray/pipeline"
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -25,13 +26,6 @@ const (
 
 // errTimedOut is the cause with which a task is stopped.
 var errTimedOut = errors.New("the task did not end in time")
-
-// taskRecord is one run as it is kept.
-type taskRecord struct {
-	api.TaskRun
-	Key       string `json:"key,omitempty"`
-	Container string `json:"container,omitempty"`
-}
 
 // runsTasks says whether a task of a release runs on a host. A release without
 // any placement runs its tasks wherever it is.
@@ -61,7 +55,7 @@ func (a *Agent) runTask(ctx context.Context, e *environment, name string, req ap
 	if len(req.Command) > 0 {
 		task.Command = req.Command
 	}
-	run := &taskRecord{Key: req.Key, TaskRun: api.TaskRun{Task: name, ReleaseRef: api.RefTo(w.Release), Trigger: api.TaskByHand, Actor: req.Actor}}
+	run := &journal.Run{Key: req.Key, TaskRun: api.TaskRun{Task: name, ReleaseRef: api.RefTo(w.Release), Trigger: api.TaskByHand, Actor: req.Actor}}
 	if req.Deployment != "" {
 		run.Trigger = api.TaskByHook
 	}
@@ -88,7 +82,7 @@ func (a *Agent) releaseFor(e *environment, deployment string, sink event.Sink) (
 
 // runOnce runs a task unless a run with its key has ended, or is under way:
 // then that one is waited for.
-func (a *Agent) runOnce(ctx context.Context, w *work, task *pipeline.Task, run *taskRecord) (*api.TaskRun, error) {
+func (a *Agent) runOnce(ctx context.Context, w *work, task *pipeline.Task, run *journal.Run) (*api.TaskRun, error) {
 	done, mine := a.inFlight(w.e.key(), run.Key)
 	if !mine {
 		select {
@@ -100,7 +94,7 @@ func (a *Agent) runOnce(ctx context.Context, w *work, task *pipeline.Task, run *
 		defer a.landed(w.e.key(), run.Key)
 	}
 	if run.Key != "" {
-		before, err := a.taskRun(w.e, func(r *taskRecord) bool { return r.Key == run.Key && !r.Ended.IsZero() })
+		before, err := a.taskRun(w.e, func(r *journal.Run) bool { return r.Key == run.Key && !r.Ended.IsZero() })
 		if err != nil || before != nil {
 			return before, err
 		}
@@ -124,7 +118,7 @@ func (a *Agent) runOnce(ctx context.Context, w *work, task *pipeline.Task, run *
 
 // execute runs the task's container to its end. What the task did is in run;
 // an error means that it could not be run.
-func (a *Agent) execute(ctx context.Context, w *work, task *pipeline.Task, run *taskRecord, id string) error {
+func (a *Agent) execute(ctx context.Context, w *work, task *pipeline.Task, run *journal.Run, id string) error {
 	c, err := a.createTask(ctx, w, task, id)
 	if err != nil {
 		return fmt.Errorf("creating the container of task %s: %w", task.Name, err)

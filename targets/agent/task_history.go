@@ -3,52 +3,50 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
 
 // recordTask writes a run, under a new id where it has none.
-func (a *Agent) recordTask(e *environment, id string, run *taskRecord) (string, error) {
-	err := a.db.update("task", func(t *transaction) error {
+func (a *Agent) recordTask(e *environment, id string, run *journal.Run) (_ string, err error) {
+	err = a.journal.Update("task", func(t *journal.Tx) error {
 		if id == "" {
-			n, err := t.bucket(bucketTasks).NextSequence()
-			if err != nil {
+			if id, err = t.NewRunID(); err != nil {
 				return err
 			}
-			id = fmt.Sprintf("%08d", n)
-			if err := t.trimRuns(e, run.Task); err != nil {
+			if err := trimRuns(t, e, run.Task); err != nil {
 				return err
 			}
 		}
 		run.ID = id
-		return t.put(bucketTasks, e.key()+"/"+id, run)
+		return t.PutRun(e.key(), run)
 	})
 	return id, err
 }
 
 // trimRuns forgets the oldest runs of a task.
-func (t *transaction) trimRuns(e *environment, task string) error {
-	var keys []string
-	err := eachOf(t, bucketTasks, e.key()+"/", func(key string, r taskRecord) error {
+func trimRuns(t *journal.Tx, e *environment, task string) error {
+	var ids []string
+	err := t.EachRun(e.key(), func(r journal.Run) error {
 		if r.Task == task {
-			keys = append(keys, key)
+			ids = append(ids, r.ID)
 		}
 		return nil
 	})
-	for len(keys) >= mostTaskRuns {
-		err = errors.Join(err, t.delete(bucketTasks, keys[0]))
-		keys = keys[1:]
+	for len(ids) >= mostTaskRuns {
+		err = errors.Join(err, t.DeleteRun(e.key(), ids[0]))
+		ids = ids[1:]
 	}
 	return err
 }
 
 // taskRun returns the newest run that matches, or nil.
-func (a *Agent) taskRun(e *environment, matches func(*taskRecord) bool) (found *api.TaskRun, err error) {
-	err = a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketTasks, e.key()+"/", func(_ string, r taskRecord) error {
+func (a *Agent) taskRun(e *environment, matches func(*journal.Run) bool) (found *api.TaskRun, err error) {
+	err = a.journal.View(func(t *journal.Tx) error {
+		return t.EachRun(e.key(), func(r journal.Run) error {
 			if matches(&r) {
 				found = &r.TaskRun
 			}
@@ -111,22 +109,23 @@ func (a *Agent) endTask(ctx context.Context, e *environment, c runtime.Container
 // endRuns writes the end of runs that were under way. Their keys may be used
 // again.
 func (a *Agent) endRuns() error {
-	interrupted := map[string]taskRecord{}
-	err := a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketTasks, "", func(key string, r taskRecord) error {
-			if r.Ended.IsZero() {
-				interrupted[key] = r
+	return a.journal.Update("task.interrupted", func(t *journal.Tx) error {
+		interrupted := map[string][]journal.Run{}
+		err := t.AllRuns(func(project, environment string, r journal.Run, fault error) error {
+			switch {
+			case fault != nil:
+				a.log.Error("a run of a task is broken; it is left as it is", "error", fault)
+			case r.Ended.IsZero():
+				key := journal.Key(project, environment)
+				interrupted[key] = append(interrupted[key], r)
 			}
 			return nil
 		})
-	})
-	if err != nil || len(interrupted) == 0 {
-		return err
-	}
-	return a.db.update("task.interrupted", func(t *transaction) (err error) {
-		for key, r := range interrupted {
-			r.Ended, r.ExitCode, r.Reason, r.Key = time.Now().Round(0), 137, "the agent was restarted while it ran", ""
-			err = errors.Join(err, t.put(bucketTasks, key, r))
+		for key, runs := range interrupted {
+			for _, r := range runs {
+				r.Ended, r.ExitCode, r.Reason, r.Key = time.Now().Round(0), 137, "the agent was restarted while it ran", ""
+				err = errors.Join(err, t.PutRun(key, &r))
+			}
 		}
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -81,8 +82,8 @@ func folderSize(path string) (sum int64) {
 // taskRuns returns the last limit runs of a task, newest first; 0 is all.
 func (a *Agent) taskRuns(e *environment, task string, limit int) ([]api.TaskRun, error) {
 	runs := []api.TaskRun{}
-	err := a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketTasks, e.key()+"/", func(_ string, r taskRecord) error {
+	err := a.journal.View(func(t *journal.Tx) error {
+		return t.EachRun(e.key(), func(r journal.Run) error {
 			if r.Task == task {
 				runs = append(runs, r.TaskRun)
 			}

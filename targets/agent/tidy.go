@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
 )
@@ -28,11 +29,14 @@ type kept struct {
 // needed gathers what the releases of all environments need.
 func (a *Agent) needed() (*kept, error) {
 	k := &kept{containers: map[string]bool{}, images: map[string]bool{}, secrets: map[string]bool{}, open: map[string]bool{}}
-	err := a.db.view(func(t *transaction) error {
-		return eachOf(t, bucketEnvironments, "", func(_ string, r envRecord) error {
+	err := a.journal.View(func(t *journal.Tx) error {
+		return t.EachEnvironment(func(_ string, r journal.Environment, fault error) error {
+			if fault != nil {
+				return fault // nothing is removed while it is not known what is needed
+			}
 			k.open[r.Open] = true
-			for _, id := range r.deployments() {
-				if err := t.need(k, id); err != nil {
+			for _, id := range r.Deployments() {
+				if err := need(t, k, id); err != nil {
 					return err
 				}
 			}
@@ -48,25 +52,14 @@ func (a *Agent) needed() (*kept, error) {
 	return k, err
 }
 
-// deployments lists those that must be kept.
-func (r *envRecord) deployments() []string {
-	all := slices.Clone(r.Stable)
-	for _, id := range []string{r.Current, r.Open} {
-		if id != "" {
-			all = append(all, id)
-		}
-	}
-	return all
-}
-
-func (t *transaction) need(k *kept, id string) error {
-	d, err := t.deployment(id)
+func need(t *journal.Tx, k *kept, id string) error {
+	d, err := t.Deployment(id)
 	if err != nil || d == nil {
-		return missing(err, "deployment %s", id)
+		return journal.Missing(err, "deployment %s", id)
 	}
-	r, err := t.release(id)
+	r, err := t.Release(id)
 	if err != nil || r == nil {
-		return missing(err, "release of deployment %s", id)
+		return journal.Missing(err, "release of deployment %s", id)
 	}
 	for _, c := range d.Containers {
 		k.containers[c] = true
@@ -134,7 +127,7 @@ func (a *Agent) retireLeft(ctx context.Context, e *environment) error {
 		return err
 	}
 	if r.Open != "" {
-		if w, err := a.load(e, r.Open, nil); err != nil || !w.held() {
+		if w, err := a.load(e, r.Open, nil); err != nil || !w.IsHeld() {
 			return err
 		}
 	}
@@ -195,17 +188,17 @@ func (a *Agent) inUse(e *environment) (map[string]bool, error) {
 // Their journal goes with them; the history stays.
 func (a *Agent) dropDeployments(e *environment) error {
 	var drop []string
-	err := a.db.view(func(t *transaction) (err error) {
-		drop, err = t.droppable(e)
+	err := a.journal.View(func(t *journal.Tx) (err error) {
+		drop, err = droppable(t, e)
 		return err
 	})
 	if err != nil || len(drop) == 0 {
 		return err
 	}
-	return a.db.update("tidy", func(t *transaction) error {
-		drop, err := t.droppable(e) // another deployment may have begun meanwhile
+	return a.journal.Update("tidy", func(t *journal.Tx) error {
+		drop, err := droppable(t, e) // another deployment may have begun meanwhile
 		for _, id := range drop {
-			err = errors.Join(err, t.dropDeployment(id))
+			err = errors.Join(err, t.DropDeployment(id))
 		}
 		return err
 	})
@@ -213,35 +206,23 @@ func (a *Agent) dropDeployments(e *environment) error {
 
 // droppable lists the deployments of an environment that need not be known any
 // more.
-func (t *transaction) droppable(e *environment) (drop []string, err error) {
-	r, err := t.record(e)
+func droppable(t *journal.Tx, e *environment) (drop []string, err error) {
+	r, _, err := t.Environment(e.project, e.name)
 	if err != nil {
 		return nil, err
 	}
-	keep := r.deployments()
-	err = eachOf(t, bucketReleases, "", func(id string, release api.Release) error {
+	keep := r.Deployments()
+	err = t.EachRelease(func(id string, release api.Release) error {
 		if release.Project != e.project || release.Environment != e.name || slices.Contains(keep, id) {
 			return nil
 		}
-		d, err := t.deployment(id)
+		d, err := t.Deployment(id)
 		if d == nil || time.Since(d.Ended) > rememberFor {
 			drop = append(drop, id)
 		}
 		return err
 	})
 	return drop, err
-}
-
-func (t *transaction) dropDeployment(id string) error {
-	var lines []string
-	err := t.each(bucketJournal, id+"/", func(key string, _ []byte) error {
-		lines = append(lines, key)
-		return nil
-	})
-	for _, key := range lines {
-		err = errors.Join(err, t.delete(bucketJournal, key))
-	}
-	return errors.Join(err, t.delete(bucketDeployments, id), t.delete(bucketReleases, id))
 }
 
 // releasePorts gives back ports and names of services that no release in hand

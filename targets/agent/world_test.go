@@ -579,14 +579,14 @@ func (w *world) boot(crashAt int) *running {
 			w.mu.Lock()
 			w.dead = true
 			w.mu.Unlock()
-			_ = r.agent.db.close()
+			_ = r.agent.journal.Close()
 		}
 	}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	r.agent = a
-	a.db.bolt.NoSync = true
+	a.journal.SkipSync()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = a.Run(ctx) }()

@@ -1,4 +1,4 @@
-package agent
+package journal
 
 import (
 	"encoding/json"
@@ -11,14 +11,14 @@ import (
 
 // Buckets of the state file.
 const (
-	bucketEnvironments = "environments" // PROJECT/ENV → envRecord
-	bucketDeployments  = "deployments"  // id → deployment
+	bucketEnvironments = "environments" // PROJECT/ENV → Environment
+	bucketDeployments  = "deployments"  // id → Deployment
 	bucketReleases     = "releases"     // id of the deployment that brought it → api.Release
-	bucketJournal      = "journal"      // id/NUMBER → journalEntry
+	bucketJournal      = "journal"      // id/NUMBER → Entry
 	bucketHistory      = "history"      // PROJECT/ENV/NUMBER → api.Record
-	bucketEvidence     = "evidence"     // PROJECT/ENV/id → DSSE envelope
+	bucketEvidence     = "evidence"     // PROJECT/ENV/id → Statement
 	bucketContents     = "contents"     // PROJECT/ENV/RELEASE's number → []string: by revision, the content that came
-	bucketTasks        = "tasks"        // PROJECT/ENV/NUMBER → taskRecord
+	bucketTasks        = "tasks"        // PROJECT/ENV/NUMBER → Run
 	bucketHost         = "host"         // facts of this host that are made once
 )
 
@@ -27,20 +27,22 @@ var buckets = []string{
 	bucketHistory, bucketEvidence, bucketContents, bucketTasks, bucketHost,
 }
 
-// database is the agent's durable state: one bbolt file, in which every
-// commit is an fsync. Values are JSON, so that a newer agent can add fields
-// and an older one ignores them.
-type database struct {
-	bolt *bbolt.DB
-	// before and after are told the name of each commit before it begins and
-	// once it is on disk. Tests end the agent there: what lies between two
-	// commits is exactly what a crash can lose.
+// Options are what tests of crashes ask for.
+type Options struct {
+	// Before and After are told the name of each commit, before it begins and
+	// once it is on disk. Nil does nothing.
+	Before, After func(point string)
+}
+
+// Journal is the open state file.
+type Journal struct {
+	bolt          *bbolt.DB
 	before, after func(point string)
 }
 
-// openDatabase opens or makes the state file. It waits a short while for
-// another agent to let go of it.
-func openDatabase(path string, before, after func(point string)) (*database, error) {
+// Open opens or makes the state file. It waits a short while for another agent
+// to let go of it.
+func Open(path string, o Options) (*Journal, error) {
 	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:        10 * time.Second,
 		NoFreelistSync: true,
@@ -60,24 +62,29 @@ func openDatabase(path string, before, after func(point string)) (*database, err
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), bolt.Close())
 	}
-	d := &database{bolt: bolt, before: before, after: after}
-	for _, told := range []*func(string){&d.before, &d.after} {
+	j := &Journal{bolt: bolt, before: o.Before, after: o.After}
+	for _, told := range []*func(string){&j.before, &j.after} {
 		if *told == nil {
 			*told = func(string) {}
 		}
 	}
-	return d, nil
+	return j, nil
 }
 
-func (d *database) close() error { return d.bolt.Close() }
+// Close lets go of the file.
+func (j *Journal) Close() error { return j.bolt.Close() }
 
-// update changes the state in one transaction, durable when it returns nil.
-// The point names the change for those who test crashes.
-func (d *database) update(point string, change func(*transaction) error) error {
-	d.before(point)
+// SkipSync has commits not wait for the disk: for tests, which make thousands.
+func (j *Journal) SkipSync() { j.bolt.NoSync = true }
+
+// Update changes the state in one transaction, durable when it returns nil. An
+// error of change leaves all as it was. The point names the change for those who
+// test crashes.
+func (j *Journal) Update(point string, change func(*Tx) error) error {
+	j.before(point)
 	var refused error
-	err := d.bolt.Update(func(tx *bbolt.Tx) error {
-		refused = change(&transaction{tx})
+	err := j.bolt.Update(func(tx *bbolt.Tx) error {
+		refused = change(&Tx{tx})
 		return refused
 	})
 	if refused != nil {
@@ -86,21 +93,22 @@ func (d *database) update(point string, change func(*transaction) error) error {
 	if err != nil {
 		return fmt.Errorf("writing the state (%s): %w", point, err)
 	}
-	d.after(point)
+	j.after(point)
 	return nil
 }
 
-func (d *database) view(read func(*transaction) error) error {
-	return d.bolt.View(func(tx *bbolt.Tx) error { return read(&transaction{tx}) })
+// View reads the state as it is at one moment.
+func (j *Journal) View(read func(*Tx) error) error {
+	return j.bolt.View(func(tx *bbolt.Tx) error { return read(&Tx{tx}) })
 }
 
-// transaction reads and writes typed values.
-type transaction struct{ tx *bbolt.Tx }
+// Tx reads and writes the records, all or none.
+type Tx struct{ tx *bbolt.Tx }
 
-func (t *transaction) bucket(name string) *bbolt.Bucket { return t.tx.Bucket([]byte(name)) }
+func (t *Tx) bucket(name string) *bbolt.Bucket { return t.tx.Bucket([]byte(name)) }
 
 // get reads the value of key into out and reports whether there is one.
-func (t *transaction) get(bucket, key string, out any) (bool, error) {
+func (t *Tx) get(bucket, key string, out any) (bool, error) {
 	raw := t.bucket(bucket).Get([]byte(key))
 	if raw == nil {
 		return false, nil
@@ -111,7 +119,7 @@ func (t *transaction) get(bucket, key string, out any) (bool, error) {
 	return true, nil
 }
 
-func (t *transaction) put(bucket, key string, value any) error {
+func (t *Tx) put(bucket, key string, value any) error {
 	raw, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encoding %s of %s: %w", key, bucket, err)
@@ -119,13 +127,13 @@ func (t *transaction) put(bucket, key string, value any) error {
 	return t.bucket(bucket).Put([]byte(key), raw)
 }
 
-func (t *transaction) delete(bucket, key string) error {
+func (t *Tx) delete(bucket, key string) error {
 	return t.bucket(bucket).Delete([]byte(key))
 }
 
 // add appends a value under prefix with the bucket's next number, so that the
 // keys of one prefix sort by time.
-func (t *transaction) add(bucket, prefix string, value any) error {
+func (t *Tx) add(bucket, prefix string, value any) error {
 	n, err := t.bucket(bucket).NextSequence()
 	if err != nil {
 		return err
@@ -135,7 +143,7 @@ func (t *transaction) add(bucket, prefix string, value any) error {
 
 // eachOf calls visit for the values whose keys start with prefix, decoded,
 // oldest first.
-func eachOf[T any](t *transaction, bucket, prefix string, visit func(key string, value T) error) error {
+func eachOf[T any](t *Tx, bucket, prefix string, visit func(key string, value T) error) error {
 	return t.each(bucket, prefix, func(key string, raw []byte) error {
 		var value T
 		if err := json.Unmarshal(raw, &value); err != nil {
@@ -146,7 +154,7 @@ func eachOf[T any](t *transaction, bucket, prefix string, visit func(key string,
 }
 
 // each calls visit for the values whose keys start with prefix, oldest first.
-func (t *transaction) each(bucket, prefix string, visit func(key string, raw []byte) error) error {
+func (t *Tx) each(bucket, prefix string, visit func(key string, raw []byte) error) error {
 	c := t.bucket(bucket).Cursor()
 	for k, v := c.Seek([]byte(prefix)); k != nil && len(k) >= len(prefix) && string(k[:len(prefix)]) == prefix; k, v = c.Next() {
 		if err := visit(string(k), v); err != nil {

@@ -66,6 +66,7 @@ func (n *Networks) allocate(network, containerID string) (*subnet, netip.Addr, e
 	}
 	tx := n.begin()
 	tx.addAddress(a)
+	tx.add(tx.sources, placeBytes(place{s.Bridge, a}), "")
 	if err := errors.Join(tx.commit(), n.file.put(n.state)); err != nil {
 		delete(s.Addresses, containerID)
 		return nil, a, err
@@ -135,6 +136,7 @@ func (n *Networks) subnetOf(network string) (*subnet, error) {
 		return nil, errors.Join(err, removeLink(s.Bridge))
 	}
 	n.state.Networks[network] = s
+	n.closeNetworks()
 	return s, nil
 }
 
@@ -172,6 +174,7 @@ func (n *Networks) detach(containerID string) error {
 	a := s.Addresses[containerID]
 	tx := n.begin()
 	tx.removeAddress(a)
+	tx.remove(tx.sources, placeBytes(place{s.Bridge, a}))
 	if s.Metadata[containerID] {
 		tx.remove(tx.metadata, a.AsSlice())
 	}
@@ -212,5 +215,6 @@ func (n *Networks) dropIfUnused(network string) error {
 		return err
 	}
 	delete(n.state.Networks, network)
+	n.closeNetworks()
 	return nil
 }

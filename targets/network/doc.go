@@ -46,6 +46,10 @@
 // to accept all that came from a bridge, and so opened the networks of other
 // programs on the host.
 //
+// 2026-11-28: the host's routing is closed to what the table has not marked
+// (routing.go), and strict about senders: rules that are flushed, by hand or by a
+// firewall that is reloaded, open nothing in the time until they are back.
+//
 // 2026-11-22: IPv4 only. A port published on an IPv6 address of the host is
 // held, so that nothing else answers there, and refuses connections.
 //

@@ -17,6 +17,7 @@ import (
 type layout struct {
 	base      int // how many of the chains that the kernel calls there are
 	addresses map[netip.Addr]bool
+	sources   map[place]bool
 	metadata  map[netip.Addr]bool
 	bridges   map[string]bool
 	outward   map[string]bool
@@ -24,6 +25,12 @@ type layout struct {
 	services  map[netip.Addr]string       // address of a service → chain
 	published map[hostPort]string         // → chain
 	chains    map[string][]netip.AddrPort // name → where its connections go, in turn; port 0 is the one that the client asked for
+}
+
+// place is a container's: its address, and the bridge that it is at.
+type place struct {
+	bridge  string
+	address netip.Addr
 }
 
 // layoutOf returns what the table should hold.
@@ -37,6 +44,7 @@ func layoutOf(s *state) layout {
 		l.bridges[n.Bridge] = true
 		for id, a := range n.Addresses {
 			l.addresses[a] = true
+			l.sources[place{n.Bridge, a}] = true
 			if n.Metadata[id] {
 				l.metadata[a] = true
 			}
@@ -55,7 +63,7 @@ func layoutOf(s *state) layout {
 
 func emptyLayout() layout {
 	return layout{
-		addresses: map[netip.Addr]bool{}, metadata: map[netip.Addr]bool{}, bridges: map[string]bool{}, outward: map[string]bool{}, ports: map[hostPort]bool{},
+		addresses: map[netip.Addr]bool{}, sources: map[place]bool{}, metadata: map[netip.Addr]bool{}, bridges: map[string]bool{}, outward: map[string]bool{}, ports: map[hostPort]bool{},
 		services: map[netip.Addr]string{}, published: map[hostPort]string{}, chains: map[string][]netip.AddrPort{},
 	}
 }
@@ -118,6 +126,7 @@ func (tx *transaction) readLayout() (layout, error) {
 		}
 	}
 	read(tx.addresses, func(k []byte, _ string) { l.addresses[addressOf(k)] = true })
+	read(tx.sources, func(k []byte, _ string) { l.sources[placeOf(k)] = true })
 	read(tx.metadata, func(k []byte, _ string) { l.metadata[addressOf(k)] = true })
 	read(tx.ours, func(k []byte, _ string) { l.bridges[strings.TrimRight(string(k), "\x00")] = true })
 	read(tx.outward, func(k []byte, _ string) { l.outward[strings.TrimRight(string(k), "\x00")] = true })
@@ -144,6 +153,7 @@ func chainIn(verdict []byte) string {
 func (tx *transaction) follow(was, is layout) {
 	tx.fillChains(was, is)
 	diff(was.addresses, is.addresses, tx.removeAddress, tx.addAddress)
+	diff(was.sources, is.sources, func(p place) { tx.remove(tx.sources, placeBytes(p)) }, func(p place) { tx.add(tx.sources, placeBytes(p), "") })
 	diff(was.metadata, is.metadata, func(a netip.Addr) { tx.remove(tx.metadata, a.AsSlice()) }, func(a netip.Addr) { tx.add(tx.metadata, a.AsSlice(), "") })
 	diff(was.bridges, is.bridges, tx.removeBridge, tx.addBridge)
 	diff(was.outward, is.outward, func(name string) { tx.remove(tx.outward, bridgePair(name)[:unix.IFNAMSIZ]) },
@@ -252,6 +262,19 @@ func twice(a netip.Addr) []byte { return append(a.AsSlice(), a.AsSlice()...) }
 func addressOf(key []byte) netip.Addr {
 	a, _ := netip.AddrFromSlice(key) // a key of another length is no address: it equals none, and is removed
 	return a
+}
+
+func placeBytes(p place) []byte {
+	b := make([]byte, unix.IFNAMSIZ, unix.IFNAMSIZ+v4Len)
+	copy(b, p.bridge)
+	return append(b, p.address.AsSlice()...)
+}
+
+func placeOf(key []byte) place {
+	if len(key) != unix.IFNAMSIZ+v4Len {
+		return place{}
+	}
+	return place{strings.TrimRight(string(key[:unix.IFNAMSIZ]), "\x00"), addressOf(key[unix.IFNAMSIZ:])}
 }
 
 func bridgePair(name string) []byte {

@@ -34,7 +34,8 @@ func makeBridge(s *subnet) error {
 	}
 	if err := setSysctls(
 		sysctl{"net/ipv6/conf/" + s.Bridge + "/disable_ipv6", "1", true},    // no way around the rules by link-local addresses
-		sysctl{"net/ipv4/conf/" + s.Bridge + "/route_localnet", "1", false}, // published ports on 127.0.0.1
+		sysctl{"net/ipv4/conf/" + s.Bridge + "/rp_filter", "1", false},      // the table may be away: routing refuses forged senders too
+		sysctl{"net/ipv4/conf/" + s.Bridge + "/src_valid_mark", "1", false}, // the way back is looked for with the mark of what is allowed
 		sysctl{"net/ipv4/conf/" + s.Bridge + "/send_redirects", "0", false}, // there is no shorter way past the bridge
 	); err != nil {
 		return err

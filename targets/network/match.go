@@ -61,13 +61,16 @@ const (
 	markMask = 0xffff0000
 )
 
-// setMark marks a packet.
-func setMark() []expr.Any {
+// setMark marks a packet, clearMark takes the mark from it.
+func setMark() []expr.Any   { return markWith(mark) }
+func clearMark() []expr.Any { return markWith(0) }
+
+func markWith(bits uint32) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1},
 		&expr.Bitwise{
 			SourceRegister: reg1, DestRegister: reg1, Len: 4,
-			Mask: binaryutil.NativeEndian.PutUint32(^uint32(markMask)), Xor: binaryutil.NativeEndian.PutUint32(mark),
+			Mask: binaryutil.NativeEndian.PutUint32(^uint32(markMask)), Xor: binaryutil.NativeEndian.PutUint32(bits),
 		},
 		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1, SourceRegister: true},
 	}
@@ -87,6 +90,16 @@ func withinOneNetwork(pairs *nftables.Set) []expr.Any {
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1},
 		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg2},
 		&expr.Lookup{SourceRegister: reg1, SetName: pairs.Name, SetID: pairs.ID},
+	}
+}
+
+// placed matches when the interface of entry and an address of the packet are
+// in the set together, or with without, when they are not.
+func placed(s *nftables.Set, address func(register uint32) expr.Any, without bool) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1},
+		address(reg2),
+		&expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID, Invert: without},
 	}
 }
 

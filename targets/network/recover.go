@@ -38,6 +38,7 @@ func (n *Networks) recover() error {
 	if err := n.rebuild(tx, was); err != nil {
 		return err
 	}
+	n.openLoopback()
 	for key, owner := range n.state.Reserved {
 		port, err := parsePort(key)
 		if err == nil {

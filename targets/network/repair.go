@@ -102,6 +102,8 @@ func (n *Networks) repair() (whole bool, err error) {
 			return whole, err
 		}
 	}
+	n.closeNetworks()
+	n.openLoopback()
 	n.passForeignFirewall()
 	return whole, nil
 }
@@ -129,6 +131,7 @@ func (n *Networks) rebuild(tx *transaction, was layout) error {
 	if err := tx.commit(); err != nil {
 		return fmt.Errorf("building table %s: %w", tableName, err)
 	}
+	n.closeNetworks() // once the table marks what is allowed
 	for port, chain := range is.published {
 		if was.published[port] != "" || len(is.chains[chain]) == 0 {
 			continue
@@ -143,6 +146,8 @@ func (n *Networks) rebuild(tx *transaction, was layout) error {
 // sameKeys compares everything but what chains do.
 func (l layout) sameKeys(o layout) bool {
 	chains := func(c layout) []string { return slices.Sorted(maps.Keys(c.chains)) }
-	return l.base == o.base && maps.Equal(l.addresses, o.addresses) && maps.Equal(l.metadata, o.metadata) && maps.Equal(l.bridges, o.bridges) && maps.Equal(l.outward, o.outward) && maps.Equal(l.ports, o.ports) &&
-		maps.Equal(l.services, o.services) && maps.Equal(l.published, o.published) && slices.Equal(chains(l), chains(o))
+	return l.base == o.base && slices.Equal(chains(l), chains(o)) &&
+		maps.Equal(l.addresses, o.addresses) && maps.Equal(l.sources, o.sources) && maps.Equal(l.metadata, o.metadata) &&
+		maps.Equal(l.bridges, o.bridges) && maps.Equal(l.outward, o.outward) && maps.Equal(l.ports, o.ports) &&
+		maps.Equal(l.services, o.services) && maps.Equal(l.published, o.published)
 }

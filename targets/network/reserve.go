@@ -126,6 +126,7 @@ func (n *Networks) claim(next *state, owner Key, ports []hostPort, take bool) er
 func (n *Networks) adopt(next *state) error {
 	n.state = next
 	n.letGoUnused(next)
+	n.openLoopback()
 	return n.file.put(next)
 }
 

@@ -16,6 +16,7 @@ var (
 	portType    = nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService)
 	pairType    = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr)
 	bridgesType = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)
+	placeType   = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIPAddr)
 )
 
 // table describes the sets and chains of the table. It holds no state: each
@@ -25,6 +26,7 @@ type table struct {
 	addresses *nftables.Set // addresses of containers
 	metadata  *nftables.Set // addresses of those that may reach the cloud's metadata
 	itself    *nftables.Set // address . the same address
+	sources   *nftables.Set // bridge . the address of a container at it
 	ours      *nftables.Set // bridges
 	outward   *nftables.Set // interfaces by which containers reach other hosts
 	bridges   *nftables.Set // bridge . the same bridge
@@ -48,6 +50,7 @@ func newTable() *table {
 		addresses: set("addresses", nftables.TypeIPAddr),
 		metadata:  set("metadata", nftables.TypeIPAddr),
 		itself:    set("itself", pairType),
+		sources:   set("sources", placeType),
 		ours:      set("ours", nftables.TypeIFName),
 		outward:   set("outward", nftables.TypeIFName),
 		bridges:   set("bridges", bridgesType),
@@ -104,14 +107,14 @@ func (tx *transaction) check(err error) {
 // is not yet on and the old one while it is off already.
 func (tx *transaction) frame(vips netip.Prefix) {
 	tx.conn.AddTable(tx.t)
-	for _, set := range []*nftables.Set{tx.addresses, tx.metadata, tx.itself, tx.ours, tx.outward, tx.bridges, tx.ports, tx.services, tx.published} {
+	for _, set := range []*nftables.Set{tx.addresses, tx.metadata, tx.itself, tx.sources, tx.ours, tx.outward, tx.bridges, tx.ports, tx.services, tx.published} {
 		tx.check(tx.conn.AddSet(set, nil))
 	}
 	tx.baseChains(vips)
 }
 
 // baseChainCount is how many chains baseChains adds.
-const baseChainCount = 7
+const baseChainCount = 9
 
 func (tx *transaction) baseChains(vips netip.Prefix) {
 	filter, nat := nftables.ChainTypeFilter, nftables.ChainTypeNAT
@@ -127,10 +130,11 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 	// They have nameservers there, too: those stay within reach.
 	linkLocal := netip.MustParsePrefix("169.254.0.0/16")
 	toLinkLocal := rule(tx.fromBridge(), in(destination(reg1), linkLocal, expr.CmpOpEq))
-	// route_localnet lets the host's loopback reach containers; this keeps
-	// containers from reaching the host's loopback.
+	// A container sends with its own address only. And where route_localnet lets
+	// the host's loopback reach containers, they don't reach it.
 	base("guard", filter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw,
 		append([][]expr.Any{
+			rule(tx.fromBridge(), placed(tx.sources, source, true), drop()),
 			rule(tx.fromBridge(), in(destination(reg1), loopback, expr.CmpOpEq), drop()),
 			rule(toLinkLocal, toPort(53), accept()),
 			rule(toLinkLocal, []expr.Any{source(reg1), lookup(tx.metadata)}, accept()),
@@ -148,7 +152,22 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 	// pass. Whatever else comes from a bridge, to another program's containers
 	// for one, is the host's firewall's to judge.
 	allow := func(match ...[]expr.Any) []expr.Any { return rule(rule(match...), setMark()) }
+	toContainer := []expr.Any{destination(reg1), lookup(tx.addresses)}
+	notToContainer := []expr.Any{destination(reg1), &expr.Lookup{SourceRegister: reg1, SetName: tx.addresses.Name, SetID: tx.addresses.ID, Invert: true}}
+	// The host's routes to containers are closed to what has no mark
+	// (routing.go), so the mark is there before a route is looked for. What leaves
+	// a network gets it too: its answer's way is looked for at once. The chain
+	// mark takes it back where the host's firewall shall judge.
+	base("arriving", filter, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest+1),
+		allow(toContainer, known()),
+		allow(toContainer, translated(), in(originalDestination(), vips, expr.CmpOpNeq)),
+		allow(placed(tx.sources, destination, false)),
+		allow(tx.fromBridge(), in(destination(reg1), loopback, expr.CmpOpEq), known()),
+		allow(tx.fromBridge(), notToContainer, in(destination(reg1), loopback, expr.CmpOpNeq)))
+	base("leaving", filter, nftables.ChainHookOutput, nftables.ChainPriorityMangle,
+		allow(in(source(reg1), loopback, expr.CmpOpEq), toThisHost(), portKey(tx.ports, &expr.Lookup{})))
 	base("mark", filter, nftables.ChainHookForward, nftables.ChainPriorityMangle,
+		rule(tx.fromBridge(), clearMark()),
 		allow(tx.fromBridge(), known()),
 		allow(tx.toBridge(), known()),
 		allow(withinOneNetwork(tx.bridges)),

@@ -140,6 +140,7 @@ func (w *world) reboot() {
 	tx.conn.AddTable(tx.t)
 	tx.conn.DelTable(tx.t)
 	w.must(tx.commit())
+	w.must(closeRoutes(nil))
 	w.must(netlink.ConntrackTableFlush(netlink.ConntrackTable))
 }
 
@@ -225,9 +226,13 @@ func serveUDP(u net.PacketConn, id string) error {
 
 // dial connects from a namespace.
 func dial(ns int, network, to string) (net.Conn, error) {
+	return dialFor(ns, network, to, 2*time.Second)
+}
+
+func dialFor(ns int, network, to string, patience time.Duration) (net.Conn, error) {
 	var c net.Conn
 	f := func() (err error) {
-		c, err = net.DialTimeout(network, to, 2*time.Second)
+		c, err = net.DialTimeout(network, to, patience)
 		return err
 	}
 	if ns == host {

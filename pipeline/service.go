@@ -45,7 +45,7 @@ type Service struct {
 	CapDrop    []string          `json:"cap_drop,omitempty"`
 	Metadata   bool              `json:"metadata,omitempty"` // it may reach 169.254.0.0/16, where clouds give credentials away
 	Resources  Resources         `json:"resources"`
-	Check      *Check            `json:"check,omitempty"`
+	Check      *Check            `json:"check,omitempty"` // nil: the image's HEALTHCHECK, if it has one
 	Update     Update            `json:"update"`
 	Restart    Restart           `json:"restart"`
 	Stop       Stop              `json:"stop"`
@@ -61,6 +61,10 @@ func (s *Service) Port(name string) *Port {
 	}
 	return nil
 }
+
+// Checked says whether the file has a check for the service: another one may
+// come with its image.
+func (s *Service) Checked() bool { return s.Check != nil && s.Check.Type != CheckNone }
 
 // Instance names one replica of a service; Index counts from 1 over the whole
 // environment.
@@ -113,6 +117,7 @@ const (
 	CheckHTTP = "http" // GET Path; 200 to 399 is healthy
 	CheckTCP  = "tcp"  // a connection is accepted
 	CheckExec = "exec" // a command in the container exits 0
+	CheckNone = "none" // there is none, whatever the image says
 )
 
 // Check says when an instance is healthy.
@@ -125,7 +130,10 @@ type Check struct {
 	Timeout     Duration `json:"timeout"`
 	StartPeriod Duration `json:"start_period,omitempty"` // failures in this time do not count as unhealthy
 	Retries     int      `json:"retries"`                // failures in a row that make an instance unhealthy
-	At          Pos      `json:"-"`
+	// RestartAfter is how long an instance may be unhealthy before it is
+	// restarted; 0 is for ever.
+	RestartAfter Duration `json:"restart_after,omitempty"`
+	At           Pos      `json:"-"`
 }
 
 // Update says how a rollout goes; the words and meanings are Nomad's.

@@ -119,7 +119,11 @@ func (l *loader) checkHealth(d *serviceDeclaration) {
 	if c == nil || c.Type == "" {
 		return
 	}
+	if c.RestartAfter > 0 && d.value.Restart.Policy == pipeline.RestartNever {
+		l.fault(d.rangeOf("check.restart_after", l.rangeAt(c.At)), "Restart of what is never restarted", "restart { policy = \"never\" } leaves service %q ended. Drop restart_after, or the policy.", d.value.Name)
+	}
 	switch c.Type {
+	case pipeline.CheckNone:
 	case pipeline.CheckExec:
 		if len(c.Command) == 0 {
 			l.fault(l.rangeAt(c.At), "Check without a command", `A check of type "exec" needs command = ["…"].`)

@@ -137,10 +137,11 @@ var (
 	kindResources = kind{name: "a resources block", args: []string{"cpu", "memory", "pids"}}
 	kindCheck     = kind{
 		name: "a check",
-		args: []string{"type", "port", "path", "command", "interval", "timeout", "start_period", "retries", "enabled"},
+		args: []string{"type", "port", "path", "command", "interval", "timeout", "start_period", "retries", "restart_after", "enabled"},
 		other: map[string]string{
-			"test": `Write type = "exec" and command = ["…"].`,
-			"url":  `Write type = "http", port = "NAME" and path = "/…".`,
+			"liveness": `How long it may be unhealthy before it is restarted is restart_after = "30s".`,
+			"test":     `Write type = "exec" and command = ["…"].`,
+			"url":      `Write type = "http", port = "NAME" and path = "/…".`,
 		},
 	}
 	kindUpdate = kind{

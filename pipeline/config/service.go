@@ -95,7 +95,7 @@ func (d *serviceDeclaration) resolved() *serviceDeclaration {
 	}
 	if s.Update.MinHealthyTime == unset {
 		s.Update.MinHealthyTime = min(defaultHealthyUnchecked, s.Update.HealthyDeadline/2)
-		if s.Check != nil {
+		if s.Checked() {
 			s.Update.MinHealthyTime = min(defaultHealthyChecked, s.Update.HealthyDeadline/2)
 		}
 	}

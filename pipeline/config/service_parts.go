@@ -146,7 +146,7 @@ func (l *loader) resources(source *hcl.Block, r *pipeline.Resources) {
 func (l *loader) healthCheck(source *hcl.Block, d *serviceDeclaration) {
 	b := l.open(source, kindCheck, "check")
 	enabled := b.enabled(d.declaration)
-	if d.value.Check == nil {
+	if d.value.Check == nil || d.value.Check.Type == pipeline.CheckNone {
 		d.value.Check = &pipeline.Check{Interval: defaultInterval, Timeout: defaultTimeout, Retries: defaultRetries}
 		if enabled {
 			b.require("type")
@@ -154,8 +154,8 @@ func (l *loader) healthCheck(source *hcl.Block, d *serviceDeclaration) {
 	}
 	c := d.value.Check
 	c.At = l.posOf(source.DefRange)
-	b.note(d.declaration, "check.", "port", "path")
-	b.oneOf("type", &c.Type, pipeline.CheckHTTP, pipeline.CheckTCP, pipeline.CheckExec)
+	b.note(d.declaration, "check.", kindCheck.args...)
+	b.oneOf("type", &c.Type, pipeline.CheckHTTP, pipeline.CheckTCP, pipeline.CheckExec, pipeline.CheckNone)
 	b.filled("port", &c.Port)
 	if b.filled("path", &c.Path) && !strings.HasPrefix(c.Path, "/") {
 		b.notAbsolute("path", c.Path)
@@ -165,6 +165,21 @@ func (l *loader) healthCheck(source *hcl.Block, d *serviceDeclaration) {
 	b.duration("timeout", &c.Timeout, 10*time.Millisecond)
 	b.duration("start_period", &c.StartPeriod, 0)
 	b.integer("retries", &c.Retries, 1, 1000)
+	b.duration("restart_after", &c.RestartAfter, time.Second)
+	if c.Type == pipeline.CheckNone {
+		d.value.Check = b.noCheck(c.At)
+	}
+}
+
+// noCheck is check { type = "none" }. It has no parts: two files that say none say
+// the same.
+func (b *block) noCheck(at pipeline.Pos) *pipeline.Check {
+	for _, name := range b.kind.args {
+		if name != "type" && name != "enabled" && b.has(name) {
+			b.l.fault(b.rangeOf(name), "Argument of no check", `type = "none" stands alone: the service has no check then, whatever its image says.`)
+		}
+	}
+	return &pipeline.Check{Type: pipeline.CheckNone, At: at}
 }
 
 var strategies = []string{

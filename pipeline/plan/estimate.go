@@ -36,7 +36,7 @@ func (c *comparison) estimate() float64 {
 // rollout returns the seconds that the batches of a service take.
 func rollout(s *pipeline.Service, outlook Outlook) float64 {
 	each := assumedStart + s.Update.MinHealthyTime.D().Seconds()
-	if s.Check != nil {
+	if s.Checked() {
 		each += min(s.Check.Interval.D(), time.Second).Seconds()
 	}
 	if outlook.StopsFirst {

@@ -87,6 +87,8 @@ type Images interface {
 	// Pull has an image complete, verified and unpacked, and returns how many
 	// bytes travelled.
 	Pull(ctx context.Context, p PullRequest) (received int64, err error)
+	// Volumes lists the folders of an image's VOLUMEs.
+	Volumes(ctx context.Context, digest string) ([]string, error)
 	// Collect drops what none of the needed images needs. What is pulled after
 	// it has asked for them stays.
 	Collect(ctx context.Context, c Collection) (api.PruneResult, error)

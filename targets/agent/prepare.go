@@ -132,6 +132,9 @@ func (a *Agent) reserve(ctx context.Context, w *work, p *api.Prepare) error {
 	if err != nil {
 		return err
 	}
+	if err := a.tellVolatile(ctx, w); err != nil {
+		return err
+	}
 	containers, err := a.chooseContainers(ctx, w)
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func (a *Agent) createRun(ctx context.Context, w *work, p placed, req api.RunSer
 		return k == runtime.LabelService || k == runtime.LabelInstance || k == runtime.LabelDeployment || k == labelFingerprint
 	})
 	spec.Labels[runtime.LabelRun] = service
-	spec.Check, spec.Restart = nil, pipeline.Restart{Policy: pipeline.RestartNever}
+	spec.Check, spec.Restart = &runtime.Check{Type: pipeline.CheckNone}, pipeline.Restart{Policy: pipeline.RestartNever}
 	spec.TTY, spec.OpenStdin = req.TTY, req.Stdin
 	spec.Env = append(spec.Env, req.Env...)
 	if len(req.Entrypoint) > 0 {

@@ -56,7 +56,7 @@ func TestRunService(t *testing.T) {
 		defer r.stop()
 		b := w.beginRun(t.Context(), r, api.RunService{Command: []string{"sh"}, Env: []string{"A=1"}, User: "nobody", TTY: true})
 		spec := w.container(b.id).Spec
-		if spec.Check != nil || spec.Restart.Policy != pipeline.RestartNever || !spec.TTY || spec.OpenStdin || spec.User != "nobody" ||
+		if spec.Check == nil || spec.Check.Type != pipeline.CheckNone || spec.Restart.Policy != pipeline.RestartNever || !spec.TTY || spec.OpenStdin || spec.User != "nobody" ||
 			len(spec.Command) != 1 || spec.Image != digest(1) || spec.Network != "shop-prod" || spec.Labels[runtime.LabelService] != "" {
 			t.Errorf("the container: %+v", spec)
 		}

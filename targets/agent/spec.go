@@ -123,7 +123,7 @@ func check(s *pipeline.Service) *runtime.Check {
 	}
 	out := &runtime.Check{
 		Type: c.Type, Path: c.Path, Command: c.Command, Interval: c.Interval,
-		Timeout: c.Timeout, StartPeriod: c.StartPeriod, Retries: c.Retries,
+		Timeout: c.Timeout, StartPeriod: c.StartPeriod, Retries: c.Retries, RestartAfter: c.RestartAfter,
 	}
 	if port := s.Port(c.Port); port != nil {
 		out.Port = port.To

@@ -54,6 +54,7 @@ type world struct {
 	gaps       []string // times at which one had none
 	logs       map[string][]string
 	last       []string // of any container; nil: the usual
+	keeps      []string // VOLUMEs of all images
 }
 
 func newWorld(t *testing.T) *world {
@@ -421,6 +422,8 @@ func (f *fakeImages) Pull(ctx context.Context, p PullRequest) (int64, error) {
 		return nil
 	})
 }
+
+func (f *fakeImages) Volumes(context.Context, string) ([]string, error) { return f.keeps, nil }
 
 func (f *fakeImages) Collect(ctx context.Context, c Collection) (r api.PruneResult, err error) {
 	w := (*world)(f)

@@ -26,6 +26,11 @@ var nameForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,200}$`)
 // Create makes a container from spec: its writable layer, its place in the
 // network, and a process that waits for Start. When it fails nothing remains.
 func (e *Engine) Create(ctx context.Context, spec Spec) (Container, error) {
+	check, err := e.checkOf(ctx, spec)
+	if err != nil {
+		return Container{}, fmt.Errorf("creating container %s: %w", spec.Name, err)
+	}
+	spec.Check = check
 	c, err := e.reserve(spec)
 	if err != nil {
 		return Container{}, err
@@ -106,7 +111,7 @@ func (e *Engine) prepare(ctx context.Context, c *container) error {
 	c.set(func(v *Container) {
 		v.State, v.Pid, v.Address = Created, c.process.pid, b.endpoint.Address
 		v.Error, v.OOMKilled, v.ExitCode, v.Health = "", false, 0, Health{}
-		v.Started, v.Finished = time.Time{}, time.Time{}
+		v.Started, v.Finished, v.ending = time.Time{}, time.Time{}, ""
 	})
 	return nil
 }
@@ -127,6 +132,9 @@ func (e *Engine) gather(ctx context.Context, b *blueprint) error {
 		}
 		if err := mount.All(mounts, b.rootfs); err != nil {
 			return fmt.Errorf("mounting the root file system: %w", err)
+		}
+		if err := makeVolumes(b.rootfs, b.image); err != nil {
+			return err
 		}
 		b.user, err = userOf(b.rootfs, firstOf(b.spec.User, b.image.Config.User))
 		return err

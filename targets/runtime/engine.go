@@ -16,7 +16,7 @@ import (
 	"dray/targets/logs"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 )
 
 // Faults that callers branch on; test with errors.Is.
@@ -30,7 +30,7 @@ var (
 // implements it.
 type Images interface {
 	// Config returns the configuration of the image with that digest.
-	Config(ctx context.Context, digest string) (ocispec.Image, error)
+	Config(ctx context.Context, digest string) (dockerspec.DockerOCIImage, error)
 	// Mounts returns what makes a container's root file system, making its
 	// writable layer if there is none yet.
 	Mounts(ctx context.Context, containerID, digest string) ([]mount.Mount, error)

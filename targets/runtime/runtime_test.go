@@ -19,6 +19,7 @@ import (
 	"dray/targets/runtime"
 
 	"github.com/containerd/containerd/v2/core/mount"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -130,7 +131,7 @@ func (s secrets) Value(version string) (secret.Value, error) {
 // images is a store of one image: busybox, as overlays over a folder.
 type images struct {
 	base   string
-	config ocispec.Image
+	config dockerspec.DockerOCIImage
 }
 
 func newImages(t *testing.T, base string) *images {
@@ -166,11 +167,13 @@ func newImages(t *testing.T, base string) *images {
 		}
 	}
 	i := &images{base: base}
-	i.config.Config = ocispec.ImageConfig{Cmd: []string{"sh", "-c", "echo default"}, Env: []string{"FROM_IMAGE=yes", "BOTH=image"}}
+	i.config.Config.ImageConfig = ocispec.ImageConfig{Cmd: []string{"sh", "-c", "echo default"}, Env: []string{"FROM_IMAGE=yes", "BOTH=image"}}
 	return i
 }
 
-func (i *images) Config(context.Context, string) (ocispec.Image, error) { return i.config, nil }
+func (i *images) Config(context.Context, string) (dockerspec.DockerOCIImage, error) {
+	return i.config, nil
+}
 
 func (i *images) Mounts(_ context.Context, id, _ string) ([]mount.Mount, error) {
 	dir := filepath.Join(i.base, "layers", id)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/profiles/seccomp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -27,7 +28,7 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 type blueprint struct {
 	id       string
 	spec     Spec
-	image    ocispec.Image
+	image    dockerspec.DockerOCIImage
 	endpoint Endpoint
 	rootfs   string
 	cgroup   string   // cgroupsPath
@@ -40,7 +41,7 @@ type blueprint struct {
 // Docker's default: own namespaces, Docker's capabilities and system calls,
 // masked and read-only parts of /proc and /sys, no new privileges.
 func (b blueprint) ociSpec() (*specs.Spec, error) {
-	args, err := commandOf(b.spec, b.image.Config)
+	args, err := commandOf(b.spec, b.image.Config.ImageConfig)
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func (e *Engine) ended(ctx context.Context, c *container, exit shim.Exit, reason
 	neverRan := c.snapshot().State == Created
 	c.process.close()
 	value := c.set(func(v *Container) {
-		v.State, v.Pid, v.Error = Exited, 0, reason
+		v.State, v.Pid, v.Error = Exited, 0, firstOf(reason, v.ending)
 		v.Finished, v.ExitCode, v.OOMKilled = exit.At, exit.Code, exit.OOMKilled
 		v.Health = Health{}
 		if neverRan {

@@ -49,7 +49,7 @@ type Spec struct {
 	Network    string             `json:"network"`            // name of a network; "" is none (loopback only)
 	Metadata   bool               `json:"metadata,omitempty"` // it may reach the cloud's metadata
 	Restart    pipeline.Restart   `json:"restart"`
-	Check      *Check             `json:"check,omitempty"`
+	Check      *Check             `json:"check,omitempty"`       // nil: the image's; of a container that exists: none
 	StopSignal string             `json:"stop_signal,omitempty"` // "" is the image's or SIGTERM
 	StopGrace  pipeline.Duration  `json:"stop_grace"`
 }
@@ -79,6 +79,9 @@ type Check struct {
 	Timeout     pipeline.Duration `json:"timeout"`
 	StartPeriod pipeline.Duration `json:"start_period,omitempty"`
 	Retries     int               `json:"retries"`
+	// RestartAfter is how long it may be unhealthy before it is restarted; 0 is
+	// for ever.
+	RestartAfter pipeline.Duration `json:"restart_after,omitempty"`
 }
 
 // Container is a container as it is at one moment.
@@ -98,6 +101,8 @@ type Container struct {
 	Error     string     `json:"error,omitempty"` // why it could not be started
 	Restarts  int        `json:"restarts"`
 	Health    Health     `json:"health"`
+
+	ending string // why it is being ended, by whom ends it and wants it back
 }
 
 // Health is what the checks of a container have found.

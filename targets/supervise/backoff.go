@@ -22,12 +22,12 @@ type backoff struct {
 // ok is false where its policy leaves it ended. The delay doubles from one
 // restart to the next, up to a minute. A container that ran for ten times its
 // delay, or for a minute, begins anew; one that could not be started did not run.
-func (b *backoff) next(c runtime.Container) (wait time.Duration, ok bool) {
+func (b *backoff) next(c runtime.Container, ran time.Duration) (wait time.Duration, ok bool) {
 	policy := c.Spec.Restart
 	if !c.RunsAgain() {
 		return 0, false
 	}
-	if ran := c.Finished.Sub(c.Started); b.tries > 0 && !c.Started.IsZero() && ran >= min(10*b.delay, lastDelay) {
+	if b.tries > 0 && !c.Started.IsZero() && ran >= min(10*b.delay, lastDelay) {
 		*b = backoff{}
 	}
 	if policy.Attempts > 0 && b.tries >= policy.Attempts {

@@ -103,6 +103,13 @@ func (e *fakeEngine) SetHealth(_ string, h runtime.Health) error {
 	return nil
 }
 
+func (e *fakeEngine) End(_ context.Context, _, reason string) error {
+	e.change("die", func(c *runtime.Container) {
+		c.State, c.Error, c.Finished, c.Health = runtime.Exited, reason, time.Now(), runtime.Health{}
+	})
+	return nil
+}
+
 func (e *fakeEngine) Exec(context.Context, string, runtime.ExecConfig, runtime.Streams) (int, error) {
 	return 0, errors.New("not here")
 }

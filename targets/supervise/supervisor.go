@@ -18,6 +18,7 @@ type Engine interface {
 	Subscribe(ctx context.Context) <-chan runtime.Change
 	StartWanted(ctx context.Context, idOrName string) error
 	SetHealth(id string, h runtime.Health) error
+	End(ctx context.Context, id, reason string) error
 	Exec(ctx context.Context, idOrName string, config runtime.ExecConfig, streams runtime.Streams) (int, error)
 }
 
@@ -34,6 +35,7 @@ type Supervisor struct {
 // ward is what is remembered of one container.
 type ward struct {
 	backoff backoff
+	healthy time.Duration      // how long the last run was healthy, where it was ended for not being so; -1 otherwise
 	gaveUp  bool               // the policy does not start it again
 	running time.Time          // Started of the run that is watched; zero is none
 	end     context.CancelFunc // ends the watch, or the wait for a restart
@@ -84,7 +86,7 @@ func (s *Supervisor) take(ctx context.Context, g *errgroup.Group, c runtime.Cont
 	defer s.mu.Unlock()
 	w := s.wards[c.ID]
 	if w == nil {
-		w = &ward{}
+		w = &ward{healthy: -1}
 		s.wards[c.ID] = w
 	}
 	switch c.State {
@@ -114,7 +116,11 @@ func (s *Supervisor) take(ctx context.Context, g *errgroup.Group, c runtime.Cont
 
 // again has an ended container started after its delay, if its policy says so.
 func (s *Supervisor) again(ctx context.Context, g *errgroup.Group, w *ward, c runtime.Container) {
-	delay, ok := w.backoff.next(c)
+	ran := c.Finished.Sub(c.Started)
+	if w.healthy >= 0 {
+		ran, w.healthy = w.healthy, -1
+	}
+	delay, ok := w.backoff.next(c, ran)
 	if !ok {
 		w.gaveUp = true
 		s.log.Info("a container ended and stays so", "container", c.Spec.Name, "exit", c.ExitCode, "policy", c.Spec.Restart.Policy)

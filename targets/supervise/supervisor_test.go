@@ -253,3 +253,43 @@ func TestDestroyEndsTheWatch(t *testing.T) {
 		}
 	})
 }
+
+// TestUnhealthyIsRestarted: an instance that is unhealthy for its check's
+// RestartAfter is started again, less and less often while it never gets well,
+// whatever its restart policy makes of its exit code.
+func TestUnhealthyIsRestarted(t *testing.T) {
+	for _, policy := range []string{pipeline.RestartAlways, pipeline.RestartOnFailure} {
+		c := restarting(pipeline.Restart{Policy: policy, Delay: pipeline.Duration(second(1))})
+		c.Spec.Check = &runtime.Check{
+			Type: pipeline.CheckTCP, Interval: pipeline.Duration(second(1)), Retries: 2, RestartAfter: pipeline.Duration(second(30)),
+		}
+		supervise(t, c, failing(errors.New("refused")), func(t *testing.T, e *fakeEngine, _ *Supervisor) {
+			began := time.Now()
+			time.Sleep(5 * time.Minute)
+			synctest.Wait()
+			if len(e.starts) < 4 {
+				t.Fatalf("%s: %d starts", policy, len(e.starts))
+			}
+			if first := e.starts[0].Sub(began); first < second(32) || first > second(35) {
+				t.Errorf("%s: started again after %v, want 30 s of being unhealthy", policy, first)
+			}
+			first, third := e.starts[1].Sub(e.starts[0]), e.starts[3].Sub(e.starts[2])
+			if third-first < second(5) {
+				t.Errorf("%s: it is started again as often as before: after %v, then after %v", policy, first, third)
+			}
+		})
+	}
+}
+
+// TestUnhealthyStaysWithoutRestartAfter: nobody asked for it.
+func TestUnhealthyStaysWithoutRestartAfter(t *testing.T) {
+	c := restarting(pipeline.Restart{Policy: pipeline.RestartAlways})
+	c.Spec.Check = &runtime.Check{Type: pipeline.CheckTCP}
+	supervise(t, c, failing(errors.New("refused")), func(t *testing.T, e *fakeEngine, _ *Supervisor) {
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(e.starts) != 0 {
+			t.Errorf("%d starts", len(e.starts))
+		}
+	})
+}

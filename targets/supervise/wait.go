@@ -110,7 +110,7 @@ func (s *Supervisor) staysEnded(c runtime.Container) bool {
 		return true
 	}
 	var fresh backoff
-	_, again := fresh.next(c)
+	_, again := fresh.next(c, 0)
 	return !again
 }
 

@@ -27,7 +27,8 @@ const firstPause = 50 * time.Millisecond
 // A container is starting until a check succeeds; it becomes unhealthy when
 // its start period is over and as much time has passed as its retries take.
 // Later it becomes unhealthy after that many failures in a row, and healthy
-// again with the first success.
+// again with the first success. One that is unhealthy for as long as its check's
+// RestartAfter is ended, and its restart policy brings it back.
 func (s *Supervisor) watch(ctx context.Context, c runtime.Container) {
 	h := runtime.Health{Status: api.HealthStarting, Since: time.Now()}
 	if c.Spec.Check == nil {
@@ -38,13 +39,21 @@ func (s *Supervisor) watch(ctx context.Context, c runtime.Container) {
 	check := withDefaults(*c.Spec.Check)
 	s.note(c, h)
 	patience := time.Now().Add(check.StartPeriod.D() + time.Duration(check.Retries)*check.Interval.D())
+	var well time.Duration // how long it was healthy before it became unhealthy
 	for wait := firstPause; ; {
 		err := s.once(ctx, c, check)
 		if ctx.Err() != nil {
 			return
 		}
+		before := h
 		h = judge(h, check, err, time.Now(), patience)
 		s.note(c, h)
+		if before.Status == api.HealthHealthy && h.Status == api.HealthUnhealthy {
+			well = h.Since.Sub(before.Since)
+		}
+		if overdue(h, check) && s.endUnhealthy(ctx, c, h, well) {
+			return
+		}
 		if h.Status != api.HealthStarting {
 			wait = check.Interval.D()
 		}
@@ -53,6 +62,31 @@ func (s *Supervisor) watch(ctx context.Context, c runtime.Container) {
 		}
 		wait = min(wait*5/4, check.Interval.D())
 	}
+}
+
+// overdue says that a container has been unhealthy for longer than its check
+// allows.
+func overdue(h runtime.Health, check runtime.Check) bool {
+	return check.RestartAfter > 0 && h.Status == api.HealthUnhealthy && time.Since(h.Since) >= check.RestartAfter.D()
+}
+
+// endUnhealthy ends a container that has been unhealthy for too long, and says
+// whether it has ended. However long it ran, only the time in which it was
+// healthy, well, counts as a good run: one that never gets well is restarted less
+// and less often.
+func (s *Supervisor) endUnhealthy(ctx context.Context, c runtime.Container, h runtime.Health, well time.Duration) bool {
+	since := pipeline.Duration(time.Since(h.Since).Round(time.Second))
+	s.log.Info("ending an unhealthy container, to start it again", "container", c.Spec.Name, "unhealthy", since, "last", h.Last)
+	s.mu.Lock()
+	if w := s.wards[c.ID]; w != nil && w.running.Equal(c.Started) {
+		w.healthy = well
+	}
+	s.mu.Unlock()
+	err := s.engine.End(context.WithoutCancel(ctx), c.ID, fmt.Sprintf("it was unhealthy for %v: %s", since, h.Last))
+	if err != nil {
+		s.log.Error("ending an unhealthy container", "container", c.Spec.Name, "error", err)
+	}
+	return err == nil
 }
 
 // once is one check within its timeout.

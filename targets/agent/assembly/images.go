@@ -2,13 +2,16 @@ package assembly
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/mount"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -148,15 +151,32 @@ func (s *images) Collect(ctx context.Context, c agent.Collection) (api.PruneResu
 	return result, err
 }
 
+// Volumes implements agent.Images.
+func (s *images) Volumes(ctx context.Context, d string) ([]string, error) {
+	config, err := roots{s.Store}.Config(ctx, d)
+	return runtime.VolumesOf(config), err
+}
+
 // roots is the store as the engine needs it.
 type roots struct{ *store.Store }
 
 var _ runtime.Images = roots{}
 
-// Config implements runtime.Images.
-func (s roots) Config(ctx context.Context, d string) (ocispec.Image, error) {
+// Config implements runtime.Images. It is read from the image's own document:
+// what Docker adds to the OCI's is not in the store's record.
+func (s roots) Config(ctx context.Context, d string) (config dockerspec.DockerOCIImage, err error) {
 	image, err := s.Image(ctx, digest.Digest(d))
-	return image.Config, err
+	if err != nil {
+		return config, err
+	}
+	data, err := content.ReadBlob(ctx, s.Content(), ocispec.Descriptor{Digest: image.ConfigDigest})
+	if err != nil {
+		return config, fmt.Errorf("reading the configuration of image %s: %w", image.Name, err)
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		return config, fmt.Errorf("reading the configuration of image %s: %w", image.Name, err)
+	}
+	return config, nil
 }
 
 // Mounts implements runtime.Images.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
@@ -277,8 +278,9 @@ func (i *oneImage) Images(context.Context) ([]store.Image, error) {
 
 func (i *oneImage) Usage(context.Context, string) (int64, int64, error) { return 4096, 1, nil }
 
-func (i *oneImage) Config(context.Context, string) (ocispec.Image, error) {
-	return i.image().Config, nil
+func (i *oneImage) Config(context.Context, string) (dockerspec.DockerOCIImage, error) {
+	config := i.image().Config
+	return dockerspec.DockerOCIImage{Image: config, Config: dockerspec.DockerOCIImageConfig{ImageConfig: config.Config}}, nil
 }
 
 func (i *oneImage) Mounts(_ context.Context, id, _ string) ([]mount.Mount, error) {

@@ -51,6 +51,22 @@ service "web" {
   stop { signal = "SIGTRM" }          # ERROR: Unknown signal "SIGTRM"
 }
 
+service "unchecked" {
+  image = "busybox"
+  check {
+    type    = "none"
+    retries = 3                       # ERROR: Argument of no check
+  }
+}
+service "never" {
+  image = "busybox"
+  port "http" { to = 80 }
+  check {
+    type          = "tcp"
+    restart_after = "30s"             # ERROR: Restart of what is never restarted
+  }
+  restart { policy = "never" }
+}
 service "none" {}                     # ERROR: Missing argument "image"
 service "tagged" {
   image = "${target.web}:1.0"         # ERROR: Invalid template interpolation value

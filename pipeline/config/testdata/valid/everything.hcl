@@ -133,6 +133,8 @@ service "web" {
     timeout      = "2s"
     start_period = "10s"
     retries      = 5
+
+    restart_after = "1m"
   }
   update {
     max_parallel      = "50%"
@@ -167,6 +169,7 @@ service "log" {
   image        = "ghcr.io/example/log@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   mode         = "global"
   environments = [environment.prod]
+  check { type = "none" }
 }
 
 task "migrate" {

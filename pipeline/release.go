@@ -7,13 +7,6 @@ import (
 	"time"
 )
 
-// Actor says who asks, for leases, history and audit.
-type Actor struct {
-	User    string `json:"user"`
-	Machine string `json:"machine"`
-	Command string `json:"command"` // "dray ship"
-}
-
 // Source says what a release was built from. Empty outside a git checkout.
 type Source struct {
 	Commit string `json:"commit,omitempty"`
@@ -95,18 +88,33 @@ func (r *Release) SecretsOn(host string) map[string]string {
 	return out
 }
 
-// ImagesOn are the digests that a host needs: of what is placed there, and of
-// the tasks that run there. Sorted.
-func (r *Release) ImagesOn(host string) []string {
+// InstancesOn are the instances of services that are placed on a host.
+func (r *Release) InstancesOn(host string) []string {
+	return slices.DeleteFunc(slices.Clone(r.Placement[host]), func(i string) bool { return strings.HasPrefix(i, "task.") })
+}
+
+// PlacedOn are the services and tasks ("task.NAME") that a host has of the
+// release: what is placed there, and the tasks that run there. Sorted.
+func (r *Release) PlacedOn(host string) []string {
 	var out []string
-	for _, instance := range r.Placement[host] {
+	for _, instance := range r.InstancesOn(host) {
 		service, _, _ := strings.Cut(instance, "/")
-		out = append(out, r.Images[service].Digest)
+		out = append(out, service)
 	}
 	for _, t := range r.Tasks {
 		if r.TaskHost(t.Name) == host {
-			out = append(out, r.Images["task."+t.Name].Digest)
+			out = append(out, "task."+t.Name)
 		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// ImagesOn are the digests that a host needs: of what is PlacedOn it. Sorted.
+func (r *Release) ImagesOn(host string) []string {
+	var out []string
+	for _, name := range r.PlacedOn(host) {
+		out = append(out, r.Images[name].Digest)
 	}
 	slices.Sort(out)
 	return slices.DeleteFunc(slices.Compact(out), func(digest string) bool { return digest == "" })

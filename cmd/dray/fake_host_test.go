@@ -240,6 +240,7 @@ func (h *fakeHost) swear(w http.ResponseWriter, r api.Release) {
 	statement.Predicate = api.EvidencePredicate{
 		Project: r.Project, Environment: r.Environment, ReleaseRef: api.RefTo(r.ReleaseNumber()), Host: "p1",
 		Configuration: r.ContentHash(), Images: r.Images, HealthySince: time.Now().Add(-time.Hour), Confirmed: time.Now(),
+		Instances: []api.EvidenceInstance{{Instance: "web/1", Image: r.Images["web"].Digest}},
 	}
 	body, err := json.Marshal(statement)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"dray/targets/api"
 )
 
-// Evidence asks every host for its statement about the release and checks it
-// with the key that is recorded for the host. A host whose key nobody has
+// Evidence asks every host that has something of the release for its statement
+// about it, and checks that with the key that is recorded for the host. A host whose key nobody has
 // recorded yet is taken at the word of its SSH connection.
 func (e *Environment) Evidence(ctx context.Context, r *pipeline.Release) (*pipeline.Evidence, error) {
 	var mu sync.Mutex
@@ -23,6 +23,9 @@ func (e *Environment) Evidence(ctx context.Context, r *pipeline.Release) (*pipel
 	var errs []error
 	var group sync.WaitGroup
 	for _, h := range e.fleet.Hosts() {
+		if !h.Absent && len(r.PlacedOn(h.Name)) == 0 {
+			continue // it has nothing of the release to swear about
+		}
 		group.Go(func() {
 			age, fault, err := e.evidenceOf(ctx, h, r)
 			mu.Lock()
@@ -40,6 +43,7 @@ func (e *Environment) Evidence(ctx context.Context, r *pipeline.Release) (*pipel
 	}
 	group.Wait()
 	slices.Sort(out.Faults)
+	out.Age = max(out.Age, 0)
 	return out, errors.Join(errs...)
 }
 
@@ -69,5 +73,5 @@ func (e *Environment) evidenceOf(ctx context.Context, h *deploy.Host, r *pipelin
 	if err != nil {
 		return 0, err.Error(), nil //nolint:nilerr // evidence that does not hold is an answer
 	}
-	return facts.Now.Sub(p.HealthySince), "", nil
+	return facts.Now.Sub(p.Since()), "", nil
 }

@@ -41,9 +41,9 @@ func (e *Environment) Deploy(ctx context.Context, d pipeline.Deployment) (*pipel
 	return done, nil
 }
 
-// statements asks every host for its statement about a release.
+// statements asks every host that has something of a release for its statement.
 func (e *Environment) statements(ctx context.Context, release pipeline.Release) ([]pipeline.Statement, error) {
-	hosts := e.fleet.Hosts()
+	hosts := slices.DeleteFunc(slices.Clone(e.fleet.Hosts()), func(h *deploy.Host) bool { return len(release.PlacedOn(h.Name)) == 0 })
 	out := make([]pipeline.Statement, len(hosts))
 	errs := make([]error, len(hosts))
 	var group sync.WaitGroup

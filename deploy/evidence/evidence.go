@@ -13,6 +13,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
@@ -26,7 +28,7 @@ type Want struct {
 	Project     string
 	Environment string
 	Host        string            // its name in the file
-	Release     *pipeline.Release // its number and its images
+	Release     *pipeline.Release // its number, and the images that the host has of it
 }
 
 // Check verifies a DSSE envelope (https://github.com/secure-systems-lab/dsse,
@@ -68,7 +70,7 @@ func Check(envelope, key []byte, want Want) (*api.EvidencePredicate, error) {
 func compare(s *api.Evidence, want Want) error {
 	p := &s.Predicate
 	switch {
-	case s.Type != api.StatementType || s.PredicateType != api.EvidenceType:
+	case s.Type != api.StatementType || s.PredicateType != api.EvidenceType && s.PredicateType != api.EvidenceTypeV1:
 		return fmt.Errorf("its statement is a %s about %s", s.Type, s.PredicateType)
 	case p.Project != want.Project:
 		return fmt.Errorf("its statement is about project %s", p.Project)
@@ -79,7 +81,8 @@ func compare(s *api.Evidence, want Want) error {
 	case p.ReleaseNumber() != want.Release.ReleaseNumber():
 		return fmt.Errorf("its statement is about release %s", p.ReleaseNumber())
 	}
-	for name, image := range want.Release.Images {
+	for _, name := range needed(s, want) {
+		image := want.Release.Images[name]
 		if p.Images[name].Digest != image.Digest {
 			return fmt.Errorf("its statement is about another image of %s (%s)", name, p.Images[name].Digest)
 		}
@@ -87,9 +90,35 @@ func compare(s *api.Evidence, want Want) error {
 			return fmt.Errorf("its statement does not have %s as a subject", image.Digest)
 		}
 	}
-	for _, v := range p.Verified {
+	if s.PredicateType == api.EvidenceType {
+		if err := ran(p, want); err != nil {
+			return err
+		}
+	}
+	for _, v := range p.Checks() {
 		if !v.Passed {
 			return fmt.Errorf("verify %s did not pass there", v.Name)
+		}
+	}
+	return nil
+}
+
+// needed are the images that the statement must name: those of what the release
+// has on the host; older agents signed all of the release.
+func needed(s *api.Evidence, want Want) []string {
+	if s.PredicateType == api.EvidenceTypeV1 {
+		return slices.Sorted(maps.Keys(want.Release.Images))
+	}
+	return want.Release.PlacedOn(want.Host)
+}
+
+// ran fails unless the host says of each of its instances that it ran.
+func ran(p *api.EvidencePredicate, want Want) error {
+	for _, instance := range want.Release.InstancesOn(want.Host) {
+		service, _, _ := strings.Cut(instance, "/")
+		digest := want.Release.Images[service].Digest
+		if !slices.ContainsFunc(p.Instances, func(i api.EvidenceInstance) bool { return i.Instance == instance && i.Image == digest }) {
+			return fmt.Errorf("its statement does not say that %s ran %s", instance, digest)
 		}
 	}
 	return nil

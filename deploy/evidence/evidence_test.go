@@ -49,10 +49,18 @@ func honest() api.Evidence {
 		Subject: []api.EvidenceSubject{{Name: "shop/web", Digest: map[string]string{"sha256": "aaaa"}}},
 		Predicate: api.EvidencePredicate{
 			Project: "shop", Environment: "test", ReleaseRef: api.ReleaseRef{Release: 42}, Host: "t1",
-			Images:   map[string]api.Image{"web": {Digest: "sha256:aaaa"}},
-			Verified: []api.VerifyResult{{Name: "smoke", Passed: true}},
+			Images:    map[string]api.Image{"web": {Digest: "sha256:aaaa"}},
+			Instances: []api.EvidenceInstance{{Instance: "web/1", Image: "sha256:aaaa"}},
+			Reported:  &api.Report{Verified: []api.VerifyResult{{Name: "smoke", Passed: true}}},
 		},
 	}
+}
+
+// older makes a statement one of an agent that signed whole releases.
+func older(s *api.Evidence) {
+	s.PredicateType = api.EvidenceTypeV1
+	s.Predicate.Instances, s.Predicate.Reported = nil, nil
+	s.Predicate.Verified = []api.VerifyResult{{Name: "smoke", Passed: true}}
 }
 
 func TestCheck(t *testing.T) {
@@ -64,7 +72,10 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Want{Project: "shop", Environment: "test", Host: "t1", Release: &pipeline.Release{Number: 42, Images: map[string]pipeline.ReleaseImage{"web": {Digest: "sha256:aaaa"}}}}
+	want := Want{Project: "shop", Environment: "test", Host: "t1", Release: &pipeline.Release{
+		Number: 42, Images: map[string]pipeline.ReleaseImage{"web": {Digest: "sha256:aaaa"}, "db": {Digest: "sha256:dddd"}},
+		Placement: map[string][]string{"t1": {"web/1"}, "t2": {"db/1"}},
+	}}
 	change := func(f func(*api.Evidence)) []byte {
 		s := honest()
 		f(&s)
@@ -90,7 +101,21 @@ func TestCheck(t *testing.T) {
 		{"of another revision", change(func(s *api.Evidence) { s.Predicate.Revision = 1 }), public, "release 42.1"},
 		{"of another image", change(func(s *api.Evidence) { s.Predicate.Images["web"] = api.Image{Digest: "sha256:bbbb"} }), public, "another image of web"},
 		{"with another subject", change(func(s *api.Evidence) { s.Subject[0].Digest["sha256"] = "bbbb" }), public, "as a subject"},
-		{"verify had failed", change(func(s *api.Evidence) { s.Predicate.Verified[0].Passed = false }), public, "smoke did not pass"},
+		{"verify had failed", change(func(s *api.Evidence) { s.Predicate.Reported.Verified[0].Passed = false }), public, "smoke did not pass"},
+		{"nothing said of an instance", change(func(s *api.Evidence) { s.Predicate.Instances = nil }), public, "does not say that web/1 ran sha256:aaaa"},
+		{"an instance ran another image", change(func(s *api.Evidence) { s.Predicate.Instances[0].Image = "sha256:bbbb" }), public, "does not say that web/1 ran"},
+		{"of an older agent, without what another host has", change(older), public, "another image of db"},
+		{"of an older agent", change(func(s *api.Evidence) {
+			older(s)
+			s.Predicate.Images["db"] = api.Image{Digest: "sha256:dddd"}
+			s.Subject = append(s.Subject, api.EvidenceSubject{Digest: map[string]string{"sha256": "dddd"}})
+		}), public, ""},
+		{"of an older agent, verify had failed", change(func(s *api.Evidence) {
+			older(s)
+			s.Predicate.Images["db"] = api.Image{Digest: "sha256:dddd"}
+			s.Subject = append(s.Subject, api.EvidenceSubject{Digest: map[string]string{"sha256": "dddd"}})
+			s.Predicate.Verified[0].Passed = false
+		}), public, "smoke did not pass"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

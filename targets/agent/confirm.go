@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,10 +12,8 @@ import (
 	"dray/targets/api"
 )
 
-const defaultRetain = 5
-
 // confirm makes a deployment's release the current one.
-func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.Confirm) (*api.Record, error) {
+func (a *Agent) confirm(ctx context.Context, e *environment, id string, by api.Actor, req api.Confirm) (*api.Record, error) {
 	if done, err := a.confirmedBefore(e, id); done != nil || err != nil {
 		return done, err
 	}
@@ -41,9 +40,9 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, req api.
 		a.log.Error("a release that is not whole is confirmed", "environment", e.key(), "release", w.Release, "error", err)
 	}
 	if req.Vote {
-		return a.vote(w, req)
+		return a.vote(w, by, req)
 	}
-	record, err := a.makeCurrent(w, req)
+	record, err := a.makeCurrent(w, by, req)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +88,12 @@ func (a *Agent) giveBack(ctx context.Context, w *work) {
 
 // vote journals that the deployment may be confirmed on other hosts from now
 // on, with what the confirmation will say.
-func (a *Agent) vote(w *work, req api.Confirm) (*api.Record, error) {
+func (a *Agent) vote(w *work, by api.Actor, req api.Confirm) (*api.Record, error) {
 	record := w.record("", "")
 	if w.HasVoted() {
 		return &record, nil
 	}
-	return &record, a.amend(w, "vote", "", func(d *journal.Deployment) { d.Vote = &req })
+	return &record, a.amend(w, "vote", "", func(d *journal.Deployment) { d.Vote, d.VotedBy = &req, by })
 }
 
 // confirmedBefore answers a confirmation that was asked for again.
@@ -156,15 +155,15 @@ func (a *Agent) mend(ctx context.Context, w *work) error {
 
 // makeCurrent writes, in one transaction, everything that a confirmation
 // means.
-func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
+func (a *Agent) makeCurrent(w *work, by api.Actor, req api.Confirm) (*api.Record, error) {
 	now := time.Now().Round(0)
-	healthy := a.healthySince(w)
+	healthy := cmp.Or(lastHealthy(a.ranHere(w)), now)
 	record := w.record(api.StateConfirmed, "")
 	if w.Vote != nil {
-		req.Verified, req.Approval, req.Skipped = w.Vote.Verified, w.Vote.Approval, w.Vote.Skipped
+		req.Verified, req.Approval, req.Skipped, by = w.Vote.Verified, w.Vote.Approval, w.Vote.Skipped, w.VotedBy
 	}
 	record.Verified, record.Approval, record.Skipped = req.Verified, req.Approval, req.Skipped
-	evidence, err := a.evidence(w, &record, healthy)
+	evidence, err := a.evidence(w, &record, api.Report{By: by, Verified: req.Verified, Skipped: req.Skipped})
 	if err != nil {
 		return nil, err
 	}
@@ -180,10 +179,12 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 		if err := dropOld(t, r, w.Release); err != nil {
 			return err
 		}
-		if err := t.PutStatement(w.e.key(), w.ID, evidence); err != nil {
-			return err
+		if evidence != nil {
+			if err := t.PutStatement(w.e.key(), w.ID, evidence); err != nil {
+				return err
+			}
 		}
-		if err := t.AddRecord(w.e.key(), record); err != nil {
+		if err := t.AddRecord(r, record); err != nil {
 			return err
 		}
 		_, err := t.Amend(w.ID, "confirm", "", func(d *journal.Deployment) {
@@ -200,13 +201,9 @@ func (a *Agent) makeCurrent(w *work, req api.Confirm) (*api.Record, error) {
 // dropOld leaves out earlier deployments of the release that is current now,
 // and releases beyond retain.
 func dropOld(t *journal.Tx, r *journal.Environment, now api.ReleaseNumber) error {
-	current, err := t.Release(r.Current)
+	keep, err := t.Retain(r)
 	if err != nil {
 		return err
-	}
-	keep := defaultRetain
-	if current != nil && current.Retain > 0 {
-		keep = current.Retain
 	}
 	seen := map[api.ReleaseNumber]bool{now: true}
 	var stable []string
@@ -223,27 +220,6 @@ func dropOld(t *journal.Tx, r *journal.Environment, now api.ReleaseNumber) error
 	}
 	r.Stable = stable
 	return nil
-}
-
-// healthySince is since when the last of the deployment's containers has been
-// healthy; for those without a check, since it was started.
-func (a *Agent) healthySince(w *work) time.Time {
-	var since time.Time
-	containers := a.containers()
-	for _, id := range w.Containers {
-		c := containers[id]
-		at := c.Started
-		if c.Spec.Check != nil {
-			at = c.Health.Since
-		}
-		if at.After(since) {
-			since = at
-		}
-	}
-	if since.IsZero() {
-		since = time.Now()
-	}
-	return since.Round(0)
 }
 
 // history returns the last limit records, newest first; 0 is all.

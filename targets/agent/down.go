@@ -136,19 +136,19 @@ func (a *Agent) forget(e *environment, before journal.Environment) error {
 		} else if d != nil {
 			record.FromRef = api.RefFrom(d.Release)
 		}
-		if err := a.endOpen(t, e, before.Open); err != nil {
+		if err := a.endOpen(t, e, r, before.Open); err != nil {
 			return err
 		}
 		r.Current, r.Open, r.Stable, r.Serving, r.Down, r.Network, r.Approvals = "", "", nil, nil, nil, false, nil
 		r.Since = time.Time{}
-		return t.AddRecord(e.key(), record)
+		return t.AddRecord(r, record)
 	})
 }
 
 // endOpen ends the deployment that the removal finds open, with its line of
 // history. One that can't be read is no reason to keep an environment that is
 // to go.
-func (a *Agent) endOpen(t *journal.Tx, e *environment, id string) error {
+func (a *Agent) endOpen(t *journal.Tx, e *environment, r *journal.Environment, id string) error {
 	if id == "" {
 		return nil
 	}
@@ -166,7 +166,7 @@ func (a *Agent) endOpen(t *journal.Tx, e *environment, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.AddRecord(e.key(), w.record(result, reason)); err != nil {
+	if err := t.AddRecord(r, w.record(result, reason)); err != nil {
 		return err
 	}
 	_, err = end(t, id, result, reason)

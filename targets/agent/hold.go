@@ -49,8 +49,8 @@ func (a *Agent) hold(ctx context.Context, e *environment, id string, req api.Hol
 // recordHeld journals that the deployment stays, and why. A vote is void: the
 // holder has seen that not all hosts agreed.
 func (a *Agent) recordHeld(w *work, req api.Hold) error {
-	return a.change(w.e, "hold", func(t *journal.Tx, _ *journal.Environment) error {
-		if err := t.AddRecord(w.e.key(), w.record(api.ResultHeld, req.Reason)); err != nil {
+	return a.change(w.e, "hold", func(t *journal.Tx, r *journal.Environment) error {
+		if err := t.AddRecord(r, w.record(api.ResultHeld, req.Reason)); err != nil {
 			return err
 		}
 		_, err := t.Amend(w.ID, "hold", req.Reason, func(d *journal.Deployment) {

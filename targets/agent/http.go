@@ -178,10 +178,10 @@ func (a *Agent) routeDeployments(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc(api.RouteConfirm, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
 		var req api.Confirm
-		_, err := decode(w, r, &req)
+		by, err := decode(w, r, &req)
 		var record *api.Record
 		if err == nil {
-			record, err = a.confirm(r.Context(), e, r.PathValue("deployment"), req)
+			record, err = a.confirm(r.Context(), e, r.PathValue("deployment"), by, req)
 		}
 		answer(w, record, err)
 	}))

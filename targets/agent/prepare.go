@@ -195,7 +195,7 @@ func (a *Agent) finish(w *work, result, reason string) error {
 			r.Open = ""
 		}
 		r.Ended = time.Now().Round(0)
-		if err := t.AddRecord(w.e.key(), w.record(result, reason)); err != nil {
+		if err := t.AddRecord(r, w.record(result, reason)); err != nil {
 			return err
 		}
 		ended, err = end(t, w.ID, result, reason)

@@ -243,8 +243,58 @@ func TestEvidence(t *testing.T) {
 		if p.HealthySince.IsZero() || p.HealthySince.After(p.Confirmed) {
 			t.Errorf("healthy since %s, confirmed %s", p.HealthySince, p.Confirmed)
 		}
+		if len(p.Instances) != 4 || p.Instances[0].Instance != "db/1" || p.Instances[0].Image != digest(2) || p.Instances[0].HealthySince.IsZero() {
+			t.Errorf("it says of instances: %+v", p.Instances)
+		}
 		if _, err := r.Evidence(t.Context(), api.ReleaseNumber{Number: 2}); !isCode(err, api.CodeNotFound) {
 			t.Errorf("evidence of a release that never was: %v", err)
+		}
+	})
+}
+
+// TestEvidenceIsOfThisHostAlone: a host signs what it ran. What another host ran,
+// and what the client says of its checks, is not its word.
+func TestEvidenceIsOfThisHostAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.boot(0)
+		defer r.stop()
+		s := &sequence{t: t, id: "d1", r: release(1, map[string]int{"web": 1, "db": 2}, "web/1", "db/1"), steps: roll("web/1")}
+		s.r.Placement = map[string][]string{host: {"web/1"}, "p2": {"db/1"}}
+		err := s.begin(r)
+		if err == nil {
+			_, err = r.Steps(t.Context(), s.id, api.Steps{Fence: s.fence, Steps: s.steps}, nil)
+		}
+		if err == nil {
+			_, err = r.Confirm(t.Context(), s.id, api.Confirm{Fence: s.fence, Skipped: []string{"p3"}, Verified: []api.VerifyResult{{Name: "smoke", Passed: true}}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := w.sworn(r, numberOne)
+		if len(p.Images) != 1 || p.Images["web"].Digest != digest(1) || len(p.Instances) != 1 || p.Instances[0].Instance != "web/1" {
+			t.Errorf("it swears of what another host has: %+v, %+v", p.Images, p.Instances)
+		}
+		if len(p.Verified) != 0 || len(p.Skipped) != 0 || p.Reported == nil || len(p.Reported.Verified) != 1 || len(p.Reported.Skipped) != 1 || p.Reported.By.User != "mira" {
+			t.Errorf("what the client said is told as %+v, %+v, %+v", p.Verified, p.Skipped, p.Reported)
+		}
+	})
+}
+
+// TestNoEvidenceWithoutInstances: a host that has nothing of a release signs
+// nothing about it.
+func TestNoEvidenceWithoutInstances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.boot(0)
+		defer r.stop()
+		s := &sequence{t: t, id: "d1", r: release(1, map[string]int{"db": 2}, "db/1")}
+		s.r.Placement = map[string][]string{host: {}, "p2": {"db/1"}}
+		if err := s.run(r); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Evidence(t.Context(), numberOne); !isCode(err, api.CodeNotFound) {
+			t.Errorf("evidence of a host that ran nothing: %v", err)
 		}
 	})
 }

@@ -31,6 +31,7 @@ type Deployment struct {
 	Reason     string            `json:"reason,omitempty"`  // why it goes back
 	Healthy    time.Time         `json:"healthy,omitzero"`  // since when all of it was healthy, at the confirmation
 	Vote       *api.Confirm      `json:"vote,omitempty"`    // it may be confirmed elsewhere: nothing here decides any more
+	VotedBy    api.Actor         `json:"voted_by,omitzero"` // who said what Vote carries
 	Held       *api.Held         `json:"held,omitempty"`    // it failed, and stays as it is until it is told to go back
 	Archive    bool              `json:"archive,omitempty"` // logs of its removed containers are kept
 }
@@ -133,10 +134,7 @@ func (t *Tx) DropDeployment(id string) error {
 		lines = append(lines, key)
 		return nil
 	})
-	for _, key := range lines {
-		err = errors.Join(err, t.delete(bucketJournal, key))
-	}
-	return errors.Join(err, t.delete(bucketDeployments, id), t.delete(bucketReleases, id))
+	return errors.Join(t.deleteAll(bucketJournal, lines, err), t.delete(bucketDeployments, id), t.delete(bucketReleases, id))
 }
 
 // Missing is the fault of a record that another one names and that is not there,

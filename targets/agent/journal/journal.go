@@ -131,6 +131,18 @@ func (t *Tx) delete(bucket, key string) error {
 	return t.bucket(bucket).Delete([]byte(key))
 }
 
+// deleteAll deletes keys, unless finding them has failed.
+func (t *Tx) deleteAll(bucket string, keys []string, err error) error {
+	for _, key := range keys {
+		err = errors.Join(err, t.delete(bucket, key))
+	}
+	return err
+}
+
+// decoded reads a value, and tells whether it could be read: what can't is never
+// dropped for its age.
+func decoded(raw []byte, into any) bool { return json.Unmarshal(raw, into) == nil }
+
 // add appends a value under prefix with the bucket's next number, so that the
 // keys of one prefix sort by time.
 func (t *Tx) add(bucket, prefix string, value any) error {

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"dray/targets/api"
 )
@@ -10,12 +11,18 @@ import (
 // Statement is a signed statement about a release.
 type Statement struct {
 	Release  api.ReleaseNumber `json:"release"`
-	Envelope json.RawMessage   `json:"envelope"` // DSSE
+	At       time.Time         `json:"at,omitzero"` // zero where an older agent signed it
+	Envelope json.RawMessage   `json:"envelope"`    // DSSE
 }
 
-// AddRecord appends a line to an environment's history.
-func (t *Tx) AddRecord(environment string, r api.Record) error {
-	return t.add(bucketHistory, environment, r)
+// AddRecord appends a line to an environment's history, and forgets of its past
+// what is beyond the bounds; see prune.go.
+func (t *Tx) AddRecord(e *Environment, line api.Record) error {
+	if err := t.add(bucketHistory, e.Key(), line); err != nil {
+		return err
+	}
+	_ = t.prunePast(e) // a record that can't be read stays, and keeps nothing from going on
+	return nil
 }
 
 // EachRecord calls visit for every line of an environment's history, oldest

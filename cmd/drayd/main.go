@@ -26,7 +26,6 @@ import (
 
 	"dray/targets/api"
 	"dray/targets/connect"
-	"dray/targets/store/unpack"
 )
 
 func main() {
@@ -51,8 +50,6 @@ func run(ctx context.Context, verb string, args []string) error {
 		return shutdown(ctx, args)
 	case verb == "resume":
 		return resume(ctx, args)
-	case verb == "unpack": // of the agent alone, and no verb for people
-		return unpack.Main(os.Stdin, os.Stdout)
 	case verb == "version":
 		_, err := fmt.Printf("drayd %s api %d\n", api.BuildVersion, api.Version)
 		return err

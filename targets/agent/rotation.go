@@ -29,22 +29,29 @@ func (a *Agent) route(ctx context.Context, e *environment) error {
 // there. Whatever a release says of a service that needs no new container shows
 // after it: published ports, names, addresses, no instance left.
 func (a *Agent) reconcileTraffic(ctx context.Context, e *environment) error {
-	e.routing.Lock()
-	defer e.routing.Unlock()
-	e.routes = nil // told or not, the kernel is told now
-	if err := a.routeLocked(ctx, e); err != nil {
+	e.forgetRoutes() // told or not, the kernel is told now
+	if err := a.route(ctx, e); err != nil {
 		return err
 	}
 	return a.verifyTraffic(ctx, e)
 }
 
-// verifyTraffic has the host show what it was told.
+// verifyTraffic has the host show what it was told. That waits for containers
+// that are busy, starting for one: who ends meanwhile must leave the rotation, so
+// it is not held.
 func (a *Agent) verifyTraffic(ctx context.Context, e *environment) error {
 	if err := a.parts.Traffic.Verify(ctx, e.network()); err != nil {
-		e.routes = nil
+		e.forgetRoutes()
 		return fmt.Errorf("reading back the network of %s: %w", e.key(), err)
 	}
 	return nil
+}
+
+// forgetRoutes has the kernel told the rotation next time, changed or not.
+func (e *environment) forgetRoutes() {
+	e.routing.Lock()
+	defer e.routing.Unlock()
+	e.routes = nil
 }
 
 func (a *Agent) routeLocked(ctx context.Context, e *environment) error {

@@ -102,6 +102,38 @@ func TestSickLeavesTheRotation(t *testing.T) {
 	})
 }
 
+// TestSickLeavesTheRotationMeanwhile: to read back what the kernel was told waits
+// for containers that are busy, and keeps nobody in the rotation.
+func TestSickLeavesTheRotationMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := deployed(t)
+		r := w.boot(0)
+		defer r.stop()
+		backends := -1
+		w.verifying = func() {
+			w.mu.Lock()
+			for _, c := range w.containers {
+				if c.Spec.Labels[runtime.LabelInstance] == "web/1" {
+					c.Health.Status = api.HealthUnhealthy
+					w.change(c, "health_status: unhealthy")
+				}
+			}
+			w.mu.Unlock()
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			backends = len(w.routes["web"].Backends)
+		}
+		e := r.agent.environmentOf("shop", "prod")
+		if err := r.agent.reconcileTraffic(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		if backends != 1 {
+			t.Errorf("%d containers in the rotation while it is read back, want 1", backends)
+		}
+	})
+}
+
 func TestDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := deployed(t)

@@ -41,6 +41,7 @@ type world struct {
 	reserved   map[string]string // "80/tcp" → network
 	verified   int               // how often the kernel was read back
 	unverified error             // what that found
+	verifying  func() // called by Verify, without locks; nil: nothing
 	images     map[string]bool
 	volumes    map[string]bool
 	sick       map[string]bool // image digests whose containers are never healthy
@@ -471,6 +472,9 @@ func (f *fakeTraffic) Reserve(ctx context.Context, network, _ string, ports []pi
 
 func (f *fakeTraffic) Verify(ctx context.Context, _ string) error {
 	w := (*world)(f)
+	if w.verifying != nil {
+		w.verifying()
+	}
 	return w.do(ctx, func() error { w.verified++; return w.unverified })
 }
 

@@ -123,13 +123,18 @@ func EnsureAgent(ctx context.Context) error {
 	return waitForAgent(waiting)
 }
 
-const stopPatience = 15 * time.Second
+// stopPatience is how long an agent may take to end; its keeper waits as long for
+// it, and so gets more.
+const (
+	stopPatience   = 15 * time.Second
+	keeperPatience = stopPatience + 5*time.Second
+)
 
 // StopAgent ends the agent's process, and its keeper's: containers stay. A
 // service manager starts another one.
 func StopAgent(ctx context.Context) error {
 	if keeper := keeperPid(); keeper != 0 {
-		if err := end(ctx, keeper, func() bool { return keeperPid() == keeper }); err != nil {
+		if err := end(ctx, keeper, keeperPatience, func() bool { return keeperPid() == keeper }); err != nil {
 			return err
 		}
 	}
@@ -137,13 +142,13 @@ func StopAgent(ctx context.Context) error {
 	if err != nil || pid == 0 {
 		return err
 	}
-	return end(ctx, pid, func() bool { again, err := agentPid(); return err == nil && again == pid })
+	return end(ctx, pid, stopPatience, func() bool { again, err := agentPid(); return err == nil && again == pid })
 }
 
-// end asks a process to end, and makes it. Once there is a handle of the
+// end asks a process to end, and makes it when it takes too long. Once there is a handle of the
 // process, still tells whether it is the one that is meant: a number may be
 // another's by then.
-func end(ctx context.Context, pid int, still func() bool) error {
+func end(ctx context.Context, pid int, patience time.Duration, still func() bool) error {
 	process, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil
@@ -158,7 +163,7 @@ func end(ctx context.Context, pid int, still func() bool) error {
 	if err := unix.PidfdSendSignal(process, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("stopping the agent (pid %d): %w", pid, err)
 	}
-	if ended(ctx, process, stopPatience) {
+	if ended(ctx, process, patience) {
 		return nil
 	}
 	if err := unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {

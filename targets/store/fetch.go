@@ -17,37 +17,35 @@ import (
 	"dray/builder/registry"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
-	"dray/targets/store/pipe"
-	"dray/targets/store/unpack"
 )
 
-// tried remembers failing sources: those that sent something else than they
-// were asked for, or let nobody in.
+// tried remembers sources that sent something else than they were asked for,
+// or nothing.
 type tried struct {
-	mu      sync.Mutex
-	failing map[registry.Source]bool
+	mu    sync.Mutex
+	liars map[registry.Source]bool
 }
 
-func (t *tried) fails(src registry.Source) {
+func (t *tried) lies(src registry.Source) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failing[src] = true
+	t.liars[src] = true
 }
 
-// refuses remembers a source that lets nobody in: another one remains, and each
+// shuts remembers a source that lets nobody in: another one remains, and each
 // further layer would wait for nothing.
-func (t *tried) refuses(src registry.Source, err error) {
+func (t *tried) shuts(src registry.Source, err error) {
 	if errors.Is(err, registry.ErrUnreachable) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) {
-		t.fails(src)
+		t.lies(src)
 	}
 }
 
-func (t *tried) healthy(all []registry.Source) []registry.Source {
+func (t *tried) honest(all []registry.Source) []registry.Source {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var list []registry.Source
 	for _, src := range all {
-		if !t.failing[src] {
+		if !t.liars[src] {
 			list = append(list, src)
 		}
 	}
@@ -57,7 +55,7 @@ func (t *tried) healthy(all []registry.Source) []registry.Source {
 // each asks the sources in turn until one has delivered.
 func (p *pull) each(ctx context.Context, what string, ask func(registry.Source) error) error {
 	var errs []error
-	sources := p.healthy(p.req.Sources)
+	sources := p.honest(p.req.Sources)
 	for i, src := range sources {
 		err := ask(src)
 		if err == nil {
@@ -74,7 +72,7 @@ func (p *pull) each(ctx context.Context, what string, ask func(registry.Source) 
 		}
 		errs = append(errs, fmt.Errorf("from %s: %w", src, err))
 		if i+1 < len(sources) {
-			p.refuses(src, err)
+			p.shuts(src, err)
 			p.meter.emit(event.Event{Type: event.Warning, Text: fmt.Sprintf("%s from %s failed, trying %s: %v", what, src, sources[i+1], err)})
 		}
 	}
@@ -142,7 +140,7 @@ func (p *pull) fetchAndUnpack(ctx context.Context, l Layer) (unpacked, error) {
 			return unpacked{}, nil
 		}
 		u, err := p.unpackStored(ctx, l, "")
-		if err == nil || errors.Is(err, ErrSpace) || errors.Is(err, unpack.ErrTooLarge) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, ErrSpace) || errors.Is(err, errTooLarge) || ctx.Err() != nil {
 			return u, err
 		}
 		// The disk may have lost what was verified when it was written.
@@ -181,27 +179,27 @@ func (p *pull) verifyStored(ctx context.Context, desc ocispec.Descriptor) error 
 // download was resumed, or began anew with another source) it unpacks the
 // layer once it is here.
 func (p *pull) stream(ctx context.Context, l Layer) (unpacked, error) {
-	t := &tee{pipe: pipe.New()}
+	t := &tee{pipe: newPipe()}
 	var u unpacked
 	var unpacking errgroup.Group
 	uctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	unpacking.Go(func() (err error) {
-		defer t.pipe.QuitReading()
-		u, err = p.store.unpack(uctx, l, "", t.pipe, p.work)
+		defer t.pipe.quitReading()
+		u, err = p.store.unpack(uctx, l, "", t.pipe, p.room)
 		return err
 	})
 	err := p.download(ctx, l.Descriptor, t)
 	if err != nil || t.broken {
 		t.broken = true
 		stop(errBroken)
-		t.pipe.End(errBroken)
+		t.pipe.end(errBroken)
 	} else {
-		t.pipe.End(nil)
+		t.pipe.end(nil)
 	}
 	unpackErr := unpacking.Wait()
 	if (err != nil || t.broken) && unpackErr == nil {
-		u.share.GiveBack()
+		u.share.giveBack()
 		if derr := p.store.discard(ctx, u.key); derr != nil {
 			return unpacked{}, errors.Join(err, derr)
 		}
@@ -221,7 +219,7 @@ var errBroken = errors.New("the download did not come in one piece")
 
 // tee takes a download's bytes, from the first to the last, or is broken.
 type tee struct {
-	pipe   *pipe.Pipe
+	pipe   *pipe
 	broken bool // bytes are missing from it, or are not the layer's
 	gone   bool // the reader has left
 }

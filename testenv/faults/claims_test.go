@@ -94,7 +94,7 @@ func (f *field) whole(ctx context.Context, host, env string) (version int, err e
 			return version, err
 		}
 		if word, _, _ := strings.Cut(says, " "); word != strconv.Itoa(version) {
-			return version, fmt.Errorf("version %s answers, and the agent says that it is %d", word, version)
+			return version, fmt.Errorf("version %s answers (%s, at %s), and the agent says that it is %d", word, says, clock(time.Now()), version)
 		}
 	}
 	return version, nil

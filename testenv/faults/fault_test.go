@@ -59,6 +59,7 @@ var faults = []fault{
 	{name: "network cut", make: cut, heal: restore},
 	{name: "network cut for a second", make: cutShortly},
 	{name: "host rebooted", make: reboot},
+	{name: "host shut down", make: shutDown},
 	{name: "host stopped", make: stopHost, heal: startHost},
 	{name: "disk full", make: fillDisk, heal: freeDisk},
 	{name: "blob corrupted", make: corruptBlob, heal: mendBlob},
@@ -184,6 +185,14 @@ func cutShortly(ctx context.Context, s *scene) error {
 
 func reboot(ctx context.Context, s *scene) error {
 	return errors.Join(stopHost(ctx, s), startHost(ctx, s))
+}
+
+// shutDown boots the host anew as its owner does: containers are stopped first,
+// as a service manager would have drayd do.
+func shutDown(ctx context.Context, s *scene) error {
+	s.probes.excuse(s.host.Name, time.Now())
+	_, err := s.host.Exec(ctx, "/var/lib/dray/bin/current/drayd", "shutdown")
+	return errors.Join(err, s.host.Stop(ctx), startHost(ctx, s))
 }
 
 func stopHost(ctx context.Context, s *scene) error {

@@ -12,6 +12,7 @@ import (
 var (
 	all     = flag.Bool("all", false, "make every trial, not only the representative ones")
 	shards  = flag.Int("shards", 2, "labs that work side by side")
+	repeat  = flag.Int("repeat", 1, "make each trial as many times")
 	explain = flag.Bool("explain", false, "show what helps to understand each trial, not only those that failed")
 	match   = flag.String("match", "", "make only trials whose name matches, as in deploy/three/verify/client_killed")
 )
@@ -38,6 +39,7 @@ var representative = []string{
 	"deploy/three/between_confirms/host_stopped",
 	"deploy/one/batch_1_started/rules_flushed",
 	"deploy/one/committing/agent_restarted",
+	"deploy/one/batch_2_switching/host_shut_down",
 	"deploy/one/batch_1_switched/process_stuck",
 	"deploy/one/prepared/state_unreadable",
 	"deploy/one/batch_2_started/record_broken",
@@ -77,7 +79,9 @@ func chosen(t *testing.T) []trial {
 	for _, tr := range trials() {
 		name := tr.String()
 		if (*all || *match != "" || some[name]) && pattern.MatchString(name) {
-			out = append(out, tr)
+			for range *repeat {
+				out = append(out, tr)
+			}
 		}
 		delete(some, name)
 	}

@@ -188,12 +188,11 @@ func (f *field) strike(ctx context.Context, t *testing.T, s *scene, tr trial, v 
 	return o
 }
 
-// evidenceOf prints what a host knows of a failure: what the agent did, which
-// rules refused packets, and which connections are tracked but not yet or no
-// longer open.
+// evidenceOf prints what a host knows of a failure: what the agent did, where its
+// rules lead, how many packets they refused, and who has which address.
 const evidenceOf = `tail -n 40 /var/lib/dray/agent.log /var/log/drayd.log 2>/dev/null
-nft list table ip dray 2>/dev/null | grep counter
-grep -v -e ESTABLISHED -e TIME_WAIT /proc/net/nf_conntrack 2>/dev/null | grep dport=80 | tail -n 20`
+nft list table ip dray 2>/dev/null | grep -e counter -e 'chain .*/' -e dnat
+for c in /var/lib/dray/containers/*/state.json; do echo "$c: $(cat "$c" | tr -d '\n ' | grep -o -e '"[Nn]ame":"[^"]*"' -e '"[Aa]ddress":"[^"]*"' -e '"[Ss]tate":"[^"]*"' -e '"[Ww]anted":[a-z]*' | tr '\n' ' ')"; done`
 
 // explain shows what is needed to understand a failure.
 func (f *field) explain(t *testing.T, s *scene, v *verbRun) {

@@ -8,10 +8,10 @@ import (
 	"time"
 	_ "time/tzdata" // Windows and small images have no time zones, and a schedule's is checked everywhere
 
-	"github.com/adhocore/gronx"
 	"github.com/hashicorp/hcl/v2"
 
 	"dray/pipeline"
+	"dray/pipeline/cron"
 )
 
 func (l *loader) decodeTasks(p *pipeline.Project) {
@@ -86,12 +86,11 @@ func (b *block) schedule(dst *string) {
 	if !b.filled("schedule", &s) {
 		return
 	}
-	s = strings.Join(strings.Fields(s), " ")
-	if strings.Count(s, " ") != 4 || !gronx.IsValid(s) {
-		b.l.fault(b.rangeOf("schedule"), "Invalid schedule", `%q is not five cron fields: minute, hour, day of month, month, day of week, such as "0 3 * * *".`, s)
+	if _, err := cron.Parse(s); err != nil {
+		b.l.fault(b.rangeOf("schedule"), "Invalid schedule", "%s.", err)
 		return
 	}
-	*dst = s
+	*dst = strings.Join(strings.Fields(s), " ")
 }
 
 func (b *block) timeZone(dst *string) {

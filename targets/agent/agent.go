@@ -51,8 +51,9 @@ type Agent struct {
 
 	ready chan struct{} // closed once the leases of before are known again
 
-	collecting sync.Mutex // one clean-up at a time
-	queue      *queue     // what the agent does next by itself
+	collecting sync.Mutex     // one clean-up at a time
+	queue      *queue         // what the agent does next by itself
+	starting   sync.WaitGroup // containers that come back after a boot
 
 	mu           sync.Mutex
 	environments map[string]*environment
@@ -105,7 +106,13 @@ func (a *Agent) Run(ctx context.Context) error {
 		return fmt.Errorf("bringing the host to its releases: %w", err)
 	}
 	group.Go(func() error { return a.watchLeases(ctx) })
-	group.Go(func() error { return a.runSchedules(ctx) })
+	started := make(chan struct{})
+	group.Go(func() error {
+		defer close(started)
+		a.starting.Wait()
+		return nil
+	})
+	group.Go(func() error { return a.runSchedules(ctx, started) })
 	return group.Wait()
 }
 

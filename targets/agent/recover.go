@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"dray/pipeline"
 	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/runtime"
@@ -85,8 +84,8 @@ func (a *Agent) resume(ctx context.Context, e *environment, r journal.Environmen
 	return nil
 }
 
-// startWanted starts the containers that ran when the host went down, at once.
-// Those that someone stopped stay stopped, and so do those that only had to be
+// startWanted starts the containers that ran when the host went down, what keeps
+// data first; the engine lets a few start at once. Those that someone stopped stay stopped, and so do those that only had to be
 // retired yet.
 func (a *Agent) startWanted(ctx context.Context, e *environment, r journal.Environment, open *journal.Deployment) error {
 	var current *journal.Deployment
@@ -94,29 +93,24 @@ func (a *Agent) startWanted(ctx context.Context, e *environment, r journal.Envir
 		current, err = t.Deployment(r.Current)
 		return err
 	})
-	for _, c := range a.containersOf(e) {
-		if !startsAgain(c) || runsOnce(c) {
+	for _, c := range startOrder(a.containersOf(e)) {
+		if !c.RunsAgain() || runsOnce(c) {
 			continue
 		}
 		if open == nil && current != nil && current.Containers[c.Spec.Labels[runtime.LabelInstance]] != c.ID {
 			continue
 		}
-		a.start(ctx, func(ctx context.Context) {
+		a.starting.Add(1)
+		if !a.start(ctx, func(ctx context.Context) {
+			defer a.starting.Done()
 			if err := a.parts.Containers.StartWanted(ctx, c.ID); err != nil {
 				a.log.Error("starting a container again", "container", c.Spec.Name, "error", err)
 			}
-		})
+		}) {
+			a.starting.Done()
+		}
 	}
 	return err
-}
-
-// startsAgain says whether a container's policy has it run again.
-func startsAgain(c runtime.Container) bool {
-	if c.State != runtime.Exited || !c.Wanted {
-		return false
-	}
-	policy := c.Spec.Restart.Policy
-	return policy == pipeline.RestartAlways || policy == pipeline.RestartOnFailure && c.ExitCode != 0
 }
 
 func (a *Agent) resumeBound(e *environment, open string) {

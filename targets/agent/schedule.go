@@ -6,9 +6,8 @@ import (
 	"time"
 	_ "time/tzdata" // many small hosts have none
 
-	"github.com/adhocore/gronx"
-
 	"dray/pipeline"
+	"dray/pipeline/cron"
 	"dray/pipeline/event"
 	"dray/targets/agent/journal"
 	"dray/targets/api"
@@ -25,29 +24,45 @@ const (
 // is set meanwhile is noticed within it.
 const longestSleep = time.Minute
 
-// nextRun returns when a task's schedule runs it after a time; zero for never.
-// Its five fields are read in the task's time zone. Where a time does not exist
-// on a day, because clocks are set forward, the task runs at the next one that
-// does.
-func nextRun(t *pipeline.Task, after time.Time) time.Time {
+// longestBoot bounds how long tasks wait for services after a boot.
+const longestBoot = 2 * time.Minute
+
+// timetable is when a task runs: a schedule, read in the task's time zone.
+type timetable struct {
+	schedule *cron.Schedule
+	zone     *time.Location
+}
+
+// timetableOf reads a task's schedule; ok is false where it has none.
+func timetableOf(t *pipeline.Task) (p timetable, ok bool) {
 	if t.Schedule == "" {
+		return timetable{}, false
+	}
+	zone, zoneErr := time.LoadLocation(t.TimeZone) // "" is UTC
+	schedule, err := cron.Parse(t.Schedule)
+	return timetable{schedule, zone}, err == nil && zoneErr == nil
+}
+
+// nextRun returns when a task's schedule runs it after a time; zero for never.
+func nextRun(t *pipeline.Task, after time.Time) time.Time {
+	p, ok := timetableOf(t)
+	if !ok {
 		return time.Time{}
 	}
-	zone, err := time.LoadLocation(t.TimeZone) // "" is UTC
-	if err != nil {
-		return time.Time{}
-	}
-	next, err := gronx.NextTickAfter(t.Schedule, after.In(zone), false)
-	if err != nil {
-		return time.Time{}
-	}
-	return next.Truncate(time.Minute)
+	return p.schedule.Next(after, p.zone)
 }
 
 // runSchedules starts scheduled tasks of current releases when their time
-// comes. Times that passed while the agent was away are not made up for.
-func (a *Agent) runSchedules(ctx context.Context) error {
-	last := time.Now()
+// comes, once the services that they may need have started. Times that passed
+// while the agent was away are not made up for.
+func (a *Agent) runSchedules(ctx context.Context, started <-chan struct{}) error {
+	var watch cron.Watch
+	watch.Look(time.Now())
+	select {
+	case <-ctx.Done():
+	case <-started:
+	case <-time.After(longestBoot):
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -58,18 +73,14 @@ func (a *Agent) runSchedules(ctx context.Context) error {
 		case <-a.scheduled:
 		}
 		now := time.Now()
-		if now.Round(0).Before(last.Round(0)) {
-			last = now // the clock was set back
-		}
-		next := a.startDue(ctx, last, now)
-		last = now
+		next := a.startDue(ctx, watch.Look(now), now)
 		timer.Reset(min(max(time.Until(next), 0), longestSleep))
 	}
 }
 
-// startDue starts the tasks whose time lies after last and not after now. It
+// startDue starts the tasks whose time has come in what passed of the clock. It
 // returns the next time at which one is due.
-func (a *Agent) startDue(ctx context.Context, last, now time.Time) time.Time {
+func (a *Agent) startDue(ctx context.Context, passed cron.Span, now time.Time) time.Time {
 	next := now.Add(longestSleep)
 	for _, e := range a.allEnvironments() {
 		w, err := a.releaseFor(e, "", nil)
@@ -78,18 +89,14 @@ func (a *Agent) startDue(ctx context.Context, last, now time.Time) time.Time {
 		}
 		for i := range w.release.Tasks {
 			task := w.release.Tasks[i]
-			since := last
-			if w.Ended.After(since) {
-				since = w.Ended // the release came after that
-			}
-			due := nextRun(&task, since)
-			if due.IsZero() || !runsTasks(w.release, w.Host, task.Name) {
+			p, ok := timetableOf(&task)
+			if !ok || !runsTasks(w.release, w.Host, task.Name) {
 				continue
 			}
-			if !due.After(now) {
+			if p.schedule.Due(passed, w.Ended, p.zone) { // not what passed before the release came
 				a.start(ctx, func(ctx context.Context) { a.runScheduled(ctx, e, task) })
-				due = nextRun(&task, now)
 			}
+			due := p.schedule.Next(now, p.zone)
 			if !due.IsZero() && due.Before(next) {
 				next = due
 			}

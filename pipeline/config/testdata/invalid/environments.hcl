@@ -88,3 +88,9 @@ environment "h" {
     volume "data" { enabled = false }        # ERROR: Reference to undeclared volume
   }
 }
+
+task "over-midnight" {
+  image    = "busybox"
+  command  = ["x"]
+  schedule = "0 22-2 * * *" # ERROR: Invalid schedule
+}

@@ -26,6 +26,7 @@ import (
 
 	"dray/targets/api"
 	"dray/targets/connect"
+	"dray/targets/store/unpack"
 )
 
 func main() {
@@ -50,6 +51,8 @@ func run(ctx context.Context, verb string, args []string) error {
 		return shutdown(ctx, args)
 	case verb == "resume":
 		return resume(ctx, args)
+	case verb == "unpack": // of the agent alone, and no verb for people
+		return unpack.Main(os.Stdin, os.Stdout)
 	case verb == "version":
 		_, err := fmt.Printf("drayd %s api %d\n", api.BuildVersion, api.Version)
 		return err

@@ -15,7 +15,7 @@
 //
 //	resolve ─► index ─► manifest, config ─► space ─► layers, several at once ─► sync ─► commit ─► record
 //	                                                  download ┬► content (sha256)
-//	                                                           └► inflate ─► diff id, files
+//	                                                           └► unpack (a child) ─► diff id, files
 //
 // Layers are unpacked while they arrive and beside each other: an overlay
 // layer is a folder of its own. They become snapshots in order, once all are

@@ -13,6 +13,7 @@ import (
 
 	"dray/builder/registry"
 	"dray/pipeline/phrase"
+	"dray/targets/store/pipe"
 )
 
 // attempts is how often one source is asked again after it delivered nothing.
@@ -137,9 +138,9 @@ func (d *download) read(ctx context.Context, src registry.Source) error {
 	}
 	defer r.Close()
 	d.note(src)
-	buf := chunks.Get().(*[]byte)
-	defer chunks.Put(buf)
-	b := (*buf)[:chunkSize]
+	buf := pipe.Chunks.Get().(*[]byte)
+	defer pipe.Chunks.Put(buf)
+	b := (*buf)[:pipe.ChunkSize]
 	for left > 0 {
 		n, err := r.Read(b[:min(int64(len(b)), left)])
 		if n > 0 {
@@ -193,7 +194,7 @@ func (d *download) commit(ctx context.Context, src registry.Source) error {
 		return fmt.Errorf("%w: %w", errWrite, err)
 	}
 	if !mixed {
-		d.pull.lies(src)
+		d.pull.fails(src)
 		return fmt.Errorf("it sent something else: %w", errContent)
 	}
 	if err := d.from(ctx, src); err != nil {

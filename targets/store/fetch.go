@@ -17,35 +17,37 @@ import (
 	"dray/builder/registry"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
+	"dray/targets/store/pipe"
+	"dray/targets/store/unpack"
 )
 
-// tried remembers sources that sent something else than they were asked for,
-// or nothing.
+// tried remembers failing sources: those that sent something else than they
+// were asked for, or let nobody in.
 type tried struct {
-	mu    sync.Mutex
-	liars map[registry.Source]bool
+	mu      sync.Mutex
+	failing map[registry.Source]bool
 }
 
-func (t *tried) lies(src registry.Source) {
+func (t *tried) fails(src registry.Source) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.liars[src] = true
+	t.failing[src] = true
 }
 
-// shuts remembers a source that lets nobody in: another one remains, and each
+// refuses remembers a source that lets nobody in: another one remains, and each
 // further layer would wait for nothing.
-func (t *tried) shuts(src registry.Source, err error) {
+func (t *tried) refuses(src registry.Source, err error) {
 	if errors.Is(err, registry.ErrUnreachable) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) {
-		t.lies(src)
+		t.fails(src)
 	}
 }
 
-func (t *tried) honest(all []registry.Source) []registry.Source {
+func (t *tried) healthy(all []registry.Source) []registry.Source {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var list []registry.Source
 	for _, src := range all {
-		if !t.liars[src] {
+		if !t.failing[src] {
 			list = append(list, src)
 		}
 	}
@@ -55,7 +57,7 @@ func (t *tried) honest(all []registry.Source) []registry.Source {
 // each asks the sources in turn until one has delivered.
 func (p *pull) each(ctx context.Context, what string, ask func(registry.Source) error) error {
 	var errs []error
-	sources := p.honest(p.req.Sources)
+	sources := p.healthy(p.req.Sources)
 	for i, src := range sources {
 		err := ask(src)
 		if err == nil {
@@ -72,7 +74,7 @@ func (p *pull) each(ctx context.Context, what string, ask func(registry.Source) 
 		}
 		errs = append(errs, fmt.Errorf("from %s: %w", src, err))
 		if i+1 < len(sources) {
-			p.shuts(src, err)
+			p.refuses(src, err)
 			p.meter.emit(event.Event{Type: event.Warning, Text: fmt.Sprintf("%s from %s failed, trying %s: %v", what, src, sources[i+1], err)})
 		}
 	}
@@ -140,7 +142,7 @@ func (p *pull) fetchAndUnpack(ctx context.Context, l Layer) (unpacked, error) {
 			return unpacked{}, nil
 		}
 		u, err := p.unpackStored(ctx, l, "")
-		if err == nil || errors.Is(err, ErrSpace) || errors.Is(err, errTooLarge) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, ErrSpace) || errors.Is(err, unpack.ErrTooLarge) || ctx.Err() != nil {
 			return u, err
 		}
 		// The disk may have lost what was verified when it was written.
@@ -179,27 +181,27 @@ func (p *pull) verifyStored(ctx context.Context, desc ocispec.Descriptor) error 
 // download was resumed, or began anew with another source) it unpacks the
 // layer once it is here.
 func (p *pull) stream(ctx context.Context, l Layer) (unpacked, error) {
-	t := &tee{pipe: newPipe()}
+	t := &tee{pipe: pipe.New()}
 	var u unpacked
 	var unpacking errgroup.Group
 	uctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	unpacking.Go(func() (err error) {
-		defer t.pipe.quitReading()
-		u, err = p.store.unpack(uctx, l, "", t.pipe, p.room)
+		defer t.pipe.QuitReading()
+		u, err = p.store.unpack(uctx, l, "", t.pipe, p.work)
 		return err
 	})
 	err := p.download(ctx, l.Descriptor, t)
 	if err != nil || t.broken {
 		t.broken = true
 		stop(errBroken)
-		t.pipe.end(errBroken)
+		t.pipe.End(errBroken)
 	} else {
-		t.pipe.end(nil)
+		t.pipe.End(nil)
 	}
 	unpackErr := unpacking.Wait()
 	if (err != nil || t.broken) && unpackErr == nil {
-		u.share.giveBack()
+		u.share.GiveBack()
 		if derr := p.store.discard(ctx, u.key); derr != nil {
 			return unpacked{}, errors.Join(err, derr)
 		}
@@ -219,7 +221,7 @@ var errBroken = errors.New("the download did not come in one piece")
 
 // tee takes a download's bytes, from the first to the last, or is broken.
 type tee struct {
-	pipe   *pipe
+	pipe   *pipe.Pipe
 	broken bool // bytes are missing from it, or are not the layer's
 	gone   bool // the reader has left
 }

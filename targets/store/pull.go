@@ -19,6 +19,7 @@ import (
 	"dray/builder/registry"
 	"dray/pipeline/event"
 	"dray/pipeline/phrase"
+	"dray/targets/store/unpack"
 )
 
 // PullRequest says which image is wanted and where it may be.
@@ -49,7 +50,7 @@ func (s *Store) Pull(ctx context.Context, req PullRequest, sink event.Sink) (Ima
 		req.Name = req.Digest.String()
 	}
 	p := &pull{store: s, req: req, lease: s.pins.lease()}
-	p.liars = map[registry.Source]bool{}
+	p.failing = map[registry.Source]bool{}
 	p.meter = meter{sink: sink, name: req.Name, digest: req.Digest}
 	defer p.lease.release()
 	p.lease.add(req.Digest.String())
@@ -76,7 +77,7 @@ type pull struct {
 	req   PullRequest
 	lease *lease
 	meter meter
-	room  *budget // of what is unpacked
+	work  *unpack.Session // its unpacking
 	tried
 }
 
@@ -189,9 +190,10 @@ func (p *pull) prepareSpace(ctx context.Context, img *Image, missing []int) erro
 // bring fetches and unpacks the missing layers, then commits them in order.
 func (p *pull) bring(ctx context.Context, img *Image, missing []int) (err error) {
 	s := p.store
-	if p.room, err = s.budget(); err != nil {
+	if p.work, err = s.session(); err != nil {
 		return err
 	}
+	defer p.work.Close()
 	done := make([]unpacked, len(img.Layers))
 	defer func() {
 		if err == nil {
@@ -290,7 +292,7 @@ func (p *pull) unpackStored(ctx context.Context, l Layer, parent digest.Digest) 
 		return unpacked{}, fmt.Errorf("opening layer %s: %w", l.Digest, err)
 	}
 	defer ra.Close()
-	return p.store.unpack(ctx, l, parent, content.NewReader(ra), p.room)
+	return p.store.unpack(ctx, l, parent, content.NewReader(ra), p.work)
 }
 
 // syncFilesystem writes everything to the disk that the file system of dir

@@ -19,6 +19,7 @@ import (
 
 	"dray/builder/registry"
 	"dray/builder/registry/snapshot"
+	"dray/targets/store/unpack"
 )
 
 // Names of snapshotters.
@@ -35,6 +36,8 @@ type Options struct {
 	MaxEntries  int64         // files that the layers of one pull may hold together; 0 is 2 million
 	MaxNames    int64         // bytes of their names; 0 is 64 MiB
 	Grace       time.Duration // how long GC spares an image that nothing retains yet; 0 is 10 minutes
+	Memory      int64         // bytes of memory that unpacking one pull's layers may take; 0 is 512 MiB, at most half of the host's
+	Unpacker    []string      // the command that unpacks a layer: its process calls unpack.Main; empty is this program's "unpack"
 	DropLayers  bool          // remove compressed layers once they are unpacked; see the package comment
 	Log         *slog.Logger  // nil discards
 }
@@ -95,6 +98,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxNames <= 0 {
 		o.MaxNames = 64 << 20
 	}
+	if o.Memory <= 0 {
+		o.Memory = unpack.DefaultMemory()
+	}
+	if len(o.Unpacker) == 0 {
+		o.Unpacker = []string{"/proc/self/exe", "unpack"}
+	}
 	if o.Grace <= 0 {
 		o.Grace = 10 * time.Minute
 	}
@@ -143,6 +152,9 @@ func (s *Store) recover(ctx context.Context) error {
 		if err := s.snap.Remove(ctx, key); err != nil {
 			return err
 		}
+	}
+	if err := s.unpackConfig().Groups.Clear(); err != nil {
+		s.log.Warn("control groups of an interrupted pull remain", "error", err)
 	}
 	return nil
 }

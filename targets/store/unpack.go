@@ -1,21 +1,20 @@
 package store
 
 import (
-	"archive/tar"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+
+	"dray/pipeline/phrase"
+	"dray/targets/store/unpack"
 )
 
 const unpackPrefix = "unpack-"
@@ -23,67 +22,103 @@ const unpackPrefix = "unpack-"
 // unpacked is a layer whose files are in an active snapshot, verified but not
 // yet synced nor committed.
 type unpacked struct {
-	key     string   // of the active snapshot
-	dir     string   // its files
-	implied []string // folders that the tar has no entry for, parents first
-	share   *share   // what it took of its pull's budget
+	key      string        // of the active snapshot
+	dir      string        // its files
+	implicit []string      // folders that the tar has no entry for, parents first
+	share    *unpack.Share // what it took of its pull's budget
 }
 
 // unpack reads a layer into a new active snapshot over parent and verifies its
-// diff id, within the budget of its pull. On failure nothing is left.
-//
-// containerd's applier keeps every path inside the folder: it resolves links
-// against it, cleans names, and refuses whiteouts that lead out. What it does
-// not bound is size, which is done here.
-func (s *Store) unpack(ctx context.Context, l Layer, parent digest.Digest, r io.Reader, of *budget) (_ unpacked, err error) {
+// diff id, within the bounds of its pull. On failure nothing is left.
+func (s *Store) unpack(ctx context.Context, l Layer, parent digest.Digest, r io.Reader, of *unpack.Session) (_ unpacked, err error) {
 	u := unpacked{key: unpackPrefix + l.ChainID.Encoded() + "-" + token()}
 	mounts, err := s.snap.Prepare(ctx, u.key, parent.String())
 	if err != nil {
 		return u, fmt.Errorf("making a folder for layer %s: %w", l.Digest, s.asSpace(err))
 	}
-	u.share = &share{of: of}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.discard(ctx, u.key))
-			u.share.giveBack()
 		}
 	}()
 	if u.dir, err = folder(mounts); err != nil {
 		return u, err
 	}
-	filter := &entries{limit: s.opts.MaxLayer, share: u.share, explicit: map[string]bool{}, parents: map[string]bool{}}
-	opts := []archive.ApplyOpt{archive.WithFilter(filter.see)}
-	if s.parallel {
-		opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
+	p := of.Start(ctx, unpack.Task{Dir: u.dir, Overlay: s.parallel})
+	u.share = p.Share
+	res, err := transfer(p, r)
+	if err == nil && res.DiffID != l.DiffID {
+		err = fmt.Errorf("it holds %s, but the image's config says %s: %w", res.DiffID, l.DiffID, errContent)
 	}
-	diffID, err := inflate(ctx, r, s.opts.MaxLayer, u.share, func(ctx context.Context, tar io.Reader) error {
-		_, err := archive.Apply(ctx, u.dir, tar, opts...)
-		return err
-	})
-	if errors.Is(err, errNoRoom) {
-		err = s.noRoom(err)
+	if err == nil {
+		err = markOpaque(u.dir, res.Opaque)
 	}
 	if err != nil {
-		return u, fmt.Errorf("unpacking layer %s: %w", l.Digest, s.asSpace(err))
+		u.share.GiveBack()
+		return u, s.unpackFault(l, err)
 	}
-	if diffID != l.DiffID {
-		return u, fmt.Errorf("unpacking layer %s: it holds %s, but the image's config says %s: %w", l.Digest, diffID, l.DiffID, errContent)
-	}
-	u.implied = filter.implied()
+	u.implicit = res.Implicit
 	return u, nil
+}
+
+// transfer gives a layer to the process that unpacks it. One whose source fails
+// is not unpacked; a process that ends early says why itself.
+func transfer(p *unpack.Process, r io.Reader) (unpack.Result, error) {
+	w := &outgoing{w: p}
+	_, err := io.Copy(w, r)
+	if err != nil && !w.failed {
+		p.Abort(err)
+	}
+	return p.Wait()
+}
+
+// outgoing tells failures to write from failures to read.
+type outgoing struct {
+	w      io.Writer
+	failed bool
+}
+
+func (o *outgoing) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	o.failed = o.failed || err != nil
+	return n, err
+}
+
+// unpackFault says what became of a layer that can't be unpacked.
+func (s *Store) unpackFault(l Layer, err error) error {
+	switch {
+	case errors.Is(err, unpack.ErrNoRoom):
+		err = s.noRoom(err)
+	case errors.Is(err, unpack.ErrMemory):
+		err = fmt.Errorf("%w (%s), so it was stopped; nothing of it is left. A layer with fewer files, or with shorter names, needs less: build the image again with several smaller ones", err, phrase.Size(s.opts.Memory))
+	}
+	return fmt.Errorf("unpacking layer %s: %w", l.Digest, s.asSpace(err))
 }
 
 // errContent says that content is not what its description promises.
 var errContent = errors.New("content is not what was promised")
 
-// budget is what a pull may unpack to: never more than the disk has.
-func (s *Store) budget() (*budget, error) {
+// session begins the unpacking of a pull: to never more than the disk has.
+func (s *Store) session() (*unpack.Session, error) {
 	free, err := s.free()
 	if err != nil {
 		return nil, err
 	}
 	room := max(free-reserve, 0)
-	return &budget{left: amount{stream: room, claimed: room, entries: s.opts.MaxEntries, names: s.opts.MaxNames}}, nil
+	return unpack.Open(s.unpackConfig(), unpack.Amount{
+		Stream: room, Claimed: room, Entries: s.opts.MaxEntries, Names: s.opts.MaxNames, Folders: maxFolders,
+	}), nil
+}
+
+// maxFolders bounds the names of implicit and opaque folders, which are kept in
+// memory until a pull has ended.
+const maxFolders = 16 << 20
+
+func (s *Store) unpackConfig() unpack.Config {
+	return unpack.Config{
+		Command: s.opts.Unpacker, Memory: s.opts.Memory, MaxLayer: s.opts.MaxLayer, Log: s.log,
+		Groups: unpack.Groups{Parent: "/dray", Prefix: "unpack-" + digest.FromString(s.dir).Encoded()[:8] + "-"},
+	}
 }
 
 // folder is where an active snapshot's files are: snapshots without layers
@@ -126,56 +161,4 @@ func token() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails, by its documentation
 	return hex.EncodeToString(b[:])
-}
-
-// entries watches a tar's entries go by: it bounds their number, their names
-// and the size that they claim, and notes which folders the tar has no entry
-// for.
-type entries struct {
-	limit    int64 // bytes that the layer's files may still claim
-	share    *share
-	explicit map[string]bool
-	parents  map[string]bool
-	order    []string
-}
-
-func (e *entries) see(hdr *tar.Header) (bool, error) {
-	// First of all, before anything walks over the names.
-	if len(hdr.Name) > maxName || len(hdr.Linkname) > maxName {
-		return false, fmt.Errorf("a name of more than %d bytes: %w", maxName, errTooLarge)
-	}
-	if strings.Count(hdr.Name, "/") > maxDepth {
-		return false, fmt.Errorf("a file below more than %d folders: %w", maxDepth, errTooLarge)
-	}
-	if hdr.Size < 0 || hdr.Size > e.limit {
-		return false, errTooLarge
-	}
-	e.limit -= hdr.Size
-	if err := e.share.take(amount{claimed: hdr.Size, entries: 1, names: int64(len(hdr.Name) + len(hdr.Linkname))}); err != nil {
-		return false, err
-	}
-	name := strings.Trim(path.Clean("/"+hdr.Name), "/")
-	if hdr.Typeflag == tar.TypeDir {
-		e.explicit[name] = true
-	}
-	for dir := path.Dir(name); dir != "." && !e.explicit[dir] && !e.parents[dir]; dir = path.Dir(dir) {
-		if err := e.share.take(amount{entries: 1, names: int64(len(dir))}); err != nil {
-			return false, err
-		}
-		e.parents[dir] = true
-		e.order = append(e.order, dir)
-	}
-	return true, nil
-}
-
-// implied lists the folders without an entry, parents first.
-func (e *entries) implied() []string {
-	var list []string
-	for _, dir := range e.order {
-		if !e.explicit[dir] {
-			list = append(list, dir)
-		}
-	}
-	sortByDepth(list)
-	return list
 }

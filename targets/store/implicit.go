@@ -18,8 +18,8 @@ import (
 // upperdirLabel is what the overlay snapshotter says of where files are.
 const upperdirLabel = "containerd.io/snapshot/overlay.upperdir"
 
-// inheritAll gives the folders that a layer only implies (it has etc/x, but no
-// entry for etc) the owner, mode and attributes that they have in the nearest
+// inheritAll gives a layer's implicit folders (it has etc/x, but no entry for
+// etc) the owner, mode and attributes that they have in the nearest
 // layer below. Overlay shows the uppermost layer's, and layers are unpacked
 // beside each other, so they were made with defaults.
 func (s *Store) inheritAll(ctx context.Context, img *Image, done []unpacked) error {
@@ -43,7 +43,7 @@ func (s *Store) inheritAll(ctx context.Context, img *Image, done []unpacked) err
 }
 
 func inherit(u unpacked, below []string) error {
-	if len(u.implied) == 0 || len(below) == 0 {
+	if len(u.implicit) == 0 || len(below) == 0 {
 		return nil
 	}
 	root, err := os.OpenRoot(u.dir)
@@ -51,7 +51,7 @@ func inherit(u unpacked, below []string) error {
 		return err
 	}
 	defer root.Close()
-	left := u.implied
+	left := u.implicit
 	for _, dir := range slices.Backward(below) {
 		if left, err = inheritFrom(root, dir, left); err != nil {
 			return err
@@ -83,11 +83,49 @@ func inheritFrom(upper *os.Root, lowerDir string, dirs []string) (left []string,
 	return left, nil
 }
 
+// opaqueAttribute marks a folder that hides the layers below.
+const opaqueAttribute = "trusted.overlay.opaque"
+
+// markOpaque marks folders of a layer. One that is none, or no more, hides
+// nothing: what the layer put in its place does.
+func markOpaque(dir string, folders []string) error {
+	if len(folders) == 0 {
+		return nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, name := range folders {
+		f, err := openFolder(root, name)
+		if f == nil && err == nil {
+			continue
+		}
+		if err == nil {
+			err = errors.Join(unix.Fsetxattr(int(f.Fd()), opaqueAttribute, []byte{'y'}, 0), f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("marking %s as opaque: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// openFolder opens a folder below root; nil if its name leads to none.
+func openFolder(root *os.Root, dir string) (*os.File, error) {
+	f, err := root.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
+		return nil, nil
+	}
+	return f, err
+}
+
 // opaque says whether a folder above dir hides the layers below.
 func opaque(root, dir string) bool {
 	var v [1]byte
 	for dir = path.Dir(dir); dir != "."; dir = path.Dir(dir) {
-		if n, err := unix.Lgetxattr(filepath.Join(root, dir), "trusted.overlay.opaque", v[:]); err == nil && n == 1 && v[0] == 'y' {
+		if n, err := unix.Lgetxattr(filepath.Join(root, dir), opaqueAttribute, v[:]); err == nil && n == 1 && v[0] == 'y' {
 			return true
 		}
 	}
@@ -101,12 +139,9 @@ func copyFolder(upper, lower *os.Root, dir string) error {
 		return err
 	}
 	defer from.Close()
-	to, err := upper.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
-		return nil // its name led elsewhere, through a link of the same layer
-	}
-	if err != nil {
-		return err
+	to, err := openFolder(upper, dir)
+	if to == nil {
+		return err // without one, its name led elsewhere, through a link of the same layer
 	}
 	defer to.Close()
 	var st unix.Stat_t
@@ -150,13 +185,4 @@ func copyXattrs(to, from int) error {
 		}
 	}
 	return nil
-}
-
-func sortByDepth(dirs []string) {
-	slices.SortFunc(dirs, func(a, b string) int {
-		if d := strings.Count(a, "/") - strings.Count(b, "/"); d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
-	})
 }

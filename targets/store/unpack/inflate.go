@@ -1,4 +1,4 @@
-package store
+package unpack
 
 import (
 	"bufio"
@@ -12,6 +12,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"dray/targets/store/pipe"
 )
 
 var (
@@ -19,24 +21,27 @@ var (
 	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 )
 
+// taker takes amounts of what a layer may hold, or says what there is too much of.
+type taker interface{ take(Amount) error }
+
 // inflate gives use the tar in r, whose compression shows in its first bytes,
 // and returns the tar's digest. Inflating and use go on at the same time. Both
 // have ended when it returns. A tar of more than limit bytes, or than is left of
 // the share's budget, is refused.
-func inflate(ctx context.Context, r io.Reader, limit int64, of *share, use func(context.Context, io.Reader) error) (digest.Digest, error) {
-	p := newPipe()
+func inflate(ctx context.Context, r io.Reader, limit int64, of taker, use func(context.Context, io.Reader) error) (digest.Digest, error) {
+	p := pipe.New()
 	hash := digest.SHA256.Digester()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := decompress(&bounded{w: p, left: limit, share: of}, r)
-		p.end(err)
+		p.End(err)
 		if errors.Is(err, io.ErrClosedPipe) {
 			return nil // use says why it left
 		}
 		return err
 	})
 	g.Go(func() error {
-		defer p.quitReading()
+		defer p.QuitReading()
 		tar := io.TeeReader(p, hash.Hash())
 		if err := use(ctx, tar); err != nil {
 			return err
@@ -51,7 +56,7 @@ func inflate(ctx context.Context, r io.Reader, limit int64, of *share, use func(
 }
 
 func decompress(w io.Writer, r io.Reader) error {
-	br := bufio.NewReaderSize(r, chunkSize)
+	br := bufio.NewReaderSize(r, pipe.ChunkSize)
 	head, err := br.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -87,14 +92,14 @@ func decompress(w io.Writer, r io.Reader) error {
 type bounded struct {
 	w     io.Writer
 	left  int64
-	share *share
+	share taker
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, errTooLarge
+		return 0, ErrTooLarge
 	}
-	if err := b.share.take(amount{stream: int64(len(p))}); err != nil {
+	if err := b.share.take(Amount{Stream: int64(len(p))}); err != nil {
 		return 0, err
 	}
 	return b.w.Write(p)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -69,7 +70,10 @@ func configure(verb string, args []string) (at place, log *slog.Logger, err erro
 	if err := flags.Parse(args); err != nil {
 		return at, nil, err
 	}
-	log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	// A container's files get the modes that they are to have, whatever the umask
+	// of whoever started this.
+	syscall.Umask(0o022)
+	log = slog.New(slog.NewTextHandler(connect.AgentLog(), &slog.HandlerOptions{Level: level}))
 	for dir, mode := range map[string]os.FileMode{at.state: 0o711, at.run: 0o755} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return at, nil, err

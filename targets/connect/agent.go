@@ -44,26 +44,13 @@ func startDetached() error {
 	// The shell ends at once, so that init inherits the keeper and reaps it.
 	cmd := exec.Command("/bin/sh", "-c", `"$0" keep </dev/null &`, program)
 	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + agentPath}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("starting %s: %w", program, err)
 	}
 	return nil
-}
-
-const largestLog = 10 << 20 // bytes
-
-func openLog() (*os.File, error) {
-	if err := os.MkdirAll(stateDir, 0o711); err != nil {
-		return nil, err
-	}
-	if info, err := os.Stat(agentLog); err == nil && info.Size() > largestLog {
-		if err := os.Rename(agentLog, agentLog+".1"); err != nil {
-			return nil, err
-		}
-	}
-	return os.OpenFile(agentLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
 func agentAnswers() bool {

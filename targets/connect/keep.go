@@ -30,6 +30,9 @@ func Keep(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }() // unlocks
+	leaveSession()
+	log := &boundedLog{out: []*os.File{os.Stderr, os.Stdout}}
+	logged := log.isCurrent(os.Stderr)
 	delay := firstDelay
 	for ctx.Err() == nil {
 		cmd := exec.CommandContext(ctx, self, "agent")
@@ -38,6 +41,9 @@ func Keep(ctx context.Context) error {
 		cmd.WaitDelay = stopPatience
 		started := time.Now()
 		err := cmd.Run()
+		if logged {
+			log.follow() // the agent may have begun a new one
+		}
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -10,4 +10,7 @@ const (
 	peerDir     = "/run/dray/peer"
 	keeperFile  = "/run/dray/keeper.pid" // locked by the keeper
 	agentSocket = "/run/dray/agent.sock"
+
+	// agentPath is where the agent finds programs, whoever starts it.
+	agentPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )

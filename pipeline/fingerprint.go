@@ -87,7 +87,7 @@ func (r *Release) containerFingerprint(service string, form func(Service) Servic
 	s := form(r.Services[i])
 	s.Image, s.Mode, s.Count, s.Update = Image{}, "", 0, Update{}
 	for i := range s.Ports {
-		s.Ports[i].Publish = 0
+		s.Ports[i].Publish, s.Ports[i].Address, s.Ports[i].From = 0, nil, nil
 	}
 	used := map[string]string{}
 	for _, secret := range s.Secrets {

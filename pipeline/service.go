@@ -82,7 +82,11 @@ type Port struct {
 	To       int    `json:"to"`                // in the container, 1 to 65535
 	Publish  int    `json:"publish,omitempty"` // on the host, 1 to 65535; 0 is not published
 	Protocol string `json:"protocol"`          // "tcp" or "udp"
-	At       Pos    `json:"-"`
+	// Address says where on the host it is published: IPv4 addresses and names
+	// of interfaces, sorted. None is everywhere.
+	Address []string `json:"address,omitempty"`
+	From    []string `json:"from,omitempty"` // networks that may connect, sorted; none is all
+	At      Pos      `json:"-"`
 }
 
 // Volume is a named volume, or a folder of the host when Source is absolute.

@@ -61,19 +61,11 @@ func (l *loader) checkService(d *serviceDeclaration) {
 
 // checkPorts finds two ports of a service that publish the same one.
 func (l *loader) checkPorts(s *pipeline.Service) {
-	type published struct {
-		port     int
-		protocol string
-	}
-	first := map[published]pipeline.Port{}
-	for _, p := range s.Ports {
-		key := published{p.Publish, p.Protocol}
-		if other, taken := first[key]; taken && p.Publish != 0 {
-			l.fault(l.rangeAt(p.At), "Port published twice", "Port %q of service %q publishes %d/%s, as port %q does (%s).",
-				p.Name, s.Name, p.Publish, p.Protocol, other.Name, other.At)
-			continue
+	for i, p := range s.Ports {
+		if first := slices.IndexFunc(s.Ports[:i], p.Overlaps); first >= 0 {
+			l.fault(l.rangeAt(p.At), "Port published twice", "Port %q of service %q publishes %s, as port %q does (%s).",
+				p.Name, s.Name, p.Published(), s.Ports[first].Name, s.Ports[first].At)
 		}
-		first[key] = p
 	}
 }
 
@@ -84,23 +76,20 @@ func (l *loader) checkPublished(e *pipeline.Environment) {
 		service string
 		port    pipeline.Port
 	}
-	first := map[string]owner{}
+	var all []owner
 	for _, name := range sortedKeys(e.Services) {
 		s := e.Services[name]
 		if s.Mode == pipeline.ModeReplicated && s.Count == 0 {
 			continue
 		}
 		for _, p := range s.Ports {
-			key := fmt.Sprintf("%d/%s", p.Publish, p.Protocol)
-			other, taken := first[key]
-			switch {
-			case p.Publish == 0:
-			case !taken:
-				first[key] = owner{name, p}
-			case other.service != name:
+			first := slices.IndexFunc(all, func(o owner) bool { return o.port.Overlaps(p) })
+			if first < 0 {
+				all = append(all, owner{name, p})
+			} else if other := all[first]; other.service != name {
 				at, there := later(p.At, other.port.At)
-				l.fault(l.rangeAt(at), "Port conflict", "Services %q and %q both publish %s in environment %q (%s). Give one another publish.",
-					other.service, name, key, e.Name, there)
+				l.fault(l.rangeAt(at), "Port conflict", "Services %q and %q both publish %s in environment %q (%s). Give one another publish, or another address.",
+					other.service, name, p.Published(), e.Name, there)
 			}
 		}
 	}
@@ -270,16 +259,14 @@ func sharedHost(p *pipeline.Project, a, b *pipeline.Environment) string {
 }
 
 func sharedPort(a, b *pipeline.Environment) string {
-	taken := map[string]bool{}
+	var taken []pipeline.Port
 	for _, s := range b.Services {
-		for _, p := range s.Ports {
-			taken[fmt.Sprintf("%d/%s", p.Publish, p.Protocol)] = p.Publish != 0
-		}
+		taken = append(taken, s.Ports...)
 	}
 	for _, name := range sortedKeys(a.Services) {
 		for _, p := range a.Services[name].Ports {
-			if key := fmt.Sprintf("%d/%s", p.Publish, p.Protocol); taken[key] {
-				return key
+			if slices.ContainsFunc(taken, p.Overlaps) {
+				return p.Published()
 			}
 		}
 	}

@@ -122,7 +122,7 @@ var kindTask = kind{
 }
 
 var (
-	kindPort   = kind{name: "a port", args: []string{"to", "publish", "protocol", "enabled"}}
+	kindPort   = kind{name: "a port", args: []string{"to", "publish", "protocol", "address", "from", "enabled"}}
 	kindVolume = kind{
 		name: "a volume", args: []string{"source", "destination", "read_only", "shared", "enabled"},
 		other: map[string]string{

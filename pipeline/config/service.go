@@ -239,6 +239,7 @@ func (l *loader) port(source *hcl.Block, d *serviceDeclaration) pipeline.Port {
 	b.integer("to", &p.To, 1, 65535)
 	b.integer("publish", &p.Publish, 0, 65535)
 	b.oneOf("protocol", &p.Protocol, "tcp", "udp")
+	b.reach(&p)
 	return p
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -119,8 +120,8 @@ func (r *Runner) verifyEnv(env *pipeline.Environment, addresses map[string]strin
 				continue
 			}
 			for _, p := range s.Ports {
-				if p.Publish != 0 && p.Protocol == "tcp" {
-					urls = append(urls, publishedURL(addresses[host], p.Publish))
+				if at := outsideAddress(p, addresses[host]); at != "" && p.Protocol == "tcp" {
+					urls = append(urls, publishedURL(at, p.Publish))
 				}
 			}
 		}
@@ -135,6 +136,23 @@ func (r *Runner) verifyEnv(env *pipeline.Environment, addresses map[string]strin
 		"DRAY_RELEASE=" + release.ReleaseNumber().String(), "DRAY_DIGEST=" + digest,
 		"DRAY_HOSTS=" + strings.Join(env.Hosts, " "), "DRAY_URLS=" + strings.Join(urls, " "),
 	}
+}
+
+// outsideAddress is where a client finds a published port of a host: at the
+// address that the host is reached by, unless the port is at another only. It is
+// empty for a port that nobody outside reaches.
+func outsideAddress(p pipeline.Port, host string) string {
+	outside := p.Outside()
+	switch {
+	case len(outside) == 0:
+		return ""
+	case slices.Contains(outside, host):
+		return host
+	}
+	if _, err := netip.ParseAddr(outside[0]); err == nil {
+		return outside[0]
+	}
+	return host // everywhere, or an interface of which only the host knows the address
 }
 
 // publishedURL leaves the port out where it is HTTP's own.

@@ -18,7 +18,7 @@ import (
 func wholeService() pipeline.Service {
 	s := service("web")
 	s.Image = pipeline.Image{Target: "web"}
-	s.Ports = []pipeline.Port{{Name: "http", To: 8080, Publish: 9001, Protocol: "tcp"}}
+	s.Ports = []pipeline.Port{{Name: "http", To: 8080, Publish: 9001, Protocol: "tcp", Address: []string{"eth0"}, From: []string{"10.0.0.0/8"}}}
 	s.Entrypoint, s.Command, s.Tmpfs, s.CapAdd, s.CapDrop = []string{"a"}, []string{"b"}, []string{"/t"}, []string{"NET_ADMIN"}, []string{"CHOWN"}
 	s.Env, s.Labels = map[string]string{"A": "1"}, map[string]string{"l": "1"}
 	s.Volumes = []pipeline.Volume{{Name: "data", Destination: "/data"}}
@@ -49,7 +49,9 @@ func eachLeaf(path string, v reflect.Value, changed func(path string)) {
 	was := reflect.ValueOf(v.Interface())
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString(v.String() + "x")
+		if v.SetString(v.String() + "x"); path == "Ports.From" {
+			v.SetString("192.0.2.0/24")
+		}
 	case reflect.Bool:
 		v.SetBool(!v.Bool())
 	case reflect.Int, reflect.Int64:
@@ -72,7 +74,7 @@ func eachLeaf(path string, v reflect.Value, changed func(path string)) {
 var shown = map[string]func(t *testing.T, w *world, r *running, want pipeline.Service){
 	"Image.Target": recorded, "Image.Ref": recorded, // the digest decides what runs
 	"Mode": recorded, "Count": gone,
-	"Ports.Publish": routed,
+	"Ports.Publish": routed, "Ports.Address": routed, "Ports.From": routed,
 }
 
 // recorded finds the service as it should be in the release that is current:
@@ -95,7 +97,7 @@ func recorded(t *testing.T, _ *world, r *running, want pipeline.Service) {
 // routed finds the published ports in the kernel, and no others.
 func routed(t *testing.T, w *world, _ *running, want pipeline.Service) {
 	route := w.routes["web"]
-	if !slices.Equal(route.Ports, want.Ports) || len(route.Backends) != 1 || !slices.Equal(route.Backends[0].Ports, want.Ports) {
+	if !reflect.DeepEqual(route.Ports, want.Ports) || len(route.Backends) != 1 || !reflect.DeepEqual(route.Backends[0].Ports, want.Ports) {
 		t.Errorf("the kernel has %+v, want the ports %+v", route, want.Ports)
 	}
 	ports := slices.Sorted(maps.Keys(w.reserved))

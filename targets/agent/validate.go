@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/hex"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -61,6 +62,9 @@ func validateService(s *pipeline.Service, r *api.Release) error {
 		if port.To < 1 || port.To > 65535 || port.Publish < 0 || port.Publish > 65535 || (port.Protocol != "tcp" && port.Protocol != "udp") {
 			return api.Errorf(api.CodeBadRequest, "port %s of service %s: %d → %d/%s is not possible", port.Name, s.Name, port.Publish, port.To, port.Protocol)
 		}
+		if err := validateReach(port); err != nil {
+			return api.Errorf(api.CodeBadRequest, "port %s of service %s: %v", port.Name, s.Name, err)
+		}
 	}
 	for _, v := range s.Volumes {
 		if v.Source == "" && !validName.MatchString(v.Name) {
@@ -100,4 +104,20 @@ func validDigest(d string) bool {
 	text, ok := strings.CutPrefix(d, "sha256:")
 	raw, err := hex.DecodeString(text)
 	return ok && err == nil && len(raw) == 32
+}
+
+// validateReach checks where a port is published, and for whom. Only the kept
+// forms are taken: the rules of the host are made of them.
+func validateReach(p pipeline.Port) error {
+	for _, address := range p.Address {
+		if kept, err := pipeline.ParsePortAddress(address); err != nil || kept != address || kept == pipeline.Everywhere {
+			return fmt.Errorf("%q is not an address to publish at", address)
+		}
+	}
+	for _, from := range p.From {
+		if kept, err := pipeline.ParsePortSource(from); err != nil || kept != from {
+			return fmt.Errorf("%q is not a network that may connect", from)
+		}
+	}
+	return nil
 }

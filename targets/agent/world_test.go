@@ -456,14 +456,14 @@ func (f *fakeTraffic) Reserve(ctx context.Context, network, _ string, ports []pi
 	w := (*world)(f)
 	return w.do(ctx, func() error {
 		for _, p := range ports {
-			key := fmt.Sprintf("%d/%s", p.Publish, p.Protocol)
+			key := p.Published()
 			if owner := w.reserved[key]; owner != "" && owner != network {
 				return &api.Error{Code: api.CodePort, Port: p.Name, Message: "port " + key + " is taken by " + owner}
 			}
 		}
 		for _, p := range ports {
 			if p.Publish != 0 {
-				w.reserved[fmt.Sprintf("%d/%s", p.Publish, p.Protocol)] = network
+				w.reserved[p.Published()] = network
 			}
 		}
 		return nil
@@ -533,7 +533,7 @@ func (f *fakeTraffic) Remove(ctx context.Context, network string) error {
 func routeKey(r Route) string { return strings.TrimPrefix(r.Network+"/"+r.Service, "shop-prod/") }
 
 func publishes(ports []pipeline.Port, port string) bool {
-	return slices.ContainsFunc(ports, func(p pipeline.Port) bool { return fmt.Sprintf("%d/%s", p.Publish, p.Protocol) == port })
+	return slices.ContainsFunc(ports, func(p pipeline.Port) bool { return p.Published() == port })
 }
 
 type fakeVolumes world

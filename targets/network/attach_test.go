@@ -67,7 +67,7 @@ func TestNetworksAreIsolated(t *testing.T) {
 	for id, e := range map[string]Endpoint{"a": a, "b": b, "c": c} {
 		w.serve(e, id, 80)
 	}
-	w.set(Service{Network: "shop-prod", Name: "web", Ports: []Port{{"tcp", 80, 8000}}, Backends: []Backend{{Address: a.Address}}})
+	w.set(Service{Network: "shop-prod", Name: "web", Ports: []Port{{Protocol: "tcp", To: 80, Publish: 8000}}, Backends: []Backend{{Address: a.Address}}})
 	vip := w.Hosts("shop-prod")[0].Address.String()
 	tests := []struct {
 		name string

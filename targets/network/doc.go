@@ -11,6 +11,7 @@
 //
 //	                     table ip dray
 //	client ──► prerouting ──► published: tcp . 80   ─► chain shop-prod/web/tcp/80 ─► dnat to one of its containers
+//	                          (published_at: 10.0.0.5 . tcp . 80, for ports at one address)
 //	process ─► output     ──► services:  10.208.0.3 ─► chain shop-prod/web        ─► dnat to one of its containers
 //	                              │
 //	                              ▼ forward: only inside one network, or through a published port
@@ -49,6 +50,12 @@
 // 2026-11-28: the host's routing is closed to what the table has not marked
 // (routing.go), and strict about senders: rules that are flushed, by hand or by a
 // firewall that is reloaded, open nothing in the time until they are back.
+//
+// 2026-11-28: a port at an interface is at the addresses that the interface has,
+// as for a program that binds them: what comes for such an address by another way
+// reaches it too, and 127.0.0.1 from the host itself alone. A port's clients
+// (from) are told apart in its chain; those of other networks meet the refusal of
+// a port that nothing serves.
 //
 // 2026-11-22: IPv4 only. A port published on an IPv6 address of the host is
 // held, so that nothing else answers there, and refuses connections.

@@ -218,7 +218,7 @@ func cut(address netip.Addr, which func(flow) bool) (int, error) {
 // answers, and TCP connections there that were refused: the refusal itself
 // makes the kernel remember them as opening, for two minutes, in which the same
 // client's port would be refused again.
-func cutUntranslated(port hostPort) (int, error) {
+func cutUntranslated(port listener) (int, error) {
 	flows, err := dump()
 	if err != nil {
 		return 0, err
@@ -226,7 +226,8 @@ func cutUntranslated(port hostPort) (int, error) {
 	return forgetAll(flows, func(f flow) bool {
 		opening := f.protocol == unix.IPPROTO_TCP && f.state == stateSynSent
 		alike := port.Protocol == "udp" && f.protocol == unix.IPPROTO_UDP || port.Protocol == "tcp" && opening
-		return alike && f.to.Port() == port.Number && f.to == f.server
+		here := !port.Address.IsValid() || f.to.Addr() == port.Address
+		return alike && here && f.to.Port() == port.Number && f.to == f.server
 	})
 }
 

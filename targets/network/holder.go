@@ -2,9 +2,12 @@ package network
 
 import (
 	"bufio"
+	"encoding/hex"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,7 +15,7 @@ import (
 // holder finds a process of this network namespace that has the port, by the
 // socket's inode in /proc/net and in the descriptors of all processes. It
 // returns 0 where there is none to be seen.
-func holder(port hostPort) (pid int, name string) {
+func holder(port listener) (pid int, name string) {
 	inodes := map[string]bool{}
 	for _, table := range []string{port.Protocol, port.Protocol + "6"} {
 		f, err := os.Open("/proc/thread-self/net/" + table)
@@ -20,7 +23,7 @@ func holder(port hostPort) (pid int, name string) {
 			continue // no IPv6
 		}
 		for _, s := range readSockets(f) {
-			if s.port == port.Number && (port.Protocol == "udp" || s.state == tcpListen || s.state == tcpClose) {
+			if s.port == port.Number && s.meets(port.Address) && (port.Protocol == "udp" || s.state == tcpListen || s.state == tcpClose) {
 				inodes[s.inode] = true
 			}
 		}
@@ -59,9 +62,15 @@ const (
 // socket is a line of /proc/net/tcp, tcp6, udp or udp6 (proc_net_tcp.txt of
 // the kernel's documentation).
 type socket struct {
-	port  uint16
-	state uint8
-	inode string
+	address netip.Addr // unspecified is all; so is one that can't be read
+	port    uint16
+	state   uint8
+	inode   string
+}
+
+// meets says whether the socket keeps others from an address, or from all.
+func (s socket) meets(a netip.Addr) bool {
+	return !a.IsValid() || s.address.IsUnspecified() || s.address == a
 }
 
 // readSockets reads what it understands and skips what it does not.
@@ -73,12 +82,29 @@ func readSockets(r io.Reader) []socket {
 		if len(f) < 10 {
 			continue
 		}
-		_, hex, ok := strings.Cut(f[1], ":")
-		port, err := strconv.ParseUint(hex, 16, 16)
+		address, number, ok := strings.Cut(f[1], ":")
+		port, err := strconv.ParseUint(number, 16, 16)
 		state, err2 := strconv.ParseUint(f[3], 16, 8)
 		if ok && err == nil && err2 == nil {
-			list = append(list, socket{uint16(port), uint8(state), f[9]})
+			list = append(list, socket{hexAddress(address), uint16(port), uint8(state), f[9]})
 		}
 	}
 	return list
+}
+
+// hexAddress reads an address of /proc/net: words of 4 bytes in the order of the
+// machine, which is little-endian wherever dray runs.
+func hexAddress(s string) netip.Addr {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b)%4 != 0 {
+		return netip.IPv4Unspecified()
+	}
+	for i := 0; i < len(b); i += 4 {
+		slices.Reverse(b[i : i+4])
+	}
+	a, ok := netip.AddrFromSlice(b)
+	if !ok {
+		return netip.IPv4Unspecified()
+	}
+	return a.Unmap()
 }

@@ -23,7 +23,7 @@ func TestIsolationOutlivesTheTable(t *testing.T) {
 			w := newWorld(t)
 			victim, neighbour, attacker := w.attach("shop-prod", "victim"), w.attach("shop-prod", "neighbour"), w.attach("shop-test", "attacker")
 			w.serve(victim, "victim", 80)
-			w.set(web(victim), Service{Network: "shop-test", Name: "own", Ports: []Port{{"tcp", 80, 8001}}, Backends: []Backend{{Address: attacker.Address}}})
+			w.set(web(victim), Service{Network: "shop-test", Name: "own", Ports: []Port{{Protocol: "tcp", To: 80, Publish: 8001}}, Backends: []Backend{{Address: attacker.Address}}})
 			for to, from := range map[string]int{published: w.client, "127.0.0.1:8000": host, victim.Address.String() + ":80": w.from(neighbour)} {
 				if id, _, err := ask(from, "tcp", to); id != "victim" {
 					t.Fatalf("asking %s: %q, %v; nothing is tested", to, id, err)

@@ -21,11 +21,19 @@ type layout struct {
 	metadata  map[netip.Addr]bool
 	bridges   map[string]bool
 	outward   map[string]bool
-	ports     map[hostPort]bool
-	services  map[netip.Addr]string       // address of a service → chain
-	published map[hostPort]string         // → chain
-	chains    map[string][]netip.AddrPort // name → where its connections go, in turn; port 0 is the one that the client asked for
+	ports     map[listener]bool
+	services  map[netip.Addr]string // address of a service → name of its chain
+	published map[listener]string   // → name of its chain
+	chains    map[string]chain      // by name
 }
+
+// chain is what a chain of a service does with new connections.
+type chain struct {
+	from []netip.Prefix   // takes only those of these clients, or of all where there are none
+	to   []netip.AddrPort // takes them in turn; port 0 is the one that the client asked for
+}
+
+func (c chain) equal(o chain) bool { return slices.Equal(c.from, o.from) && slices.Equal(c.to, o.to) }
 
 // place is a container's: its address, and the bridge that it is at.
 type place struct {
@@ -51,37 +59,43 @@ func layoutOf(s *state) layout {
 		}
 	}
 	for name := range s.Reserved {
-		if p, err := parsePort(name); err == nil { // Open has said so of one that is not
-			l.ports[p] = true
+		if p, err := parsePort(name); err == nil { // holdReserved says so of one that is not
+			for _, at := range s.listeners(p) {
+				l.ports[at] = true
+			}
 		}
 	}
 	for _, svc := range s.Services {
-		l.add(svc, s.Reserved)
+		l.add(svc, s)
 	}
 	return l
 }
 
 func emptyLayout() layout {
 	return layout{
-		addresses: map[netip.Addr]bool{}, sources: map[place]bool{}, metadata: map[netip.Addr]bool{}, bridges: map[string]bool{}, outward: map[string]bool{}, ports: map[hostPort]bool{},
-		services: map[netip.Addr]string{}, published: map[hostPort]string{}, chains: map[string][]netip.AddrPort{},
+		addresses: map[netip.Addr]bool{}, sources: map[place]bool{}, metadata: map[netip.Addr]bool{}, bridges: map[string]bool{}, outward: map[string]bool{}, ports: map[listener]bool{},
+		services: map[netip.Addr]string{}, published: map[listener]string{}, chains: map[string]chain{},
 	}
 }
 
 // add adds the chains of a service, and what leads to them. A port leads to
 // the service that has it.
-func (l layout) add(s Service, reserved map[string]Key) {
-	name := s.Key().String()
-	l.services[s.Address] = name
-	l.chains[name] = []netip.AddrPort{}
-	for _, b := range s.Backends {
-		l.chains[name] = append(l.chains[name], netip.AddrPortFrom(b.Address, 0))
+func (l layout) add(svc Service, s *state) {
+	name := svc.Key().String()
+	l.services[svc.Address] = name
+	all := chain{to: []netip.AddrPort{}}
+	for _, b := range svc.Backends {
+		all.to = append(all.to, netip.AddrPortFrom(b.Address, 0))
 	}
-	for _, p := range s.published() {
-		if reserved[p.String()] == s.Key() {
-			chain := name + "/" + p.String()
-			l.published[p] = chain
-			l.chains[chain] = s.behind(p)
+	l.chains[name] = all
+	for _, p := range svc.published() {
+		if s.Reserved[p.String()] != svc.Key() {
+			continue
+		}
+		of := name + "/" + p.String()
+		l.chains[of] = svc.behind(p)
+		for _, at := range s.listeners(p) {
+			l.published[at] = of
 		}
 	}
 }
@@ -101,7 +115,7 @@ func (tx *transaction) readLayout() (layout, error) {
 		}
 		exists = true
 		if strings.Contains(c.Name, "/") {
-			l.chains[c.Name] = nil
+			l.chains[c.Name] = chain{}
 		} else {
 			l.base++
 		}
@@ -130,9 +144,13 @@ func (tx *transaction) readLayout() (layout, error) {
 	read(tx.metadata, func(k []byte, _ string) { l.metadata[addressOf(k)] = true })
 	read(tx.ours, func(k []byte, _ string) { l.bridges[strings.TrimRight(string(k), "\x00")] = true })
 	read(tx.outward, func(k []byte, _ string) { l.outward[strings.TrimRight(string(k), "\x00")] = true })
-	read(tx.ports, func(k []byte, _ string) { l.ports[portOf(k)] = true })
+	for _, s := range []*nftables.Set{tx.ports, tx.portsAt} {
+		read(s, func(k []byte, _ string) { l.ports[listenerOf(k)] = true })
+	}
 	read(tx.services, func(k []byte, chain string) { l.services[addressOf(k)] = chain })
-	read(tx.published, func(k []byte, chain string) { l.published[portOf(k)] = chain })
+	for _, s := range []*nftables.Set{tx.published, tx.publishedAt} {
+		read(s, func(k []byte, chain string) { l.published[listenerOf(k)] = chain })
+	}
 	return l, tx.err
 }
 
@@ -158,11 +176,12 @@ func (tx *transaction) follow(was, is layout) {
 	diff(was.bridges, is.bridges, tx.removeBridge, tx.addBridge)
 	diff(was.outward, is.outward, func(name string) { tx.remove(tx.outward, bridgePair(name)[:unix.IFNAMSIZ]) },
 		func(name string) { tx.add(tx.outward, bridgePair(name)[:unix.IFNAMSIZ], "") })
-	diff(was.ports, is.ports, func(p hostPort) { tx.remove(tx.ports, portBytes(p)) }, func(p hostPort) { tx.add(tx.ports, portBytes(p), "") })
+	diff(was.ports, is.ports, func(at listener) { tx.remove(tx.portSet(at), listenerBytes(at)) },
+		func(at listener) { tx.add(tx.portSet(at), listenerBytes(at), "") })
 	diff(was.services, is.services, func(a netip.Addr) { tx.remove(tx.services, a.AsSlice()) },
 		func(a netip.Addr) { tx.add(tx.services, a.AsSlice(), is.services[a]) })
-	diff(was.published, is.published, func(p hostPort) { tx.remove(tx.published, portBytes(p)) },
-		func(p hostPort) { tx.add(tx.published, portBytes(p), is.published[p]) })
+	diff(was.published, is.published, func(at listener) { tx.remove(tx.publishedMap(at), listenerBytes(at)) },
+		func(at listener) { tx.add(tx.publishedMap(at), listenerBytes(at), is.published[at]) })
 	for name := range was.chains {
 		if _, ok := is.chains[name]; !ok {
 			c := &nftables.Chain{Name: name, Table: tx.t}
@@ -225,17 +244,30 @@ func (tx *transaction) removeBridge(name string) {
 // rules.
 func (tx *transaction) fillChains(was, is layout) {
 	for _, name := range slices.Sorted(maps.Keys(is.chains)) {
-		to := is.chains[name]
+		c := is.chains[name]
 		before, exists := was.chains[name]
-		if exists && before != nil && slices.Equal(before, to) {
+		if exists && before.to != nil && before.equal(c) {
 			continue
 		}
-		rules := make([][]expr.Any, len(to))
-		for i, a := range to {
-			rules[i] = translate(a, len(to)-i)
+		var rules [][]expr.Any
+		if len(c.from) > 0 {
+			rules = append(rules, leaveOthers(c.from))
+		}
+		for i, a := range c.to {
+			rules = append(rules, translate(a, len(c.to)-i))
 		}
 		tx.chain(&nftables.Chain{Name: name, Table: tx.t}, rules...)
 	}
+}
+
+// leaveOthers leaves the chain with clients of other networks: the port refuses
+// them like one that nothing serves.
+func leaveOthers(from []netip.Prefix) []expr.Any {
+	var exprs []expr.Any
+	for _, p := range from {
+		exprs = append(exprs, in(source(reg1), p, expr.CmpOpNeq)...)
+	}
+	return append(exprs, &expr.Verdict{Kind: expr.VerdictReturn})
 }
 
 // translate takes every n-th connection that comes to it. In a chain with n
@@ -284,23 +316,48 @@ func bridgePair(name string) []byte {
 	return b
 }
 
-func portBytes(p hostPort) []byte {
-	key := make([]byte, 8)
-	key[0] = unix.IPPROTO_TCP
-	if p.Protocol == "udp" {
-		key[0] = unix.IPPROTO_UDP
+// portSet and publishedMap are those of listeners at all addresses, or at one.
+
+func (t *table) portSet(l listener) *nftables.Set {
+	if l.Address.IsValid() {
+		return t.portsAt
 	}
-	copy(key[4:], binaryutil.BigEndian.PutUint16(p.Number))
-	return key
+	return t.ports
 }
 
-func portOf(key []byte) hostPort {
-	if len(key) < 6 {
-		return hostPort{}
+func (t *table) publishedMap(l listener) *nftables.Set {
+	if l.Address.IsValid() {
+		return t.publishedAt
 	}
-	protocol := "tcp"
+	return t.published
+}
+
+// listenerBytes is protocol . port, or address . protocol . port, of 4 bytes
+// each.
+func listenerBytes(l listener) []byte {
+	var key []byte
+	if l.Address.IsValid() {
+		key = l.Address.AsSlice()
+	}
+	protocol := byte(unix.IPPROTO_TCP)
+	if l.Protocol == "udp" {
+		protocol = unix.IPPROTO_UDP
+	}
+	key = append(key, protocol, 0, 0, 0)
+	return append(append(key, binaryutil.BigEndian.PutUint16(l.Number)...), 0, 0)
+}
+
+func listenerOf(key []byte) listener {
+	var l listener
+	if len(key) == 12 {
+		l.Address, key = addressOf(key[:4]), key[4:]
+	}
+	if len(key) != 8 {
+		return listener{}
+	}
+	l.Protocol, l.Number = "tcp", binaryutil.BigEndian.Uint16(key[4:6])
 	if key[0] == unix.IPPROTO_UDP {
-		protocol = "udp"
+		l.Protocol = "udp"
 	}
-	return hostPort{protocol, binaryutil.BigEndian.Uint16(key[4:6])}
+	return l
 }

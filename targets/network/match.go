@@ -17,6 +17,7 @@ const (
 	reg2  = unix.NFT_REG_2
 	reg8  = unix.NFT_REG32_00
 	reg9  = unix.NFT_REG32_01
+	reg10 = unix.NFT_REG32_02
 	v4Len = 4
 )
 
@@ -165,6 +166,17 @@ func portKey(s *nftables.Set, e *expr.Lookup) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg8},
 		&expr.Payload{DestRegister: reg9, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		e,
+	}
+}
+
+// portAtKey loads destination, protocol and port as a key of the set or map.
+func portAtKey(s *nftables.Set, e *expr.Lookup) []expr.Any {
+	e.SourceRegister, e.SetName, e.SetID = reg1, s.Name, s.ID
+	return []expr.Any{
+		destination(reg8),
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg9},
+		&expr.Payload{DestRegister: reg10, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		e,
 	}
 }

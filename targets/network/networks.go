@@ -36,7 +36,9 @@ type Networks struct {
 	mu    sync.Mutex // guards the state, and is held while the kernel follows it
 	state *state
 	conn  *nftables.Conn
-	held  map[hostPort]int // sockets bound to the reserved ports
+	held  map[listener]int // sockets bound to the reserved ports
+
+	missed map[listener]bool // of which it was said that they could not be held
 
 	obstacle string // what was last said of the host's own firewall
 }
@@ -54,7 +56,7 @@ func Open(c Config) (*Networks, error) {
 			return nil, fmt.Errorf("opening networks: %w", err)
 		}
 	}
-	n := &Networks{config: c, log: c.Log, file: &file{path: filepath.Join(c.Dir, "network.json")}, held: map[hostPort]int{}}
+	n := &Networks{config: c, log: c.Log, file: &file{path: filepath.Join(c.Dir, "network.json")}, held: map[listener]int{}, missed: map[listener]bool{}}
 	s, err := n.file.load()
 	if err != nil {
 		return nil, err

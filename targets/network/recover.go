@@ -30,6 +30,7 @@ func (n *Networks) recover() error {
 	}
 	n.makeBridges()
 	n.lookOutward()
+	n.lookAddresses()
 	tx := n.begin()
 	was, err := tx.readLayout()
 	if err != nil {
@@ -39,15 +40,7 @@ func (n *Networks) recover() error {
 		return err
 	}
 	n.openLoopback()
-	for key, owner := range n.state.Reserved {
-		port, err := parsePort(key)
-		if err == nil {
-			err = n.hold(port)
-		}
-		if err != nil { // the kernel still translates the port first, so it goes on being served
-			n.log.Warn("a published port could not be held again", "port", key, "service", owner.String(), "error", err)
-		}
-	}
+	n.holdReserved()
 	n.passForeignFirewall()
 	return nil
 }

@@ -130,7 +130,7 @@ func BenchmarkSwitch(b *testing.B) {
 	w := newWorld(b)
 	old, now := w.attach("shop-prod", "old"), w.attach("shop-prod", "new")
 	for i := range 50 { // others on the host
-		w.set(Service{Network: "n", Name: fmt.Sprint("s", i), Ports: []Port{{"tcp", 80, uint16(9000 + i)}}, Backends: []Backend{{Address: old.Address}}})
+		w.set(Service{Network: "n", Name: fmt.Sprint("s", i), Ports: []Port{{Protocol: "tcp", To: 80, Publish: uint16(9000 + i)}}, Backends: []Backend{{Address: old.Address}}})
 	}
 	var kernel time.Duration
 	services := []Service{web(old), web(now)}

@@ -19,13 +19,14 @@ const settleTime = 200 * time.Millisecond
 // repairEvery is how often Run tries again what it could not put right.
 const repairEvery = 30 * time.Second
 
-// Run watches the host's rules and routes until ctx ends, and then returns nil.
+// Run watches the host's rules, routes and addresses until ctx ends, and then returns nil.
 // When someone flushes the ruleset, or starts a firewall that drops forwarded
 // packets, what dray needs is put back.
 func (n *Networks) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.watchRules(ctx) })
 	group.Go(func() error { return n.watchRoutes(ctx) })
+	group.Go(func() error { return n.watchAddresses(ctx) })
 	return group.Wait()
 }
 
@@ -86,6 +87,7 @@ func (n *Networks) repair() (whole bool, err error) {
 	defer n.mu.Unlock()
 	whole = n.makeBridges()
 	n.lookOutward()
+	n.lookAddresses()
 	tx := n.begin()
 	was, err := tx.readLayout()
 	if err != nil {
@@ -103,6 +105,8 @@ func (n *Networks) repair() (whole bool, err error) {
 		}
 	}
 	n.closeNetworks()
+	n.letGoUnused(n.state)
+	n.holdReserved()
 	n.openLoopback()
 	n.passForeignFirewall()
 	return whole, nil
@@ -132,8 +136,8 @@ func (n *Networks) rebuild(tx *transaction, was layout) error {
 		return fmt.Errorf("building table %s: %w", tableName, err)
 	}
 	n.closeNetworks() // once the table marks what is allowed
-	for port, chain := range is.published {
-		if was.published[port] != "" || len(is.chains[chain]) == 0 {
+	for port, name := range is.published {
+		if was.published[port] != "" || len(is.chains[name].to) == 0 {
 			continue
 		}
 		if _, err := cutUntranslated(port); err != nil {

@@ -2,23 +2,20 @@ package network
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // PortTakenError says that a port of the host is not to be had.
 type PortTakenError struct {
 	Protocol string
 	Port     uint16
-	Service  Key    // of dray, that has the port; zero if it is none
-	Pid      int    // of the process that has it; 0 if that is not known
-	Process  string // its name
+	Address  netip.Addr // zero is all of the host's
+	Service  Key        // of dray, that has the port; zero if it is none
+	Pid      int        // of the process that has it; 0 if that is not known
+	Process  string     // its name
 }
 
 // Error names the port and who has it.
@@ -30,11 +27,14 @@ func (e *PortTakenError) Error() string {
 	case e.Pid != 0:
 		by = fmt.Sprintf("%s (pid %d)", e.Process, e.Pid)
 	}
-	return fmt.Sprintf("port %d/%s is taken by %s", e.Port, e.Protocol, by)
+	at := ""
+	if e.Address.IsValid() {
+		at = " at " + e.Address.String()
+	}
+	return fmt.Sprintf("port %d/%s%s is taken by %s", e.Port, e.Protocol, at, by)
 }
 
-// Reserve takes the published ports among ports for a service, on all
-// addresses of the host, until Release, Remove or Change.Remove: they are
+// Reserve takes the published ports among ports for a service, until Release, Remove or Change.Remove: they are
 // bound, and refuse connections until the service has backends. A port that
 // another service of the network has is no error: it changes hands when the
 // service is switched to. Reserve takes all or none, and fails with
@@ -42,8 +42,11 @@ func (e *PortTakenError) Error() string {
 func (n *Networks) Reserve(ctx context.Context, network, service string, ports []Port) error {
 	owner := Key{network, service}
 	n.mu.Lock()
+	err := n.followAddresses()
 	next := n.state.clone()
-	err := n.claim(next, owner, Service{Ports: ports}.published(), false)
+	if err == nil {
+		err = n.claim(next, owner, Service{Ports: ports}.published(), false)
+	}
 	if err == nil {
 		tx := n.begin()
 		tx.follow(layoutOf(n.state), layoutOf(next))
@@ -104,19 +107,42 @@ func (s *state) publishes(k Key, port string) bool {
 // fails, it lets go of what it bound.
 func (n *Networks) claim(next *state, owner Key, ports []hostPort, take bool) error {
 	for _, port := range ports {
-		has, taken := next.Reserved[port.String()]
-		if taken && has.Network != owner.Network {
+		if err := n.claimPort(next, owner, port); err != nil {
 			n.letGoUnused(n.state)
-			return &PortTakenError{Protocol: port.Protocol, Port: port.Number, Service: has}
+			return err
 		}
-		if _, held := n.held[port]; !held {
-			if err := n.hold(port); err != nil && !taken {
-				n.letGoUnused(n.state)
-				return err
-			}
-		}
-		if !taken || take {
+		if _, taken := next.Reserved[port.String()]; !taken || take {
 			next.Reserved[port.String()] = owner
+		}
+	}
+	return nil
+}
+
+// claimPort binds a port, unless the owner's network has it already, at another
+// address for one: then it is bound when that is given back.
+func (n *Networks) claimPort(next *state, owner Key, port hostPort) error {
+	at := next.listeners(port)
+	if len(at) == 0 {
+		return fmt.Errorf("publishing port %d/%s: this host has no interface %s with an IPv4 address; it has %s",
+			port.Number, port.Protocol, port.Address, strings.Join(next.usableInterfaces(), ", "))
+	}
+	ours := false
+	for name, has := range next.Reserved {
+		other, err := parsePort(name)
+		if err != nil || !next.overlap(port, other) {
+			continue
+		}
+		if has.Network != owner.Network {
+			return &PortTakenError{Protocol: port.Protocol, Port: port.Number, Address: at[0].Address, Service: has}
+		}
+		ours = true
+	}
+	for _, l := range at {
+		if _, held := n.held[l]; held {
+			continue
+		}
+		if err := n.hold(l); err != nil && !ours {
+			return err
 		}
 	}
 	return nil
@@ -126,77 +152,7 @@ func (n *Networks) claim(next *state, owner Key, ports []hostPort, take bool) er
 func (n *Networks) adopt(next *state) error {
 	n.state = next
 	n.letGoUnused(next)
+	n.holdReserved()
 	n.openLoopback()
 	return n.file.put(next)
-}
-
-// letGoUnused closes the sockets of ports that nobody has in the state.
-func (n *Networks) letGoUnused(s *state) {
-	for port, fd := range n.held {
-		if _, ok := s.Reserved[port.String()]; ok {
-			continue
-		}
-		if err := unix.Close(fd); err != nil {
-			n.log.Warn("giving back a port", "port", port.String(), "error", err)
-		}
-		delete(n.held, port)
-	}
-}
-
-// hold binds a port on all addresses.
-func (n *Networks) hold(port hostPort) error {
-	fd, err := bind(port)
-	if errors.Is(err, unix.EADDRINUSE) {
-		pid, process := holder(port)
-		return &PortTakenError{Protocol: port.Protocol, Port: port.Number, Pid: pid, Process: process}
-	}
-	if err != nil {
-		return fmt.Errorf("binding port %s: %w", port, err)
-	}
-	n.held[port] = fd
-	return nil
-}
-
-// bind returns a socket bound to the port on every IPv4 and IPv6 address, or
-// on every IPv4 address where the host has no IPv6. A TCP socket that does not
-// listen refuses connections; what reaches a UDP one is refused by the table
-// before.
-func bind(port hostPort) (int, error) {
-	kind := unix.SOCK_STREAM
-	if port.Protocol == "udp" {
-		kind = unix.SOCK_DGRAM
-	}
-	fd, err := unix.Socket(unix.AF_INET6, kind|unix.SOCK_CLOEXEC, 0)
-	var address unix.Sockaddr = &unix.SockaddrInet6{Port: int(port.Number)}
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
-	} else {
-		fd, err = unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
-		address = &unix.SockaddrInet4{Port: int(port.Number), Addr: netip.IPv4Unspecified().As4()}
-	}
-	if err != nil {
-		return -1, err
-	}
-	if kind == unix.SOCK_DGRAM {
-		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 0) // the kernel's least
-	}
-	if err == nil {
-		err = unix.Bind(fd, address)
-	}
-	if err != nil {
-		return -1, errors.Join(err, unix.Close(fd))
-	}
-	return fd, nil
-}
-
-// String returns "PROTOCOL/NUMBER".
-func (p hostPort) String() string { return p.Protocol + "/" + strconv.Itoa(int(p.Number)) }
-
-func parsePort(s string) (hostPort, error) {
-	protocol, number, _ := strings.Cut(s, "/")
-	v, err := strconv.ParseUint(number, 10, 16)
-	if err != nil || (protocol != "tcp" && protocol != "udp") {
-		return hostPort{}, fmt.Errorf("%q is not a port", s)
-	}
-	return hostPort{protocol, uint16(v)}, nil
 }

@@ -12,7 +12,7 @@ func TestReserve(t *testing.T) {
 	for _, protocol := range []string{"tcp", "udp"} {
 		t.Run(protocol, func(t *testing.T) {
 			w := newWorld(t)
-			ports := []Port{{protocol, 80, 8001}, {protocol, 80, 8000}}
+			ports := []Port{{Protocol: protocol, To: 80, Publish: 8001}, {Protocol: protocol, To: 80, Publish: 8000}}
 			close := occupy(t, protocol, "127.0.0.1:8000")
 			err := w.Reserve(t.Context(), "shop-prod", "web", ports)
 			var taken *PortTakenError

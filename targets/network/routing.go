@@ -110,8 +110,11 @@ func (n *Networks) openLoopback() {
 	for name := range n.state.Networks {
 		wanted[name] = "0"
 	}
-	for _, owner := range n.state.Reserved {
-		wanted[owner.Network] = "1"
+	for name, owner := range n.state.Reserved {
+		port, err := parsePort(name)
+		if err == nil && slices.ContainsFunc(n.state.listeners(port), listener.loopback) {
+			wanted[owner.Network] = "1"
+		}
 	}
 	for name, s := range n.state.Networks {
 		if err := setSysctls(sysctl{"net/ipv4/conf/" + s.Bridge + "/route_localnet", wanted[name], true}); err != nil {

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -10,7 +9,11 @@ import (
 type Port struct {
 	Protocol string `json:"protocol"`          // "tcp" or "udp"
 	To       uint16 `json:"to"`                // in the container
-	Publish  uint16 `json:"publish,omitempty"` // on the host's addresses; 0 is not published
+	Publish  uint16 `json:"publish,omitempty"` // on the host; 0 is not published
+	// Addresses says where on the host: IPv4 addresses and names of interfaces.
+	// None is all of the host's addresses.
+	Addresses []string       `json:"addresses,omitempty"`
+	From      []netip.Prefix `json:"from,omitempty"` // who may connect; none is everybody
 }
 
 // Backend is a container that takes new connections of a service.
@@ -47,14 +50,19 @@ type HostEntry struct {
 	Name    string
 }
 
-// hostPort is a port of the host.
-type hostPort struct {
-	Protocol string
-	Number   uint16
-}
-
-func compareHostPorts(a, b hostPort) int {
-	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Number, b.Number))
+// published returns the ports of the host that the port is published as.
+func (p Port) published() []hostPort {
+	switch {
+	case p.Publish == 0:
+		return nil
+	case len(p.Addresses) == 0:
+		return []hostPort{{p.Protocol, "", p.Publish}}
+	}
+	var ports []hostPort
+	for _, a := range p.Addresses {
+		ports = append(ports, hostPort{p.Protocol, a, p.Publish})
+	}
+	return ports
 }
 
 // published returns the ports of the host that the service has, sorted, those
@@ -63,9 +71,7 @@ func (s Service) published() []hostPort {
 	var ports []hostPort
 	add := func(of []Port) {
 		for _, p := range of {
-			if p.Publish != 0 {
-				ports = append(ports, hostPort{p.Protocol, p.Publish})
-			}
+			ports = append(ports, p.published()...)
 		}
 	}
 	add(s.Ports)
@@ -76,21 +82,29 @@ func (s Service) published() []hostPort {
 	return slices.Compact(ports)
 }
 
-// behind returns the container addresses and ports that a port of the host
-// leads to, in the order of the backends.
-func (s Service) behind(port hostPort) []netip.AddrPort {
-	var to []netip.AddrPort
+// behind returns what a port of the host leads to: the container addresses and
+// ports, in the order of the backends, and the networks that may connect. While
+// backends of two releases serve, whom either lets in is let in.
+func (s Service) behind(port hostPort) chain {
+	c := chain{to: []netip.AddrPort{}}
+	all := false
 	for _, b := range s.Backends {
 		ports := b.Ports
 		if ports == nil {
 			ports = s.Ports
 		}
-		for _, p := range ports {
-			if p.Protocol == port.Protocol && p.Publish == port.Number {
-				to = append(to, netip.AddrPortFrom(b.Address, p.To))
-				break
-			}
+		i := slices.IndexFunc(ports, func(p Port) bool { return slices.Contains(p.published(), port) })
+		if i < 0 {
+			continue
 		}
+		c.to = append(c.to, netip.AddrPortFrom(b.Address, ports[i].To))
+		c.from = append(c.from, ports[i].From...)
+		all = all || len(ports[i].From) == 0
 	}
-	return to
+	slices.SortFunc(c.from, netip.Prefix.Compare)
+	c.from = slices.Compact(c.from)
+	if all {
+		c.from = nil
+	}
+	return c
 }

@@ -21,10 +21,12 @@ type state struct {
 	VIPs     netip.Prefix       `json:"vips"`
 	Networks map[string]*subnet `json:"networks"`
 	Services map[string]Service `json:"services"` // by Key.String
-	Reserved map[string]Key     `json:"reserved"` // "tcp/80" → who has it
+	Reserved map[string]Key     `json:"reserved"` // by hostPort.String
 	NextVIP  netip.Addr         `json:"next_vip,omitzero"`
 
-	outward []string // interfaces by which containers reach other hosts, as they are now
+	// What of the host it depends on, as that is now.
+	outward    []string                // interfaces by which containers reach other hosts
+	interfaces map[string][]netip.Addr // IPv4 addresses by interface
 }
 
 // subnet is one network: a bridge, and the addresses on it.

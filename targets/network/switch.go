@@ -225,8 +225,12 @@ func (n *Networks) settle(next *state, pairs []pair) ([]string, error) {
 			renamed = append(renamed, p.is.Network)
 		}
 		for _, port := range p.is.published() {
-			if len(p.was.behind(port)) == 0 && len(p.is.behind(port)) > 0 {
-				if _, err := cutUntranslated(port); err != nil {
+			was, is := p.was.behind(port), p.is.behind(port)
+			if len(is.to) == 0 || len(was.to) > 0 && slices.Equal(was.from, is.from) {
+				continue
+			}
+			for _, l := range n.state.listeners(port) {
+				if _, err := cutUntranslated(l); err != nil {
 					return nil, err
 				}
 			}

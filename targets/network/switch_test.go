@@ -18,7 +18,7 @@ import (
 
 // web is a service published on tcp and udp 8000.
 func web(backends ...Endpoint) Service {
-	s := Service{Network: "shop-prod", Name: "web", Ports: []Port{{"tcp", 80, 8000}, {"udp", 80, 8000}}}
+	s := Service{Network: "shop-prod", Name: "web", Ports: []Port{{Protocol: "tcp", To: 80, Publish: 8000}, {Protocol: "udp", To: 80, Publish: 8000}}}
 	for _, e := range backends {
 		s.Backends = append(s.Backends, Backend{Address: e.Address})
 	}
@@ -230,7 +230,7 @@ func TestBackendsWithDifferentPorts(t *testing.T) {
 	w.serve(old, "old", 80)
 	w.serve(now, "new", 8080)
 	s := web(old, now)
-	s.Backends[1].Ports = []Port{{"tcp", 8080, 8000}}
+	s.Backends[1].Ports = []Port{{Protocol: "tcp", To: 8080, Publish: 8000}}
 	w.set(s)
 	got := map[string]int{}
 	for range 10 {

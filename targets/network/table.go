@@ -3,7 +3,6 @@ package network
 import (
 	"errors"
 	"net/netip"
-	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -14,6 +13,7 @@ const tableName = "dray"
 
 var (
 	portType    = nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService)
+	portAtType  = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
 	pairType    = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr)
 	bridgesType = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)
 	placeType   = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIPAddr)
@@ -31,8 +31,11 @@ type table struct {
 	outward   *nftables.Set // interfaces by which containers reach other hosts
 	bridges   *nftables.Set // bridge . the same bridge
 	ports     *nftables.Set // published ports, served or not
+	portsAt   *nftables.Set // those that are published at one address
 	services  *nftables.Set // address of a service → its chain
 	published *nftables.Set // published port → its chain
+
+	publishedAt *nftables.Set // address . published port → its chain
 }
 
 func newTable() *table {
@@ -55,8 +58,11 @@ func newTable() *table {
 		outward:   set("outward", nftables.TypeIFName),
 		bridges:   set("bridges", bridgesType),
 		ports:     set("ports", portType),
+		portsAt:   set("ports_at", portAtType),
 		services:  vmap("services", nftables.TypeIPAddr),
 		published: vmap("published", portType),
+
+		publishedAt: vmap("published_at", portAtType),
 	}
 }
 
@@ -107,7 +113,7 @@ func (tx *transaction) check(err error) {
 // is not yet on and the old one while it is off already.
 func (tx *transaction) frame(vips netip.Prefix) {
 	tx.conn.AddTable(tx.t)
-	for _, set := range []*nftables.Set{tx.addresses, tx.metadata, tx.itself, tx.sources, tx.ours, tx.outward, tx.bridges, tx.ports, tx.services, tx.published} {
+	for _, set := range []*nftables.Set{tx.addresses, tx.metadata, tx.itself, tx.sources, tx.ours, tx.outward, tx.bridges, tx.ports, tx.portsAt, tx.services, tx.published, tx.publishedAt} {
 		tx.check(tx.conn.AddSet(set, nil))
 	}
 	tx.baseChains(vips)
@@ -124,6 +130,7 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	find := [][]expr.Any{
 		{destination(reg1), &expr.Lookup{SourceRegister: reg1, SetName: tx.services.Name, SetID: tx.services.ID, IsDestRegSet: true}},
+		rule(toThisHost(), portAtKey(tx.publishedAt, &expr.Lookup{IsDestRegSet: true})),
 		rule(toThisHost(), portKey(tx.published, &expr.Lookup{IsDestRegSet: true})),
 	}
 	// Clouds give the host's credentials to whoever asks at a link-local address.
@@ -139,10 +146,11 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 			rule(toLinkLocal, toPort(53), accept()),
 			rule(toLinkLocal, []expr.Any{source(reg1), lookup(tx.metadata)}, accept()),
 		}, refused(toLinkLocal)...)...)
+	// What comes from outside for 127.0.0.1 is not translated: routing drops it.
 	// A service that nothing serves is refused before the host looks for a
 	// route, which it may not have. (Linux 5.9 and later can do that here.)
 	base("prerouting", nat, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest,
-		append(slices.Clone(find), refused(tx.fromBridge(), in(destination(reg1), vips, expr.CmpOpEq))...)...)
+		append(append([][]expr.Any{rule(in(destination(reg1), loopback, expr.CmpOpEq), accept())}, find...), refused(tx.fromBridge(), in(destination(reg1), vips, expr.CmpOpEq))...)...)
 	base("output", nat, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, find...)
 	base("postrouting", nat, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource,
 		rule([]expr.Any{source(reg8), destination(reg9), lookup(tx.itself)}, masquerade()),
@@ -165,6 +173,7 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 		allow(tx.fromBridge(), in(destination(reg1), loopback, expr.CmpOpEq), known()),
 		allow(tx.fromBridge(), notToContainer, in(destination(reg1), loopback, expr.CmpOpNeq)))
 	base("leaving", filter, nftables.ChainHookOutput, nftables.ChainPriorityMangle,
+		allow(in(source(reg1), loopback, expr.CmpOpEq), toThisHost(), portAtKey(tx.portsAt, &expr.Lookup{})),
 		allow(in(source(reg1), loopback, expr.CmpOpEq), toThisHost(), portKey(tx.ports, &expr.Lookup{})))
 	base("mark", filter, nftables.ChainHookForward, nftables.ChainPriorityMangle,
 		rule(tx.fromBridge(), clearMark()),
@@ -182,9 +191,12 @@ func (tx *transaction) baseChains(vips netip.Prefix) {
 	// A published port that nothing serves. Refusing it here also keeps a UDP
 	// flow from being tracked as one to the host, and so from missing the
 	// container that serves later.
-	base("input", filter, nftables.ChainHookInput, nftables.ChainPriorityFilter, append(
-		[][]expr.Any{rule(astray(), toThisHost(), portKey(tx.ports, &expr.Lookup{}), drop())},
-		refused(unknown(), toThisHost(), portKey(tx.ports, &expr.Lookup{}))...)...)
+	var input [][]expr.Any
+	for _, published := range [][]expr.Any{portKey(tx.ports, &expr.Lookup{}), portAtKey(tx.portsAt, &expr.Lookup{})} {
+		input = append(input, rule(astray(), toThisHost(), published, drop()))
+		input = append(input, refused(unknown(), toThisHost(), published)...)
+	}
+	base("input", filter, nftables.ChainHookInput, nftables.ChainPriorityFilter, input...)
 }
 
 func lookup(s *nftables.Set) expr.Any {

@@ -3,8 +3,10 @@ package network
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -58,8 +60,13 @@ func (n *Networks) compare(network string) (differs, err error) {
 	}
 	for port, owner := range n.state.Reserved {
 		p, err := parsePort(port)
-		if err == nil && owner.Network == network && !has.ports[p] {
-			faults = append(faults, fmt.Errorf("port %s of service %s is not held", port, owner.Service))
+		if err != nil || owner.Network != network {
+			continue
+		}
+		for _, at := range n.state.listeners(p) {
+			if !has.ports[at] {
+				faults = append(faults, fmt.Errorf("port %s of service %s is not held", port, owner.Service))
+			}
 		}
 	}
 	for _, svc := range n.state.services() {
@@ -74,7 +81,7 @@ func (n *Networks) compare(network string) (differs, err error) {
 	}
 	for port, chain := range has.published {
 		if wanted.published[port] == "" && n.ownsChain(network, chain) {
-			faults = append(faults, fmt.Errorf("port %s still leads to %s", port, chain))
+			faults = append(faults, fmt.Errorf("port %v still leads to %s", port, chain))
 		}
 	}
 	return errors.Join(faults...), nil
@@ -113,47 +120,75 @@ func (tx *transaction) compareService(svc Service, has, wanted layout) (differs,
 		return fmt.Errorf("the address %v of service %s leads to %q", svc.Address, svc.Name, has.services[svc.Address]), nil
 	}
 	chains := []string{name}
-	for port, chain := range wanted.published {
-		if chain != name+"/"+port.String() {
+	for port, of := range wanted.published {
+		if !strings.HasPrefix(of, name+"/") {
 			continue
 		}
-		if has.published[port] != chain {
-			return fmt.Errorf("port %s of service %s leads to %q", port, svc.Name, has.published[port]), nil
+		if has.published[port] != of {
+			return fmt.Errorf("port %v of service %s leads to %q", port, svc.Name, has.published[port]), nil
 		}
-		chains = append(chains, chain)
+		chains = append(chains, of)
 	}
-	for _, chain := range chains {
-		to, err := tx.targets(chain)
+	for _, name := range chains {
+		does, err := tx.readChain(name)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Equal(to, wanted.chains[chain]) {
-			return fmt.Errorf("connections to %s go to %v, not to %v", chain, to, wanted.chains[chain]), nil
+		if should := wanted.chains[name]; !does.equal(should) {
+			return fmt.Errorf("connections to %s go to %v, from %v, not to %v, from %v", name, does.to, does.from, should.to, should.from), nil
 		}
 	}
 	return nil, nil
 }
 
-// targets reads where the rules of a chain lead connections, in their order.
-func (tx *transaction) targets(chain string) ([]netip.AddrPort, error) {
-	rules, err := tx.conn.GetRules(tx.t, &nftables.Chain{Name: chain, Table: tx.t})
+// readChain reads what a chain of a service does.
+func (tx *transaction) readChain(name string) (chain, error) {
+	rules, err := tx.conn.GetRules(tx.t, &nftables.Chain{Name: name, Table: tx.t})
 	if err != nil {
-		return nil, fmt.Errorf("reading chain %s: %w", chain, err)
+		return chain{}, fmt.Errorf("reading chain %s: %w", name, err)
 	}
-	to := []netip.AddrPort{}
+	c := chain{to: []netip.AddrPort{}}
 	for _, r := range rules {
-		var address netip.Addr
-		var port uint16
-		for _, e := range r.Exprs {
-			load, isLoad := e.(*expr.Immediate)
-			switch {
-			case isLoad && len(load.Data) == v4Len:
-				address, _ = netip.AddrFromSlice(load.Data) // 4 bytes are an address
-			case isLoad && len(load.Data) == 2:
-				port = uint16(load.Data[0])<<8 | uint16(load.Data[1])
+		if from := clientsOf(r.Exprs); from != nil {
+			c.from = from
+			continue
+		}
+		c.to = append(c.to, targetOf(r.Exprs))
+	}
+	return c, nil
+}
+
+// targetOf reads where a rule of translate leads connections.
+func targetOf(exprs []expr.Any) netip.AddrPort {
+	var address netip.Addr
+	var port uint16
+	for _, e := range exprs {
+		load, isLoad := e.(*expr.Immediate)
+		switch {
+		case isLoad && len(load.Data) == v4Len:
+			address = addressOf(load.Data)
+		case isLoad && len(load.Data) == 2:
+			port = uint16(load.Data[0])<<8 | uint16(load.Data[1])
+		}
+	}
+	return netip.AddrPortFrom(address, port)
+}
+
+// clientsOf reads the networks of a rule of leaveOthers; nil is another rule.
+func clientsOf(exprs []expr.Any) []netip.Prefix {
+	var from []netip.Prefix
+	bits := 0
+	for _, e := range exprs {
+		switch e := e.(type) {
+		case *expr.Bitwise:
+			bits, _ = net.IPMask(e.Mask).Size()
+		case *expr.Cmp:
+			from = append(from, netip.PrefixFrom(addressOf(e.Data), bits))
+		case *expr.Verdict:
+			if e.Kind == expr.VerdictReturn {
+				return from
 			}
 		}
-		to = append(to, netip.AddrPortFrom(address, port))
 	}
-	return to, nil
+	return nil
 }

@@ -16,10 +16,10 @@ func TestVerifyFindsAndMends(t *testing.T) {
 	if err := w.Verify("shop-prod"); err != nil {
 		t.Fatalf("untouched: %v", err)
 	}
-	tcp := hostPort{"tcp", 8000}
+	tcp := listener{Protocol: "tcp", Number: 8000}
 	for name, harm := range map[string]func(tx *transaction){
-		"a published port": func(tx *transaction) { tx.remove(tx.published, portBytes(tcp)) },
-		"a held port":      func(tx *transaction) { tx.remove(tx.ports, portBytes(tcp)) },
+		"a published port": func(tx *transaction) { tx.remove(tx.published, listenerBytes(tcp)) },
+		"a held port":      func(tx *transaction) { tx.remove(tx.ports, listenerBytes(tcp)) },
 		"a container":      func(tx *transaction) { tx.removeAddress(end.Address) },
 		"a service's chain": func(tx *transaction) {
 			tx.conn.FlushChain(&nftables.Chain{Name: "shop-prod/web/tcp/8000", Table: tx.t})
@@ -54,7 +54,7 @@ func TestPublishElsewhere(t *testing.T) {
 	w.serve(end, "web", 80)
 	w.set(web(end))
 	moved := web(end)
-	moved.Ports = []Port{{"tcp", 80, 8001}}
+	moved.Ports = []Port{{Protocol: "tcp", To: 80, Publish: 8001}}
 	w.must(w.Reserve(t.Context(), "shop-prod", "web", moved.Ports))
 	w.set(moved)
 	w.must(w.Verify("shop-prod"))
@@ -65,7 +65,7 @@ func TestPublishElsewhere(t *testing.T) {
 		t.Errorf("the old port still answers: %q", id)
 	}
 	w.must(w.Release(t.Context(), "shop-prod", []Service{moved}))
-	if _, held := w.held[hostPort{"tcp", 8000}]; held {
+	if _, held := w.held[listener{Protocol: "tcp", Number: 8000}]; held {
 		t.Error("the old port is still held")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +47,8 @@ func (t traffic) Reserve(ctx context.Context, name, service string, ports []pipe
 
 func portName(ports []pipeline.Port, taken *network.PortTakenError) string {
 	for _, p := range ports {
-		if p.Publish == int(taken.Port) && p.Protocol == taken.Protocol {
+		at := len(p.Address) == 0 || !taken.Address.IsValid() || slices.Contains(p.Address, taken.Address.String())
+		if p.Publish == int(taken.Port) && p.Protocol == taken.Protocol && at {
 			return p.Name
 		}
 	}
@@ -56,7 +58,11 @@ func portName(ports []pipeline.Port, taken *network.PortTakenError) string {
 func portsOf(ports []pipeline.Port) []network.Port {
 	out := make([]network.Port, 0, len(ports))
 	for _, p := range ports {
-		out = append(out, network.Port{Protocol: p.Protocol, To: uint16(p.To), Publish: uint16(p.Publish)})
+		port := network.Port{Protocol: p.Protocol, To: uint16(p.To), Publish: uint16(p.Publish), Addresses: p.Address}
+		for _, from := range p.From {
+			port.From = append(port.From, netip.MustParsePrefix(from)) // the release was checked when it came
+		}
+		out = append(out, port)
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -63,6 +64,7 @@ type Images interface {
 type Networks interface {
 	List() []network.Info
 	Services() []network.Service
+	HostAddresses(p network.Port) []netip.Addr
 }
 
 // Volumes is what is needed of the volumes; *volume.Store is one.

@@ -21,7 +21,7 @@ func TestDockerCLI(t *testing.T) {
 		s.Resources = pipeline.Resources{Memory: 64 << 20, Pids: 50}
 	})
 	must(t, w.networks.Switch(t.Context(), network.Change{Set: []network.Service{{
-		Network: "shop-prod", Name: "web", Ports: []network.Port{{Protocol: "tcp", To: 8080, Publish: 80}}, Backends: []network.Backend{{Address: c.Address}},
+		Network: "shop-prod", Name: "web", Ports: []network.Port{{Protocol: "tcp", To: 8080, Publish: 80}, {Protocol: "tcp", To: 9090, Publish: 81, Addresses: []string{"127.0.0.1"}}}, Backends: []network.Backend{{Address: c.Address}},
 	}}}))
 	const name = "shop-prod-web-1.r42"
 	steps := []struct {
@@ -31,7 +31,7 @@ func TestDockerCLI(t *testing.T) {
 	}{
 		{[]string{"version"}, []string{"Engine:", "drayd", "Version:          0.1"}, 0},
 		{[]string{"info"}, []string{"Server Version: 0.1", "Running: 1", "Name: p1"}, 0},
-		{[]string{"ps"}, []string{name, "busybox:1.0", "Up ", "0.0.0.0:80->8080/tcp", `"sh -c 'echo hello; …"`}, 0},
+		{[]string{"ps"}, []string{name, "busybox:1.0", "Up ", "0.0.0.0:80->8080/tcp", "127.0.0.1:81->9090/tcp", `"sh -c 'echo hello; …"`}, 0},
 		{[]string{"ps", "-q", "--no-trunc", "--filter", "label=dray.service=web", "--filter", "status=running"}, []string{c.ID}, 0},
 		{[]string{"ps", "-q", "--filter", "label=dray.service=db"}, nil, 0},
 		{[]string{"logs", name}, []string{"hello\n", "oops\n"}, 0},
@@ -42,7 +42,7 @@ func TestDockerCLI(t *testing.T) {
 		{[]string{"exec", "-e", "A=b", "-w", "/tmp", name, "sh", "-c", "echo $A $PWD"}, []string{"b /tmp\n"}, 0},
 		{[]string{"exec", "-d", name, "touch", "/tmp/detached"}, nil, 0},
 		{[]string{"inspect", "-f", "{{.State.Status}} {{.Name}} {{.HostConfig.Memory}} {{json .NetworkSettings.Ports}}", name},
-			[]string{"running /" + name + ` 67108864 {"8080/tcp":[{"HostIp":"0.0.0.0","HostPort":"80"}]}`}, 0},
+			[]string{"running /" + name + ` 67108864 {"8080/tcp":[{"HostIp":"0.0.0.0","HostPort":"80"}],"9090/tcp":[{"HostIp":"127.0.0.1","HostPort":"81"}]}`}, 0},
 		{[]string{"inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.Gateway}}{{end}}", name}, []string{c.Address.String() + " 10.209.0.1"}, 0},
 		{[]string{"port", name}, []string{"8080/tcp -> 0.0.0.0:80"}, 0},
 		{[]string{"top", name}, []string{"PID", "sleep 1000"}, 0},

@@ -3,7 +3,6 @@ package engineapi
 import (
 	"cmp"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,9 +16,6 @@ import (
 	"dray/targets/runtime"
 	"dray/targets/store"
 )
-
-// everywhere is the address of a port that is published on all of the host's.
-var everywhere = netip.IPv4Unspecified()
 
 // inspect is GET /containers/{id}/json.
 func (a *API) inspect(w http.ResponseWriter, r *http.Request) error {
@@ -96,10 +92,11 @@ func (v view) portMap(c runtime.Container) netapi.PortMap {
 		if !valid {
 			continue
 		}
-		ports[port] = nil
-		if p.PublicPort != 0 {
-			ports[port] = []netapi.PortBinding{{HostIP: everywhere, HostPort: strconv.Itoa(int(p.PublicPort))}}
+		if p.PublicPort == 0 {
+			ports[port] = nil
+			continue
 		}
+		ports[port] = append(ports[port], netapi.PortBinding{HostIP: p.IP, HostPort: strconv.Itoa(int(p.PublicPort))})
 	}
 	return ports
 }

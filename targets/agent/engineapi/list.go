@@ -15,6 +15,7 @@ import (
 	netapi "github.com/moby/moby/api/types/network"
 
 	hostapi "dray/targets/api"
+	"dray/targets/network"
 	"dray/targets/runtime"
 	"dray/targets/store"
 )
@@ -138,11 +139,8 @@ func (a *API) look(ctx context.Context) view {
 				ports = s.Ports
 			}
 			for _, p := range ports {
-				summary := container.PortSummary{PrivatePort: p.To, PublicPort: p.Publish, Type: p.Protocol}
-				if p.Publish != 0 {
-					summary.IP = everywhere
-				}
-				v.ports[b.Address.String()] = append(v.ports[b.Address.String()], summary)
+				at := b.Address.String()
+				v.ports[at] = append(v.ports[at], a.bindings(p)...)
 			}
 		}
 	}
@@ -150,6 +148,20 @@ func (a *API) look(ctx context.Context) view {
 		v.gateways[n.Name] = netapi.EndpointSettings{NetworkID: networkID(n.Name), Gateway: n.Gateway, IPPrefixLen: n.Subnet.Bits()}
 	}
 	return v
+}
+
+// bindings are a port of a container as it is published: once for each address of
+// the host.
+func (a *API) bindings(p network.Port) []container.PortSummary {
+	at := a.Networks.HostAddresses(p)
+	if len(at) == 0 { // not published, or at an interface without an address
+		return []container.PortSummary{{PrivatePort: p.To, Type: p.Protocol}}
+	}
+	list := make([]container.PortSummary, len(at))
+	for i, address := range at {
+		list[i] = container.PortSummary{IP: address, PrivatePort: p.To, PublicPort: p.Publish, Type: p.Protocol}
+	}
+	return list
 }
 
 func (v view) summary(c runtime.Container) container.Summary {

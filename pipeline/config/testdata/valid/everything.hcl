@@ -102,6 +102,23 @@ service "web" {
     to      = 8080
     publish = 80
   }
+  port "inner" {
+    to      = 9100
+    publish = 9100
+    address = "127.0.0.1"
+  }
+  port "office" {
+    to      = 9101
+    publish = 9100
+    address = ["wg0", "10.0.0.5", "wg0"]
+    from    = ["192.0.2.7", "10.0.0.0/8"]
+  }
+  port "everywhere" {
+    to      = 9102
+    publish = 9102
+    address = "*"
+    from    = "0.0.0.0/0"
+  }
   dynamic "port" {
     for_each = var.plans
     labels   = [port.value.name]

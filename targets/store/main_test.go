@@ -8,10 +8,14 @@ import (
 	"dray/targets/store/unpack"
 )
 
-// TestMain also is the program whose "unpack" unpacks layers.
+// TestMain also is the programs that the tests start.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == "unpack" {
-		if err := unpack.Main(os.Stdin, os.Stdout); err != nil {
+	programs := map[string]func() error{
+		"unpack":       func() error { return unpack.Main(os.Stdin, os.Stdout) },
+		"corpus-agent": corpusAgent,
+	}
+	if len(os.Args) == 2 && programs[os.Args[1]] != nil {
+		if err := programs[os.Args[1]](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dray/pipeline/phrase"
+	"dray/targets/store/unpack"
 )
 
 // ErrSpace is matched by a *SpaceError.
@@ -25,6 +26,9 @@ type SpaceError struct {
 
 // Error says what is missing, in people's units.
 func (e *SpaceError) Error() string {
+	if errors.Is(e.err, unpack.ErrNoRoom) {
+		return fmt.Sprintf("the image unpacks to more than the disk of %s has free (%s)", e.Path, phrase.Size(e.Free))
+	}
 	if e.Need == 0 {
 		return fmt.Sprintf("the disk of %s is too small: %s are left", e.Path, phrase.Size(e.Free))
 	}

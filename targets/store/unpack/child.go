@@ -53,7 +53,7 @@ func work(r io.Reader, req request, to *reporter) (digest.Digest, error) {
 	// The heap is small and lives shortly: collect seldom, but hard before the
 	// limit is met.
 	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(req.Memory / 4 * 3)
+	debug.SetMemoryLimit(req.Memory / 8 * 7)
 	if err := confine(req.Dir, req.Memory); err != nil {
 		return "", fmt.Errorf("confining the process that unpacks it: %w", err)
 	}

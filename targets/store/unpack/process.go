@@ -179,6 +179,9 @@ func (p *Process) verdict(ctx context.Context, reported, exit error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, reported) {
 		return cause
 	}
+	if exit == nil {
+		return errors.New("the process that unpacks it ended without an answer")
+	}
 	return fmt.Errorf("the process that unpacks it ended (%w)%s", exit, p.words.text())
 }
 

@@ -18,7 +18,7 @@ func (c *comparison) settings(name string, s *pipeline.Service) []Field {
 	out := []Field{{Name: "image", New: c.imageText(c.in.Desired.Images[name], s.Image), Note: c.sendNote(c.in.Desired.Images[name].Digest)}}
 	for _, p := range s.Ports {
 		if p.Publish != 0 {
-			out = append(out, Field{Name: "port." + p.Name, New: fmt.Sprintf("%d/%s", p.Publish, p.Protocol)})
+			out = append(out, Field{Name: "port." + p.Name, New: p.Published()})
 		}
 	}
 	return out

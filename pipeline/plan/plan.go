@@ -78,6 +78,7 @@ type Plan struct {
 	Paused      pipeline.ReleaseNumber            `json:"held,omitzero"`  // a release that failed and is kept for inspection: deploying goes back from it first
 	Send        map[string]pipeline.Bytes         `json:"send,omitempty"` // by host: bytes that it lacks; none where that is not known
 	Drift       []Drift                           `json:"drift,omitempty"`
+	Opens       []Opening                         `json:"opens,omitempty"` // ports that become reachable from outside
 	Warnings    []string                          `json:"warnings,omitempty"`
 	Seconds     float64                           `json:"seconds"` // see estimate
 	Besides     []string                          `json:"besides"` // what takes time beyond Seconds: tasks, verify commands, people
@@ -162,6 +163,7 @@ func New(in Input) *Plan {
 	c.services()
 	c.tasks()
 	c.places()
+	c.opens()
 	c.warn()
 	if p.Pending {
 		c.besides()

@@ -37,6 +37,9 @@ func (p *Plan) Render(w io.Writer, style Style) error {
 	for _, c := range p.Changes {
 		r.change(c)
 	}
+	for _, o := range p.Opens {
+		r.line("!", LookDrift, "opens "+o.Port, o.text())
+	}
 	r.drift()
 	r.lastLine()
 	_, err := io.WriteString(w, r.out.String())

@@ -182,7 +182,7 @@ func (d *hostAgent) work(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, host.Close()) }()
 	stop := &failpoint{run: d.run, log: d.log}
 	a, err := agent.New(agent.Config{
-		State: d.state, Log: d.log, Parts: host.Parts(), Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot,
+		State: d.state, Log: d.log, Parts: host.Parts(), Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot, Reach: host.Reach,
 		BeforeCommit: stop.at("before"), AfterCommit: stop.at("after"),
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dray/targets/agent/journal"
+	"dray/targets/api"
 )
 
 // Config is what an agent is made of.
@@ -24,6 +25,9 @@ type Config struct {
 	Bundle string
 	// StartsAtBoot tells whether the agent starts with the host; nil is no.
 	StartsAtBoot func() bool
+	// Reach names the host's own firewall, and the ports that are open past it;
+	// nil is neither.
+	Reach func() (firewall string, open []api.Open)
 	// BeforeCommit and AfterCommit are told the name of every change of the
 	// journal, before it is written and once it is on disk; tests stop or end
 	// the agent there. Nil does nothing.
@@ -37,6 +41,7 @@ type Agent struct {
 	parts Parts
 
 	startsAtBoot func() bool
+	reach        func() (firewall string, open []api.Open)
 
 	bundle  string
 	journal *journal.Journal
@@ -69,7 +74,7 @@ func New(c Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		state: c.State, log: c.Log, parts: c.Parts, startsAtBoot: c.StartsAtBoot, bundle: c.Bundle, journal: kept,
+		state: c.State, log: c.Log, parts: c.Parts, startsAtBoot: c.StartsAtBoot, reach: c.Reach, bundle: c.Bundle, journal: kept,
 		started: time.Now(), events: newHub(),
 		ready:        make(chan struct{}),
 		jobs:         make(chan func(context.Context)),

@@ -35,6 +35,16 @@ func (a *Agent) Host() api.Host {
 	return h
 }
 
+// hostAndReach says also what other hosts reach here, which takes longer to
+// find.
+func (a *Agent) hostAndReach() api.Host {
+	h := a.Host()
+	if a.reach != nil {
+		h.Firewall, h.Open = a.reach()
+	}
+	return h
+}
+
 // prettyName returns PRETTY_NAME of os-release(5).
 func prettyName() string {
 	text, err := os.ReadFile("/etc/os-release")

@@ -34,7 +34,7 @@ func (a *Agent) Handler(rest http.Handler) http.Handler {
 
 func (a *Agent) routeHost(mux *http.ServeMux) {
 	mux.HandleFunc(api.RouteHost, func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, a.Host(), nil)
+		answer(w, a.hostAndReach(), nil)
 	})
 	mux.HandleFunc(RouteEvents, func(w http.ResponseWriter, r *http.Request) {
 		a.serveEvents(w, r)

@@ -23,6 +23,17 @@ type Host struct {
 	PublicKey     []byte    `json:"public_key"` // ed25519, 32 bytes: signs evidence
 	Started       time.Time `json:"started"`    // of the agent
 	Now           time.Time `json:"now"`
+	Firewall      string    `json:"firewall,omitempty"` // of the host: "ufw"; none where it is empty
+	Open          []Open    `json:"open,omitempty"`     // ports of services that other hosts reach, past that firewall
+}
+
+// Open is a published port that other hosts reach.
+type Open struct {
+	Port    string   `json:"port"`              // "80/tcp"
+	Address string   `json:"address,omitempty"` // none is every one of the host
+	From    []string `json:"from,omitempty"`    // who may connect; none is everybody
+	Network string   `json:"network"`           // of the environment
+	Service string   `json:"service"`
 }
 
 // Environment is everything that a host knows of one environment.

@@ -48,6 +48,7 @@ func PrintHosts(w io.Writer, reports []HostReport) error {
 		if r.Absent {
 			fmt.Fprintf(w, "%s can be reached. dray's agent is not there yet: dray host setup %[1]s, or the first deployment, brings it.\n", r.Name)
 		}
+		passFirewall(w, r)
 		if r.Error != "" {
 			fmt.Fprintf(w, "✗ %s\n", strings.ReplaceAll(r.Error, "\n", "\n  "))
 			if len(failed) > 1 && r.Next != "" { // one alone is said at the end
@@ -56,4 +57,23 @@ func PrintHosts(w io.Writer, reports []HostReport) error {
 		}
 	}
 	return nil
+}
+
+// passFirewall says which ports a host's own firewall will not stop.
+func passFirewall(w io.Writer, r HostReport) {
+	if r.Host == nil || r.Host.Firewall == "" || len(r.Host.Open) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "! %s: its firewall (%s) does not stop published ports, which pass it on their way to containers:\n", r.Name, r.Host.Firewall)
+	for _, o := range r.Host.Open {
+		at, from := "", "from everywhere"
+		if o.Address != "" {
+			at = " at " + o.Address
+		}
+		if len(o.From) > 0 {
+			from = "from " + phrase.List(o.From)
+		}
+		fmt.Fprintf(w, "    %s%s   %s of %s, %s\n", o.Port, at, o.Service, o.Network, from)
+	}
+	fmt.Fprintln(w, "  address and from of the port say who reaches it: port \"…\" { address = \"127.0.0.1\" }")
 }

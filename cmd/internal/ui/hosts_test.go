@@ -3,6 +3,8 @@ package ui
 import (
 	"strings"
 	"testing"
+
+	"dray/targets/api"
 )
 
 // Several hosts that can't be used have their own ways out.
@@ -20,5 +22,24 @@ func TestHostsEachSayWhatHelps(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("misses %q:\n%s", want, b.String())
 		}
+	}
+}
+
+// TestHostsSayWhatPassesTheFirewall: a firewall is named with the ports that it
+// does not stop, and nothing is said where there is none.
+func TestHostsSayWhatPassesTheFirewall(t *testing.T) {
+	open := []api.Open{{Port: "80/tcp", Network: "shop-prod", Service: "web"},
+		{Port: "5432/tcp", Address: "10.0.0.5", From: []string{"10.0.0.0/8"}, Network: "shop-prod", Service: "db"}}
+	var b strings.Builder
+	if err := PrintHosts(&b, []HostReport{{Name: "p1", Host: &api.Host{Firewall: "ufw", Open: open}}, {Name: "p2", Host: &api.Host{Open: open}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"! p1: its firewall (ufw)", "80/tcp   web of shop-prod, from everywhere", "5432/tcp at 10.0.0.5   db of shop-prod, from 10.0.0.0/8"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("misses %q:\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "! p2") {
+		t.Errorf("a firewall where there is none:\n%s", b.String())
 	}
 }

@@ -159,3 +159,22 @@ func hostsOf(entries []network.HostEntry) []runtime.HostEntry {
 	}
 	return out
 }
+
+// Reach implements agent.Config: the host's firewall, and what is open past it.
+func (h *Host) Reach() (firewall string, open []api.Open) {
+	firewall, err := h.Networks.Firewall()
+	if err != nil {
+		h.config.Log.Warn("looking for the host's firewall", "error", err) // it is shown as a host without one
+	}
+	for _, p := range h.Networks.OpenPorts() {
+		o := api.Open{Port: fmt.Sprintf("%d/%s", p.Number, p.Protocol), Network: p.Service.Network, Service: p.Service.Service}
+		if p.Address.IsValid() {
+			o.Address = p.Address.String()
+		}
+		for _, from := range p.From {
+			o.From = append(o.From, from.String())
+		}
+		open = append(open, o)
+	}
+	return firewall, open
+}

@@ -104,7 +104,7 @@ func (d *deployment) unapproved() error {
 		return nil
 	}
 	return fmt.Errorf("%s approved release %s for %s; by now this is release %s, because another one came under that name; dray promote %[3]s asks for another approval",
-		d.Approval.By.User, d.Approval.ReleaseNumber(), d.Environment, d.Release.ReleaseNumber())
+		d.Approval.By.Who(), d.Approval.ReleaseNumber(), d.Environment, d.Release.ReleaseNumber())
 }
 
 // stale refuses a release that was chosen while another one ran: since then

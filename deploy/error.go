@@ -132,7 +132,7 @@ func newError(outcome Outcome, cause error) *Error {
 	var refused *api.Error
 	if errors.As(cause, &refused) {
 		e.Logs = refused.Logs
-		if refused.Code == api.CodeLocked && outcome == Unchanged {
+		if (refused.Code == api.CodeLocked || refused.Code == api.CodeForbidden) && outcome == Unchanged {
 			e.Outcome = Refused
 		}
 	}

@@ -45,7 +45,7 @@ func (f *Fleet) finish(ctx context.Context, l *lease, seen map[string]*api.Envir
 			_, err := f.on(h).Confirm(ctx, d.ID, api.Confirm{Fence: l.fences[h.Name]})
 			return err
 		}
-		text, reason := fmt.Sprintf("%s of release %s by %s was not finished", d.Kind, d.ReleaseNumber(), d.Actor.User), "its deployer went away"
+		text, reason := fmt.Sprintf("%s of release %s by %s was not finished", d.Kind, d.ReleaseNumber(), d.Actor.Who()), "its deployer went away"
 		if d.Held != nil {
 			text, reason = fmt.Sprintf("release %s failed and was held", d.ReleaseNumber()), "it failed and was held: "+d.Held.Reason
 		}

@@ -63,7 +63,10 @@ type Promotion struct {
 	From    string   `json:"from"`              // environment that the same digests must have passed
 	MinAge  Duration `json:"min_age,omitempty"` // healthy there for at least this long
 	Approve bool     `json:"approve,omitempty"` // a person must approve
-	At      Pos      `json:"-"`
+	// PreventSelfApproval wants the approval of another person than who promotes, by
+	// the keys that the hosts saw.
+	PreventSelfApproval bool `json:"prevent_self_approval,omitempty"`
+	At                  Pos  `json:"-"`
 }
 
 // Verify is a command run on the deployer's machine after a rollout and

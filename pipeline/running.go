@@ -8,6 +8,7 @@ type Running struct {
 	Differ    []string      // hosts that run another release than the others, or have one in doubt
 	Paused    ReleaseNumber // a release that failed and is kept for inspection on some hosts
 	Approvals []Approval    // given for this environment
+	Asking    []Actor       // whom the hosts take this client for, where the gate asks for another person; one for each
 	Locked    string        // who keeps deployments out, and why; "": nobody
 }
 

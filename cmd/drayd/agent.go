@@ -19,7 +19,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dray/targets/agent"
+	"dray/targets/agent/access"
 	"dray/targets/agent/assembly"
+	"dray/targets/agent/engineapi"
 	"dray/targets/connect"
 )
 
@@ -121,7 +123,7 @@ func serve(ctx context.Context, at place, log *slog.Logger) (err error) {
 		return err
 	}
 	gate := newGate()
-	server := &http.Server{Handler: gate, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: access.Identities(gate), ConnContext: access.Connection, ReadHeaderTimeout: 10 * time.Second}
 	d := &hostAgent{place: at, log: log, gate: gate, server: server}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -192,7 +194,9 @@ func (d *hostAgent) work(ctx context.Context) (err error) {
 	other := http.NewServeMux()
 	other.Handle("/v2/", host.Registry())
 	other.Handle("/", engine)
-	d.gate.open(a.Handler(other))
+	d.gate.open(access.Guard(access.GuardConfig{
+		Next: a.Handler(other), Containers: host.Environments(), Unversioned: engineapi.Unversioned,
+	}))
 	// Requests end before what they work with is closed.
 	defer func() { err = errors.Join(err, shutDown(context.WithoutCancel(ctx), d.server)) }()
 	group, ctx := errgroup.WithContext(ctx)

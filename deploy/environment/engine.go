@@ -139,21 +139,25 @@ func (e *Engine) do(ctx context.Context, method, path string, body any) (*http.R
 	}
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()
-		return nil, errors.New(engineMessage(resp.Body))
+		return nil, refusal(resp.Body)
 	}
 	return resp, nil
 }
 
-func engineMessage(r io.Reader) string {
+// refusal is what an agent refused, as its own error where it gives one.
+func refusal(r io.Reader) error {
 	b, err := io.ReadAll(io.LimitReader(r, 64<<10))
 	if err != nil {
-		return err.Error()
+		return err
 	}
-	var e struct{ Message string }
-	if json.Unmarshal(b, &e) == nil && e.Message != "" {
-		return e.Message
+	var e api.Error
+	switch err := json.Unmarshal(b, &e); {
+	case err == nil && e.Code != "":
+		return &e
+	case err == nil && e.Message != "":
+		return errors.New(e.Message)
 	}
-	return strings.TrimSpace(string(b))
+	return errors.New(strings.TrimSpace(string(b)))
 }
 
 // TakeOver sends a request whose connection becomes a raw stream, as the
@@ -188,7 +192,7 @@ func (e *Engine) TakeOver(ctx context.Context, path string, body any) (net.Conn,
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols && resp.StatusCode != http.StatusOK {
 		defer conn.Close()
-		return nil, nil, fmt.Errorf("%s: %s", e.Host, engineMessage(resp.Body))
+		return nil, nil, fmt.Errorf("%s: %w", e.Host, refusal(resp.Body))
 	}
 	return conn, r, nil
 }

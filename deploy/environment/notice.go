@@ -35,7 +35,7 @@ func (o *Opener) Lock(ctx context.Context, env *pipeline.Environment, freeze api
 		if !freeze.Replace && (f.By.User != o.Actor.User || f.Reason != freeze.Reason) {
 			return "", alreadyFrozen(env.Name, f, command+" --replace")
 		}
-		replaces = fmt.Sprintf(" It replaces %s's lock%s: %s.", f.By.User, f.UntilText(), f.Reason)
+		replaces = fmt.Sprintf(" It replaces %s's lock%s: %s.", f.By.Who(), f.UntilText(), f.Reason)
 	}
 	if freeze.Replace {
 		command += " --replace"

@@ -30,13 +30,13 @@ func (e *Environment) Plan(ctx context.Context, release pipeline.Release) (*plan
 	result.Warnings = append(result.Warnings, strategy.Writers(release.Services, release.Placement)...)
 	for _, h := range e.fleet.Hosts() {
 		if l := seen[h.Name].Lease; l != nil {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("%s is being changed by %s (%s): plan again when that has ended", e.env.Name, l.Holder.User, l.Holder.Command))
+			result.Warnings = append(result.Warnings, fmt.Sprintf("%s is being changed by %s (%s): plan again when that has ended", e.env.Name, l.Holder.Who(), l.Holder.Command))
 			break // whoever has it has it on all hosts
 		}
 	}
 	for _, h := range e.fleet.Hosts() {
 		if f := seen[h.Name].Freeze; f != nil {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("%s is locked by %s: %s", e.env.Name, f.By.User, f.Reason))
+			result.Warnings = append(result.Warnings, fmt.Sprintf("%s is locked by %s: %s", e.env.Name, f.By.Who(), f.Reason))
 			break // one is enough to refuse a deployment
 		}
 	}

@@ -3,6 +3,7 @@ package environment
 import (
 	"context"
 
+	"dray/deploy"
 	"dray/pipeline"
 	"dray/targets/api"
 )
@@ -35,8 +36,33 @@ func (e *Environment) Running(ctx context.Context) (*pipeline.Running, error) {
 		}
 		out.Approvals = append(out.Approvals, env.Approvals...)
 	}
+	if p := e.env.Promotion; p != nil && p.PreventSelfApproval {
+		if out.Asking, err = e.asking(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if out.Release == nil {
 		out.Differ = nil // nothing ran yet, and all agree on that
+	}
+	return out, nil
+}
+
+// asking is whom the hosts take this client for. An agent that is older than
+// identities takes it for nobody.
+func (e *Environment) asking(ctx context.Context) ([]pipeline.Actor, error) {
+	var out []pipeline.Actor
+	for _, h := range e.fleet.Hosts() {
+		if h.Absent {
+			continue
+		}
+		actor, err := h.Client.Identity(ctx)
+		switch {
+		case isNotFound(err):
+			actor = &pipeline.Actor{}
+		case err != nil:
+			return nil, &deploy.HostError{Host: h.Name, Err: err}
+		}
+		out = append(out, *actor)
 	}
 	return out, nil
 }

@@ -185,16 +185,16 @@ func (f *notes) of(env string, h HostStatus) {
 	if d := s.Deployment; d != nil && d.Held != nil {
 		f.held(env, h.Host, s)
 	} else if d != nil {
-		f.add(h.Host, fmt.Sprintf("%s of release %s by %s is %s since %s", d.Kind, d.ReleaseNumber(), d.Actor.User, d.State, d.Started.Local().Format(time.TimeOnly)))
+		f.add(h.Host, fmt.Sprintf("%s of release %s by %s is %s since %s", d.Kind, d.ReleaseNumber(), d.Actor.Who(), d.State, d.Started.Local().Format(time.TimeOnly)))
 		if s.Lease == nil {
 			f.add(h.Host, "nobody holds it any more: dray recover "+env)
 		}
 	}
 	if l := s.Lease; l != nil {
-		f.add(h.Host, fmt.Sprintf("being changed by %s on %s (%s)", l.Holder.User, l.Holder.Machine, l.Holder.Command))
+		f.add(h.Host, fmt.Sprintf("being changed by %s on %s (%s)", l.Holder.Who(), l.Holder.Machine, l.Holder.Command))
 	}
 	if z := s.Freeze; z != nil {
-		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.User, z.UntilText(), z.Reason))
+		f.add(h.Host, fmt.Sprintf("locked by %s%s: %s", z.By.Who(), z.UntilText(), z.Reason))
 	}
 	for _, i := range s.Instances {
 		if text := Trouble(i); text != "" {
@@ -295,7 +295,7 @@ func (t *tally) String() string {
 // held adds what a host holds, and which of its instances serve from it.
 func (f *notes) held(env, host string, s *api.Environment) {
 	d := s.Deployment
-	f.add(host, fmt.Sprintf("release %s by %s failed and is held, as auto_revert is false: %s\nNext: %s", d.ReleaseNumber(), d.Actor.User, d.Held.Reason, deploy.WaysOn(env, d.FromNumber())))
+	f.add(host, fmt.Sprintf("release %s by %s failed and is held, as auto_revert is false: %s\nNext: %s", d.ReleaseNumber(), d.Actor.Who(), d.Held.Reason, deploy.WaysOn(env, d.FromNumber())))
 	var serve, run []string
 	for _, i := range s.Instances {
 		switch {

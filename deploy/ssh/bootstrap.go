@@ -100,6 +100,9 @@ func (b *bootstrap) replacement(h link.Hello) (*bundle.Bundle, error) {
 	if err != nil {
 		ours = nil // then the host's must do
 	}
+	if h.Role != "" {
+		return nil, b.asItIs(h)
+	}
 	switch decide(h, ours, b.options.Look) {
 	case keepTheirs:
 		return nil, nil
@@ -118,6 +121,17 @@ func (b *bootstrap) replacement(h link.Hello) (*bundle.Bundle, error) {
 	return nil, &SetupError{Host: b.transport.Name(), Kind: SetupNewer,
 		Detail: fmt.Sprintf("its drayd %s speaks API %d, which is newer than this dray (%s, API %d)", h.Version, h.API, ours.Version, ours.API),
 		Next:   "update dray on this machine"}
+}
+
+// asItIs is the fault of a host's drayd that can't be used and not be replaced:
+// this connection has a role, and so no shell.
+func (b *bootstrap) asItIs(h link.Hello) error {
+	if h.API == api.Version {
+		return nil
+	}
+	return &SetupError{Host: b.transport.Name(), Kind: SetupRole,
+		Detail: fmt.Sprintf("its drayd %s speaks API %d, this dray %d, and role %s can't replace it", h.Version, h.API, api.Version, h.Role),
+		Next:   "ask somebody with a shell and root there for: dray host setup " + b.transport.Name()}
 }
 
 type decision int

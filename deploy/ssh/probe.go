@@ -180,6 +180,7 @@ const (
 	SetupBundle = "bundle" // this dray has no programs for the host
 	SetupNewer  = "newer"  // the host's drayd is newer than this dray understands
 	SetupOlder  = "older"  // it is older, and this is only a look
+	SetupRole   = "role"   // it can't be used, and the connection's role can't replace it
 	SetupAgent  = "agent"  // drayd is there, but does not run
 )
 

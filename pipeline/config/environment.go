@@ -66,6 +66,10 @@ func (l *loader) promotion(source *hcl.Block, d declaration) *pipeline.Promotion
 	}
 	b.duration("min_age", &p.MinAge, 0)
 	b.boolean("approve", &p.Approve)
+	b.boolean("prevent_self_approval", &p.PreventSelfApproval)
+	if p.PreventSelfApproval && !p.Approve {
+		l.fault(b.rangeOf("prevent_self_approval"), "Nothing to approve", "prevent_self_approval says who may approve, and this gate asks for no approval: add approve = true.")
+	}
 	return p
 }
 

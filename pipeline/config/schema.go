@@ -175,7 +175,7 @@ var (
 			"env":  `Variables belong to a service: service "NAME" { env = { … } } in this environment.`,
 		},
 	}
-	kindPromotion = kind{name: "a promotion", args: []string{"from", "min_age", "approve"}}
+	kindPromotion = kind{name: "a promotion", args: []string{"from", "min_age", "approve", "prevent_self_approval"}}
 	kindVerify    = kind{name: "a verify block", args: []string{"command", "env", "timeout"}}
 )
 

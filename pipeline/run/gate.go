@@ -125,16 +125,19 @@ func (g *gate) tooYoung(p *pipeline.Promotion) []string {
 func (g *gate) approved(ctx context.Context, p *pipeline.Promotion, next *pipeline.Release) (*pipeline.Approval, []string, error) {
 	name, content := next.ReleaseNumber(), next.ApprovalHash()
 	var other *pipeline.Approval
+	own := ""
 	for i := range g.current.Approvals {
 		a := &g.current.Approvals[i]
 		switch {
 		case a.ReleaseNumber() == name && a.Content == content:
-			return a, nil, nil
+			if own = g.selfApproved(a, p); own == "" {
+				return a, nil, nil
+			}
 		case a.ReleaseNumber() == name:
 			other = a
 		}
 	}
-	if g.runner.Approve != nil && !g.silent {
+	if g.runner.Approve != nil && !g.silent && !p.PreventSelfApproval {
 		yes, err := g.runner.Approve(ctx, g.env.Name, *next)
 		if err != nil {
 			return nil, nil, err
@@ -144,9 +147,37 @@ func (g *gate) approved(ctx context.Context, p *pipeline.Promotion, next *pipeli
 		}
 	}
 	reason := fmt.Sprintf("nobody has approved it (%s): dray approve %s %s", p.At, g.env.Name, name)
-	if other != nil {
+	switch {
+	case own != "":
+		reason = own
+	case other != nil:
 		reason = fmt.Sprintf("what %s approved as release %s was another configuration (%s): dray approve %s %[2]s, in the checkout and with the variables that are promoted",
-			other.By.User, name, p.At, g.env.Name)
+			other.By.Who(), name, p.At, g.env.Name)
+	case p.PreventSelfApproval:
+		reason = fmt.Sprintf("nobody else has approved it (%s): have another person run dray approve %s %s", p.At, g.env.Name, name)
 	}
 	return nil, []string{reason}, nil
+}
+
+// selfApproved says why an approval is not another person's, where the gate asks
+// for that; "" where it counts. Persons are told apart by the keys that hosts saw,
+// whatever they call themselves.
+func (g *gate) selfApproved(a *pipeline.Approval, p *pipeline.Promotion) string {
+	if !p.PreventSelfApproval {
+		return ""
+	}
+	unknown := len(g.current.Asking) == 0
+	for _, asking := range g.current.Asking {
+		same, known := a.By.SamePerson(asking)
+		if known && same {
+			return fmt.Sprintf("%s approved it, with the key that promotes it now (%s): another person has to run dray approve %s %s",
+				a.By.Who(), p.At, g.env.Name, a.ReleaseNumber())
+		}
+		unknown = unknown || !known
+	}
+	if unknown {
+		return fmt.Sprintf("whether %s, who approved it, is another person can't be told (%s): set ExposeAuthInfo yes in sshd_config of the hosts, and approve again",
+			a.By.Who(), p.At)
+	}
+	return ""
 }

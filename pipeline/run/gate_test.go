@@ -39,6 +39,16 @@ func TestGate(t *testing.T) {
 	approved := func(number, revision int, content string) []pipeline.Approval {
 		return []pipeline.Approval{{ReleaseRef: pipeline.ReleaseRef{Release: number, Revision: revision}, Content: content, By: pipeline.Actor{User: "tom"}}}
 	}
+	approvedWith := func(key string, approvals []pipeline.Approval) []pipeline.Approval {
+		approvals[0].By.Identity.Key = key
+		return approvals
+	}
+	asking := func(keys ...string) (out []pipeline.Actor) {
+		for _, key := range keys {
+			out = append(out, pipeline.Actor{User: "mira", Identity: pipeline.Identity{Key: key}})
+		}
+		return out
+	}
 	tests := []struct {
 		name   string
 		change func(*gate)
@@ -79,6 +89,34 @@ func TestGate(t *testing.T) {
 			}
 			g.open = &previewing{revision: 1}
 		}, nil},
+		{"approved by who promotes, under another name", func(g *gate) {
+			g.env.Promotion.Approve, g.env.Promotion.PreventSelfApproval = true, true
+			g.current.Approvals, g.current.Asking = approvedWith("SHA256:mira", approved(42, 0, content)), asking("SHA256:mira", "SHA256:mira")
+		}, []string{"tom via key SHA256:mira approved it, with the key that promotes it now", "another person"}},
+		{"approved by another person", func(g *gate) {
+			g.env.Promotion.Approve, g.env.Promotion.PreventSelfApproval = true, true
+			g.current.Approvals, g.current.Asking = approvedWith("SHA256:tom", approved(42, 0, content)), asking("SHA256:mira", "SHA256:mira")
+		}, nil},
+		{"one host's approval is another person's", func(g *gate) {
+			g.env.Promotion.Approve, g.env.Promotion.PreventSelfApproval = true, true
+			g.current.Approvals = append(approvedWith("SHA256:mira", approved(42, 0, content)), approvedWith("SHA256:tom", approved(42, 0, content))...)
+			g.current.Asking = asking("SHA256:mira")
+		}, nil},
+		{"nobody saw who approved", func(g *gate) {
+			g.env.Promotion.Approve, g.env.Promotion.PreventSelfApproval = true, true
+			g.current.Approvals, g.current.Asking = approved(42, 0, content), asking("SHA256:mira")
+		}, []string{"whether tom, who approved it, is another person can't be told", "ExposeAuthInfo"}},
+		{"one host did not see who promotes", func(g *gate) {
+			g.env.Promotion.Approve, g.env.Promotion.PreventSelfApproval = true, true
+			g.current.Approvals, g.current.Asking = approvedWith("SHA256:tom", approved(42, 0, content)), asking("SHA256:mira", "")
+		}, []string{"can't be told"}},
+		{"nobody is asked who promotes and may not approve", func(g *gate) {
+			g.env.Promotion.Approve, g.env.Promotion.PreventSelfApproval = true, true
+			g.runner.Approve = func(context.Context, string, pipeline.Release) (bool, error) {
+				t.Error("who promotes is asked to approve")
+				return true, nil
+			}
+		}, []string{"nobody else has approved it", "have another person run dray approve prod 42"}},
 		{"other bits were built", func(g *gate) { g.expected = web("sha256:bbbb") }, []string{"web bbbb is not what test runs, which is aaaa: dray deploy test first"}},
 		{"the same bits are of several", func(g *gate) {
 			g.expected = web("sha256:bbbb")

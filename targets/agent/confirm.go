@@ -17,6 +17,10 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, by api.A
 	if done, err := a.confirmedBefore(e, id); done != nil || err != nil {
 		return done, err
 	}
+	var err error
+	if req.Approval, err = a.approvalSeen(ctx, e, req.Approval, by); err != nil {
+		return nil, err
+	}
 	ctx, end, err := e.operations.acquire(ctx, "a confirmation", e.holder(req.Fence))
 	if err != nil {
 		return nil, err
@@ -173,8 +177,8 @@ func (a *Agent) makeCurrent(w *work, by api.Actor, req api.Confirm) (*api.Record
 		}
 		r.Stable = slices.DeleteFunc(r.Stable, func(id string) bool { return id == w.ID })
 		r.Current, r.Since, r.Ended, r.Open = w.ID, now, now, ""
-		if req.Approval != nil {
-			r.Approve(*req.Approval) // one given on the spot; whoever asks again has it
+		if req.Approval != nil && onTheSpot(req.Approval, by) {
+			r.Approve(*req.Approval) // whoever asks again has it
 		}
 		if err := dropOld(t, r, w.Release); err != nil {
 			return err

@@ -8,35 +8,55 @@ import (
 	"strconv"
 
 	"dray/pipeline/event"
+	"dray/targets/agent/access"
 	"dray/targets/api"
 )
 
 // largestRequest bounds a request's body: a release with its secrets.
 const largestRequest = 16 << 20
 
-// RouteEvents streams every event of this host from now on, one JSON line
-// each.
-const RouteEvents = "GET /dray/v1/events"
-
 // Handler serves /dray/v1/. Whatever else is asked goes to rest, which may be
 // nil.
 func (a *Agent) Handler(rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	a.routeHost(mux)
-	a.routeLeases(mux)
-	a.routeReading(mux)
-	a.routeDeployments(mux)
+	a.register(mux)
 	if rest != nil {
 		mux.Handle("/", rest)
 	}
 	return mux
 }
 
-func (a *Agent) routeHost(mux *http.ServeMux) {
+// registrar takes handlers: an http.ServeMux.
+type registrar interface {
+	HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request))
+}
+
+func (a *Agent) register(mux registrar) {
+	a.routeHost(mux)
+	a.routeLeases(mux)
+	a.routeReading(mux)
+	a.routeDeployments(mux)
+}
+
+// Patterns lists the routes that Handler serves, as patterns of http.ServeMux.
+func Patterns() []string {
+	var listed patterns
+	(&Agent{}).register(&listed)
+	return listed
+}
+
+type patterns []string
+
+// HandleFunc implements registrar.
+func (p *patterns) HandleFunc(pattern string, _ func(http.ResponseWriter, *http.Request)) {
+	*p = append(*p, pattern)
+}
+
+func (a *Agent) routeHost(mux registrar) {
 	mux.HandleFunc(api.RouteHost, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, a.hostAndReach(), nil)
 	})
-	mux.HandleFunc(RouteEvents, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(api.RouteEvents, func(w http.ResponseWriter, r *http.Request) {
 		a.serveEvents(w, r)
 	})
 }
@@ -60,7 +80,7 @@ func (a *Agent) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *Agent) routeLeases(mux *http.ServeMux) {
+func (a *Agent) routeLeases(mux registrar) {
 	mux.HandleFunc(api.RouteAcquire, called(a, func(e *environment, _ api.Actor, req api.AcquireLease) (any, error) {
 		return a.acquire(e, req)
 	}))
@@ -87,7 +107,7 @@ func (a *Agent) routeLeases(mux *http.ServeMux) {
 	}))
 }
 
-func (a *Agent) routeReading(mux *http.ServeMux) {
+func (a *Agent) routeReading(mux registrar) {
 	mux.HandleFunc(api.RouteEnvironments, func(w http.ResponseWriter, r *http.Request) {
 		list, err := a.environmentList(r.FormValue("project"))
 		answer(w, list, err)
@@ -141,8 +161,11 @@ func limit(r *http.Request) int {
 	return max(n, 0)
 }
 
-func (a *Agent) routeDeployments(mux *http.ServeMux) {
-	mux.HandleFunc(api.RoutePrepare, streaming(a, func(ctx context.Context, _ *http.Request, e *environment, req api.Prepare, sink event.Sink) (any, error) {
+func (a *Agent) routeDeployments(mux registrar) {
+	mux.HandleFunc(api.RoutePrepare, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.Prepare, sink event.Sink) (any, error) {
+		if err := a.mayBring(r.Context(), e, &req); err != nil {
+			return nil, err
+		}
 		return a.prepare(ctx, e, &req, sink)
 	}))
 	mux.HandleFunc(api.RouteSteps, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.Steps, sink event.Sink) (any, error) {
@@ -231,16 +254,20 @@ func called[T any](a *Agent, do func(e *environment, by api.Actor, req T) (any, 
 	})
 }
 
-// decode reads a request's body and its actor. Fields that this agent does not
+// decode reads a request's body and its actor, as whom the host sees it. Fields that this agent does not
 // know are ignored: the client may be newer.
 func decode(w http.ResponseWriter, r *http.Request, into any) (api.Actor, error) {
 	by, err := api.ActorOf(r)
 	if err != nil {
 		return by, err
 	}
+	by.Identity, _ = access.Of(r.Context())
 	body := http.MaxBytesReader(w, r.Body, largestRequest)
 	if err := json.NewDecoder(body).Decode(into); err != nil {
 		return by, api.Errorf(api.CodeBadRequest, "reading the request: %v", err)
+	}
+	if stamped, ok := into.(api.Stamped); ok {
+		stamped.SeenAs(by.Identity)
 	}
 	return by, nil
 }

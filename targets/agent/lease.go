@@ -98,7 +98,7 @@ func frozen(r *journal.Environment) error {
 	if f == nil || (!f.Until.IsZero() && !time.Now().Before(f.Until)) {
 		return nil
 	}
-	err := api.Errorf(api.CodeLocked, "%s of %s is locked by %s on %s: %s", r.Name, r.Project, f.By.User, f.By.Machine, f.Reason)
+	err := api.Errorf(api.CodeLocked, "%s of %s is locked by %s on %s: %s", r.Name, r.Project, f.By.Who(), f.By.Machine, f.Reason)
 	err.Freeze = f
 	return err
 }
@@ -107,7 +107,7 @@ func frozen(r *journal.Environment) error {
 func lockedBy(e *environment) error {
 	l := e.lease.wire()
 	err := api.Errorf(api.CodeLocked, "%s of %s is being changed by %s on %s (%s) since %s; the lease ends at %s unless renewed",
-		e.name, e.project, l.Holder.User, l.Holder.Machine, l.Holder.Command,
+		e.name, e.project, l.Holder.Who(), l.Holder.Machine, l.Holder.Command,
 		l.Since.Format(time.TimeOnly), l.Until.Format(time.TimeOnly))
 	err.Lease = l
 	return err
@@ -240,7 +240,7 @@ func (a *Agent) endLeases(ctx context.Context) time.Duration {
 		// What the holder asked for ends before anybody else can hold a lease:
 		// the next holder's work is not to be cancelled for it.
 		e.lease = nil
-		e.operations.interrupt(fmt.Errorf("%w: %s on %s (%s)", errLeaseEnded, l.Holder.User, l.Holder.Machine, l.Holder.Command))
+		e.operations.interrupt(fmt.Errorf("%w: %s on %s (%s)", errLeaseEnded, l.Holder.Who(), l.Holder.Machine, l.Holder.Command))
 		e.mu.Unlock()
 		a.leaseEnded(ctx, e, l)
 	}
@@ -259,7 +259,7 @@ func (a *Agent) leaseEnded(ctx context.Context, e *environment, l *lease) {
 		a.log.Error("recording the end of a lease", "environment", e.key(), "error", err)
 	}
 	a.start(ctx, func(ctx context.Context) {
-		a.settle(ctx, e, "the lease of "+l.Holder.User+" on "+l.Holder.Machine+" ended without a confirmation")
+		a.settle(ctx, e, "the lease of "+l.Holder.Who()+" on "+l.Holder.Machine+" ended without a confirmation")
 	})
 }
 
@@ -278,6 +278,9 @@ func (a *Agent) freeze(e *environment, by api.Actor, req api.SetFreeze) (*api.Fr
 		r.Freeze = f
 		return nil
 	})
+	if err == nil {
+		a.announce(e, "%s locks %s: %s", by.Who(), e.name, f.Reason)
+	}
 	return f, err
 }
 
@@ -286,15 +289,4 @@ func (a *Agent) unfreeze(e *environment) error {
 		r.Freeze = nil
 		return nil
 	})
-}
-
-// approve records a person's yes to a release. Asking twice keeps the first;
-// one for another content under the same name takes its place.
-func (a *Agent) approve(e *environment, by api.Actor, req api.Approve) (*api.Approval, error) {
-	yes := api.Approval{ReleaseRef: req.ReleaseRef, Content: req.Content, By: by, At: time.Now().Round(0)}
-	err := a.change(e, "approve", func(_ *journal.Tx, r *journal.Environment) error {
-		yes = r.Approve(yes)
-		return nil
-	})
-	return &yes, err
 }

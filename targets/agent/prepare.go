@@ -40,6 +40,7 @@ func (a *Agent) prepare(ctx context.Context, e *environment, p *api.Prepare, sin
 		return nil, err
 	}
 	if w.State == api.StatePreparing {
+		a.announce(e, "%s brings %s (%s)", w.Actor.Who(), releaseWord(w.Release), w.Kind)
 		// After the journal: what begins to retire from now on finds a deployment
 		// under way. A container that is being stopped may be taken up again here.
 		e.operations.drain(errTakenUp)

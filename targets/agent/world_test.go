@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"dray/pipeline"
+	"dray/targets/agent/access"
 	"dray/targets/api"
 	"dray/targets/api/apitest"
 	"dray/targets/runtime"
@@ -610,7 +611,7 @@ func (w *world) boot(crashAt int) *running {
 // stands still while nobody has anything to do.
 func (w *world) connect(r *running) {
 	listener := apitest.Listen()
-	server := &http.Server{Handler: r.agent.Handler(nil)}
+	server := &http.Server{Handler: access.Identities(r.agent.Handler(nil)), ConnContext: access.Connection}
 	go func() { _ = server.Serve(listener) }()
 	r.client = api.NewClient(listener.Dial, api.Actor{User: "mira", Machine: "ci-7", Command: "dray deploy"})
 	r.EnvironmentClient = r.client.Environment("shop", "prod")

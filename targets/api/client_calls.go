@@ -117,6 +117,11 @@ func (e *EnvironmentClient) Unfreeze(ctx context.Context) error {
 	return e.client.call(ctx, http.MethodDelete, e.path("freeze"), nil, nil)
 }
 
+// Identity asks for whom the agent takes this client.
+func (c *Client) Identity(ctx context.Context) (*Actor, error) {
+	return get[Actor](ctx, c, prefix+"/identity")
+}
+
 // Approve lets a release enter the environment, in the client's actor's name.
 func (e *EnvironmentClient) Approve(ctx context.Context, a Approve) (*Approval, error) {
 	return send[Approval](ctx, e.client, http.MethodPost, e.path("approvals"), a)

@@ -19,6 +19,7 @@ const (
 	CodeSource     = "source"    // what a service or a task needs of the host is not there: Volume, or a program
 	CodeImage      = "image"     // the image could not be had or is not sound
 	CodeUnhealthy  = "unhealthy" // an instance did not become healthy
+	CodeForbidden  = "forbidden" // the connection's role does not allow the call; Error.Role would
 	CodeInternal   = "internal"
 )
 
@@ -36,6 +37,7 @@ type Error struct {
 	Logs     []string `json:"logs,omitempty"` // the last lines that the container wrote
 	Lease    *Lease   `json:"lease,omitempty"`
 	Freeze   *Freeze  `json:"freeze,omitempty"`
+	Role     string   `json:"role,omitempty"` // that allows the call, "deploy:prod"
 }
 
 // Error returns Message.

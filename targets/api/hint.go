@@ -24,10 +24,15 @@ func (e *Error) HintIn(env, declared string) pipeline.Hint {
 	switch {
 	case e.Lease != nil:
 		h.Text = fmt.Sprintf("%s is being changed by %s on %s (%s) since %s; their lease ends in %.0fs unless renewed.", cmp.Or(env, "the environment"),
-			e.Lease.Holder.User, e.Lease.Holder.Machine, e.Lease.Holder.Command, e.Lease.Since.Local().Format(time.TimeOnly), e.Lease.Seconds)
+			e.Lease.Holder.Who(), e.Lease.Holder.Machine, e.Lease.Holder.Command, e.Lease.Since.Local().Format(time.TimeOnly), e.Lease.Seconds)
 	case e.Freeze != nil:
 		h.Text = e.Freeze.Text(cmp.Or(env, "the environment"))
 		h.Next = "dray unlock " + cmp.Or(env, "ENV") + ", once that is settled"
+	case e.Code == CodeForbidden:
+		h.Class = pipeline.Refused
+		if e.Role != "" {
+			h.Next = "ask whoever keeps authorized_keys or sudoers on that host for --role " + e.Role
+		}
 	case e.Code == CodeSpace && strings.Contains(e.Message, "memory"):
 		h.Next = "lower memory in its resources block, or take another host"
 	case e.Code == CodeSpace:
@@ -42,7 +47,7 @@ func (e *Error) HintIn(env, declared string) pipeline.Hint {
 
 // Text says who keeps deployments out of an environment, until when and why.
 func (f *Freeze) Text(env string) string {
-	return fmt.Sprintf("%s is locked by %s on %s%s: %s", env, f.By.User, f.By.Machine, f.UntilText(), f.Reason)
+	return fmt.Sprintf("%s is locked by %s on %s%s: %s", env, f.By.Who(), f.By.Machine, f.UntilText(), f.Reason)
 }
 
 // UntilText is " until TIME", or "" of a lock without end.

@@ -13,6 +13,7 @@ import (
 // result.
 //
 //	RouteHost            -                     → Host
+//	RouteEvents          -                     → lines of event.Event without end: all of this host, from now on
 //	RouteEnvironments    ?project=P (optional) → []Environment
 //	RoutePrune           Prune                 → PruneResult
 //	RouteEnvironment     -                     → Environment; one that is not known here is CodeNotFound
@@ -44,6 +45,7 @@ import (
 // image is relayed to another.
 const (
 	RouteHost         = "GET " + prefix + "/host"
+	RouteEvents       = "GET " + prefix + "/events"
 	RouteEnvironments = "GET " + prefix + "/environments"
 	RoutePrune        = "POST " + prefix + "/prune"
 	RouteEnvironment  = "GET " + environmentPattern
@@ -77,7 +79,8 @@ const ActorHeader = "Dray-Actor"
 // ContentStream is the Content-Type of an answer that is a stream.
 const ContentStream = "application/x-ndjson"
 
-// ActorOf returns the Actor that a request names, or the zero Actor.
+// ActorOf returns the Actor that a request names, or the zero Actor. Its identity
+// is nobody's: only the agent knows whose the connection is.
 func ActorOf(r *http.Request) (Actor, error) {
 	var a Actor
 	text := r.Header.Get(ActorHeader)
@@ -87,6 +90,7 @@ func ActorOf(r *http.Request) (Actor, error) {
 	if err := json.Unmarshal([]byte(text), &a); err != nil {
 		return Actor{}, Errorf(CodeBadRequest, "reading header %s: %v", ActorHeader, err)
 	}
+	a.Identity = Identity{}
 	return a, nil
 }
 
@@ -103,6 +107,8 @@ func Status(code string) int {
 		return http.StatusPreconditionFailed
 	case CodeConflict:
 		return http.StatusConflict
+	case CodeForbidden:
+		return http.StatusForbidden
 	case CodePort, CodeSpace, CodeImage, CodeUnhealthy:
 		return http.StatusUnprocessableEntity
 	}

@@ -8,10 +8,11 @@ const Version = 1
 
 // The values that a release is made of are the pipeline's.
 type (
-	Actor   = pipeline.Actor
-	Source  = pipeline.Source
-	Image   = pipeline.ReleaseImage
-	Release = pipeline.Release
+	Actor    = pipeline.Actor
+	Identity = pipeline.Identity
+	Source   = pipeline.Source
+	Image    = pipeline.ReleaseImage
+	Release  = pipeline.Release
 
 	ReleaseNumber = pipeline.ReleaseNumber
 	ReleaseRef    = pipeline.ReleaseRef

@@ -17,13 +17,14 @@ func Command(ctx context.Context, verb string, args []string, stdout io.Writer) 
 	flags := flag.NewFlagSet("drayd "+verb, flag.ContinueOnError)
 	digest := flags.String("digest", "", "digest of the bundle")
 	from := flags.String("from", "", "folder with the unpacked bundle")
+	role := flags.String("role", "", "what the client may do: look, deploy:ENV, approve:ENV, admin, or several with commas between; \"\" is everything")
 	purge := flags.Bool("purge", false, "remove state, images and volumes too")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("drayd %s: %w", verb, err)
 	}
 	switch verb {
 	case "connect":
-		return Run(ctx, Options{Look: flags.Arg(0) == "look"}) // an argument, not a flag: an older drayd ignores it
+		return Run(ctx, Options{Look: flags.Arg(0) == "look", Role: *role}) // an argument, not a flag: an older drayd ignores it
 	case "install":
 		done, err := Install(ctx, InstallOptions{Digest: *digest, From: *from})
 		if err != nil {

@@ -28,7 +28,9 @@ type Options struct {
 	StartAgent func(ctx context.Context) error
 	// Look starts no agent: the client is to change nothing. An agent that is
 	// just being started by others is waited for.
-	Look   bool
+	Look bool
+	// Role is what the client may do, as api.ParseRole reads it; "" is everything.
+	Role   string
 	Logger *slog.Logger
 }
 
@@ -56,6 +58,15 @@ func Run(ctx context.Context, o Options) error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	identity, role := identify(o.Role), api.Admin()
+	if o.Role != "" {
+		var err error
+		if role, err = api.ParseRole(o.Role); err != nil {
+			return err
+		}
+		// Who may only look starts nothing.
+		o.Look = o.Look || !role.MaySomewhere(api.RightDeploy)
+	}
 	if _, err := io.WriteString(o.Stdio, link.Preface+"\n"); err != nil {
 		return fmt.Errorf("greeting the client: %w", err)
 	}
@@ -64,7 +75,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { _ = mux.Close() })()
-	b := &bridge{mux: mux, options: o, slots: make(chan struct{}, mostStreams)}
+	b := &bridge{mux: mux, options: o, slots: make(chan struct{}, mostStreams), identity: identity, admin: role.IsAdmin()}
 	defer b.work.Wait()
 	defer func() { _ = mux.Close() }() // it never fails
 	b.work.Go(func() {
@@ -81,6 +92,9 @@ type bridge struct {
 	options Options
 	work    sync.WaitGroup
 	slots   chan struct{}
+
+	identity api.Identity // of the client
+	admin    bool         // it may do everything
 }
 
 // serve greets the client on its control stream, then splices its streams
@@ -98,8 +112,11 @@ func (b *bridge) serve(ctx context.Context) error {
 	if err := b.awaitAgent(ctx); err != nil {
 		return errors.Join(err, b.refuse(control, err))
 	}
+	if err := b.tooOld(); err != nil {
+		return errors.Join(err, b.refuse(control, err))
+	}
 	hello := installed()
-	hello.Peer = peer.Addr().String()
+	hello.Peer, hello.Role = peer.Addr().String(), b.options.Role
 	if err := link.WriteHello(control, hello); err != nil {
 		return err
 	}
@@ -121,6 +138,24 @@ func (b *bridge) serve(ctx context.Context) error {
 	}
 }
 
+// tooOld is the fault of an agent that knows no roles, and so takes only clients
+// that may do everything.
+func (b *bridge) tooOld() error {
+	if b.admin {
+		return nil
+	}
+	conn, err := b.dial()
+	if errors.Is(err, api.ErrNoIdentities) {
+		return fmt.Errorf("%w, and this connection has role %s: somebody with a shell and root there has to upgrade it (dray host setup)", err, b.options.Role)
+	}
+	if err == nil {
+		_ = conn.Close() // it was only a question
+	}
+	return nil // an agent that restarts is waited for by each stream
+}
+
+func (b *bridge) dial() (*net.UnixConn, error) { return dialAs(b.identity, b.admin) }
+
 // refuse tells the client why there will be no connection.
 func (b *bridge) refuse(control net.Conn, why error) error {
 	hello := installed()
@@ -134,10 +169,10 @@ func (b *bridge) refuse(control net.Conn, why error) error {
 
 // toAgent splices one of the client's streams.
 func (b *bridge) toAgent(ctx context.Context, stream *link.Stream) {
-	conn, err := dialAgent()
+	conn, err := b.dial()
 	if err != nil {
 		if err = b.awaitAgent(ctx); err == nil {
-			conn, err = dialAgent()
+			conn, err = b.dial()
 		}
 	}
 	if err != nil {

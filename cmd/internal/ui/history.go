@@ -31,9 +31,17 @@ func historyTable(lines []environment.HistoryLine) *Table {
 			release = from.String() + " → " + release
 		}
 		t.Add(l.Started.Local().Format(time.DateTime), release, l.Kind, l.Result, phrase.Seconds(l.Ended.Sub(l.Started).Seconds()),
-			l.Actor.User+"@"+l.Actor.Machine, strings.Join(l.Hosts, ","), sourceNote(l.Source), historyNote(l.Record))
+			who(l.Actor), strings.Join(l.Hosts, ","), sourceNote(l.Source), historyNote(l.Record))
 	}
 	return t
+}
+
+// who names an actor with their machine.
+func who(a pipeline.Actor) string {
+	if !a.Identity.Known() {
+		return a.User + "@" + a.Machine
+	}
+	return a.Who() + " on " + a.Machine
 }
 
 func sourceNote(s pipeline.Source) string {
@@ -47,7 +55,7 @@ func sourceNote(s pipeline.Source) string {
 func historyNote(r api.Record) string {
 	note := r.Reason
 	if r.Approval != nil {
-		note = phrase.Words(note, "approved by "+r.Approval.By.User)
+		note = phrase.Words(note, "approved by "+r.Approval.By.Who())
 	}
 	if len(r.Skipped) > 0 {
 		note = phrase.Words(note, "without "+strings.Join(r.Skipped, ", "))

@@ -65,14 +65,14 @@ func addTask(list *Table, t environment.Task, none string) {
 
 // RunText says when a run was, why, and how it ended.
 func RunText(r *environment.FoundRun, env string) string {
-	who, why := r.Actor.User+"@"+r.Actor.Machine, ""
+	by, why := who(r.Actor), ""
 	switch r.Trigger {
 	case api.TaskBySchedule:
 		why = "by its schedule"
 	case api.TaskByHook:
-		why = "by the rollout of " + who
+		why = "by the rollout of " + by
 	default:
-		why = "by " + who
+		why = "by " + by
 	}
 	head := fmt.Sprintf("%s in %s: run %s on %s, release %s, started %s %s", r.Task, env, environment.RunNumber(r.ID), r.Host, r.ReleaseNumber(),
 		r.Started.Local().Format(time.DateTime), why)

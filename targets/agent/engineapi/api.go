@@ -3,6 +3,7 @@ package engineapi
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -108,7 +109,17 @@ func New(c Config) *API {
 type handler func(w http.ResponseWriter, r *http.Request) error
 
 func (a *API) routes() {
-	for pattern, h := range map[string]handler{
+	for pattern, h := range a.handlers() {
+		a.mux.Handle(pattern, a.failing(h))
+	}
+	a.mux.Handle("/", a.failing(elsewhere))
+}
+
+// Patterns lists the routes of the API, as patterns of http.ServeMux.
+func Patterns() []string { return slices.Sorted(maps.Keys((&API{}).handlers())) }
+
+func (a *API) handlers() map[string]handler {
+	return map[string]handler{
 		"GET /_ping":                     a.ping, // HEAD too
 		"GET /version":                   a.version,
 		"GET /info":                      a.info,
@@ -152,10 +163,7 @@ func (a *API) routes() {
 		"POST /volumes/create":           refuse("a volume comes with its service"),
 		"POST /auth":                     refuse("registries are declared in dray.hcl"),
 		"GET /swarm":                     refuse("there is no swarm"),
-	} {
-		a.mux.Handle(pattern, a.failing(h))
 	}
-	a.mux.Handle("/", a.failing(elsewhere))
 }
 
 // engineCalls are the beginnings of the Engine API's calls, but for plugins:
@@ -179,6 +187,14 @@ func refuse(instead string) handler {
 }
 
 var versionPath = regexp.MustCompile(`^/v(1\.[0-9]+)(/.*)$`)
+
+// Unversioned takes the version off the path of a call.
+func Unversioned(path string) string {
+	if found := versionPath.FindStringSubmatch(path); found != nil {
+		return found[2]
+	}
+	return path
+}
 
 // ServeHTTP serves a call of the Engine API, "/v1.47/containers/json" or
 // "/containers/json".

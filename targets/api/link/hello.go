@@ -19,12 +19,13 @@ const Preface = "dray-connect 1"
 
 // Hello is the control line.
 type Hello struct {
-	V       int    `json:"v"`       // Protocol
-	Version string `json:"version"` // of the installed bundle
-	Bundle  string `json:"bundle"`  // its digest; "" when drayd runs from somewhere else
-	API     int    `json:"api"`     // api.Version
-	Arch    string `json:"arch"`    // GOARCH
-	Peer    string `json:"peer"`    // path of the socket whose connections reach the client
+	V       int    `json:"v"`              // Protocol
+	Version string `json:"version"`        // of the installed bundle
+	Bundle  string `json:"bundle"`         // its digest; "" when drayd runs from somewhere else
+	API     int    `json:"api"`            // api.Version
+	Arch    string `json:"arch"`           // GOARCH
+	Peer    string `json:"peer"`           // path of the socket whose connections reach the client
+	Role    string `json:"role,omitempty"` // that drayd connect was started with; "": everything is allowed
 	Error   string `json:"error,omitempty"`
 }
 

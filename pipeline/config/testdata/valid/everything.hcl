@@ -221,6 +221,8 @@ environment "prod" {
     from    = environment.test
     min_age = "30m"
     approve = true
+
+    prevent_self_approval = true
   }
   service "web" {
     count = var.replicas.prod

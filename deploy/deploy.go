@@ -326,7 +326,7 @@ func (d *deployment) tasks(ctx context.Context, hook string) error {
 		subject := "task " + t.Name
 		d.emit(h.Name, event.Event{Type: event.StageStarted, Stage: "task", Subject: subject})
 		began := time.Now()
-		run, err := d.on(h).RunTask(ctx, t.Name, api.RunTask{
+		run, err := RunTask(ctx, h, d.on(h), t.Name, api.RunTask{
 			Fence: d.lease.fences[h.Name], Deployment: d.id, Actor: d.Release.By, Key: d.id + "/" + t.Name,
 		}, d.hostSink(h.Name))
 		if err == nil && (run.ExitCode != 0 || run.TimedOut) {

@@ -22,16 +22,24 @@ const (
 // it was at, and the calls of a deployment can all be repeated. It gives up
 // when the host's connection is lost.
 func (f *Fleet) retry(ctx context.Context, h *Host, call func(context.Context) error) error {
+	return retry(ctx, h, f.hostSink(h.Name), call)
+}
+
+func retry(ctx context.Context, h *Host, sink event.Sink, call func(context.Context) error) error {
 	deadline, told := time.Now().Add(retryTime), false
 	for {
+		began := time.Now()
 		err := call(ctx)
+		if time.Since(began) > retryTime { // it worked on it that long: it was there
+			deadline = time.Now().Add(retryTime)
+		}
 		var refused *api.Error
 		if err == nil || errors.As(err, &refused) || ctx.Err() != nil || time.Now().After(deadline) {
 			return err
 		}
 		if !told {
 			told = true
-			f.hostSink(h.Name).Emit(event.Event{Type: event.Notice, Text: fmt.Sprintf("the agent gave no answer (%v); asking again", err)})
+			sink.Emit(event.Event{Type: event.Notice, Text: fmt.Sprintf("the agent gave no answer (%v); asking again", err)})
 		}
 		select {
 		case <-ctx.Done():

@@ -2,11 +2,13 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,6 +100,41 @@ func TestNoRetryOnALostConnection(t *testing.T) {
 	})
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestRunTaskAcrossAgents: the agent is replaced in the middle of a task. Each
+// line of its output comes once, and the run stays one.
+func TestRunTaskAcrossAgents(t *testing.T) {
+	output := []string{"one", "two", "three", "four"}
+	var asked []api.RunTask
+	f, notices := agentOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var req api.RunTask
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+			t.Error(err)
+		}
+		asked = append(asked, req)
+		now := min(req.Seen+2, len(output))
+		for _, text := range output[req.Seen:now] {
+			_ = json.NewEncoder(w).Encode(api.StreamLine{Event: &event.Event{Version: event.Version, Type: event.Output, Text: text}})
+		}
+		if now == len(output) {
+			_, _ = w.Write([]byte(`{"result":{"id":"1","exit_code":3}}` + "\n"))
+		}
+	}))
+	h := f.Hosts()[0]
+	var printed []string
+	run, err := RunTask(t.Context(), h, f.on(h), "migrate", api.RunTask{Key: "k"}, event.Func(func(e event.Event) {
+		if e.Type == event.Output {
+			printed = append(printed, e.Text)
+		}
+		f.sink.Emit(e)
+	}))
+	if err != nil || run.ExitCode != 3 || !slices.Equal(printed, output) {
+		t.Errorf("the run: %+v, %v, printed %q", run, err, printed)
+	}
+	if len(asked) != 2 || asked[1].Key != "k" || asked[1].Seen != 2 || notices.Load() != 1 {
+		t.Errorf("it asked %+v and told %d times, want two calls with one key, and one word", asked, notices.Load())
 	}
 }
 

@@ -89,7 +89,7 @@ func (p *project) runOn(ctx context.Context, host *deploy.Host, env, service str
 	}
 	staged, ended := make(chan string, 1), make(chan end, 1)
 	go func() { // ends with the container, or with ctx
-		run, err := host.Client.Environment(p.spec.Name, env).RunService(ctx, service, r, func(id string) { staged <- id })
+		run, err := host.Client.Environment(p.spec.Name, env).RunService(ctx, service, r, func(id string, _ bool) { staged <- id })
 		ended <- end{run, err}
 	}()
 	select {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"crypto/rand"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"dray/cmd/internal/ui"
+	"dray/deploy"
 	"dray/deploy/environment"
 	"dray/pipeline"
 	"dray/pipeline/event"
@@ -44,7 +46,7 @@ func taskRunCommand(a *app) *cobra.Command {
 					a.view.Emit(e)
 				})
 				on := h.Client.Environment(p.spec.Name, env.Name)
-				run, err := on.RunTask(cmd.Context(), args[1], api.RunTask{Actor: a.actor(), Command: args[2:]}, show)
+				run, err := deploy.RunTask(cmd.Context(), h, on, args[1], api.RunTask{Actor: a.actor(), Command: args[2:], Key: rand.Text()}, show)
 				if err != nil && cmd.Context().Err() != nil {
 					return goesOn(env.Name, h.Name, args[1])
 				}

@@ -62,8 +62,8 @@ type Agent struct {
 
 	mu           sync.Mutex
 	environments map[string]*environment
-	names        map[string]string        // environment's key → name that it is kept under; set once
-	tasks        map[string]chan struct{} // runs with a key under way
+	names        map[string]string  // environment's key → name that it is kept under; set once
+	tasks        map[string]*flight // runs of tasks with a key under way
 }
 
 // New opens the agent's state. It starts nothing; Close it unless Run was
@@ -81,7 +81,7 @@ func New(c Config) (*Agent, error) {
 		queue:        newQueue(),
 		woken:        make(chan struct{}, 1),
 		scheduled:    make(chan struct{}, 1),
-		environments: map[string]*environment{}, tasks: map[string]chan struct{}{},
+		environments: map[string]*environment{}, tasks: map[string]*flight{},
 	}
 	if a.key, err = signingKey(filepath.Join(c.State, "host.key")); err == nil {
 		a.id, err = a.hostID()

@@ -46,6 +46,11 @@
 //	held                   stays, whatever the lease does
 //	confirmed              old containers that still run are retired, what is not kept is dropped
 //
+// Runs of tasks, and those by hand, go on without an agent, and the next one
+// takes them up (adopt.go). A run's end is on disk before its container goes:
+// until then, the container is what knows how it ended. A run of a hook ends with
+// its deployer's lease, as ever.
+//
 // So a deployment ends with its holder: at the end of a lease (releasing it
 // counts), or ConfirmIn after its last renewal, whichever comes first, what is
 // not confirmed goes back. A lease lives on the monotonic clock; after a

@@ -184,10 +184,7 @@ func (a *Agent) routeDeployments(mux registrar) {
 		return a.runTask(ctx, e, r.PathValue("task"), req, sink)
 	}))
 	mux.HandleFunc(api.RouteRunService, streaming(a, func(ctx context.Context, r *http.Request, e *environment, req api.RunService, sink event.Sink) (any, error) {
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		defer context.AfterFunc(r.Context(), func() { cancel(errAbandoned) })()
-		return a.runService(ctx, e, r.PathValue("service"), req, sink)
+		return a.runService(ctx, r.Context(), e, r.PathValue("service"), req, sink)
 	}))
 	mux.HandleFunc(api.RouteReleaseLogs, a.onEnvironment(func(w http.ResponseWriter, r *http.Request, e *environment) {
 		tail, _ := strconv.Atoi(r.FormValue("tail")) // what is not a number is all

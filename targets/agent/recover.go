@@ -34,8 +34,8 @@ func (a *Agent) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.endTasks(ctx); err != nil {
-		a.log.Error("ending tasks that were interrupted", "error", err)
+	if err := a.adoptRuns(ctx); err != nil {
+		a.log.Error("taking up the runs that an earlier agent has left", "error", err)
 	}
 	close(a.ready)
 	for e, r := range records {

@@ -26,7 +26,7 @@ func (w *world) beginRun(ctx context.Context, r *running, req api.RunService) *b
 	staged := make(chan string, 1)
 	go func() {
 		defer close(b.ended)
-		b.run, b.err = r.RunService(ctx, "web", req, func(id string) { staged <- id })
+		b.run, b.err = r.RunService(ctx, "web", req, func(id string, _ bool) { staged <- id })
 	}()
 	b.id = <-staged
 	if err := (*fakeContainers)(w).Start(context.Background(), b.id); err != nil {
@@ -90,29 +90,5 @@ func TestRunService(t *testing.T) {
 			t.Errorf("a service that is not here: %v", err)
 		}
 		w.assertRelease(r, 2, second)
-	})
-}
-
-// TestRunServiceSurvivesNothing ends runs whose agent has crashed.
-func TestRunServiceSurvivesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := deployed(t)
-		r := w.boot(0)
-		b := w.beginRun(t.Context(), r, api.RunService{})
-		w.mu.Lock()
-		w.dead = true
-		w.mu.Unlock()
-		r.stop()
-		<-b.ended
-		if w.container(b.id) == nil {
-			t.Fatal("a dead agent has removed it")
-		}
-		r = w.boot(0)
-		defer r.stop()
-		synctest.Wait()
-		if w.container(b.id) != nil {
-			t.Error("it is left")
-		}
-		w.assertRelease(r, 1, first)
 	})
 }

@@ -111,17 +111,16 @@ func (a *Agent) runScheduled(ctx context.Context, e *environment, task pipeline.
 	if err != nil {
 		return
 	}
-	run := &journal.Run{TaskRun: api.TaskRun{
-		Task: task.Name, ReleaseRef: api.RefTo(w.Release), Trigger: api.TaskBySchedule, Actor: api.Actor{User: "dray", Command: "schedule"},
-	}}
+	run := newRun(w, &task)
+	run.Trigger, run.Actor = api.TaskBySchedule, api.Actor{User: "dray", Command: "schedule"}
 	if wait, err := a.overlap(ctx, w, &task, run); err != nil || wait {
 		if err != nil {
 			a.log.Error("a scheduled task", "task", task.Name, "environment", e.key(), "error", err)
 		}
 		return
 	}
-	result, err := a.runOnce(ctx, w, &task, run)
-	if err != nil || result.ExitCode != 0 {
+	result, err := a.runOnce(ctx, w, &task, run, 0)
+	if ctx.Err() == nil && (err != nil || result.ExitCode != 0) {
 		a.log.Warn("a scheduled task failed", "task", task.Name, "environment", e.key(), "error", err, "exit", run.ExitCode, "reason", run.Reason)
 	}
 }
@@ -147,8 +146,7 @@ func (a *Agent) overlap(ctx context.Context, w *work, task *pipeline.Task, run *
 	}
 	run.Started = time.Now().Round(0)
 	run.Ended, run.Reason = run.Started, "skipped: the run before had not ended"
-	_, err = a.recordTask(w.e, "", run)
-	return true, err
+	return true, a.recordNewRun(w.e, run)
 }
 
 // scheduleChanged has the schedule looked at again.

@@ -74,11 +74,18 @@ func (l *lines) next(ctx context.Context) []api.StreamLine {
 // streamed answers with the events and the result of an operation. The
 // operation runs on the agent's own context: when the client goes away it
 // works on, and is cancelled when the client's lease ends. Whoever repeats the
-// call waits for it and gets the same end.
+// call waits for it and gets the same end. Where the agent ends before the
+// operation has, there is no answer: what came of it, the next agent knows.
 func (a *Agent) streamed(w http.ResponseWriter, r *http.Request, op func(ctx context.Context, sink event.Sink) (any, error)) {
 	answer := newLines()
-	started := a.start(r.Context(), func(ctx context.Context) {
+	serving, cut := context.WithCancel(r.Context())
+	defer cut()
+	started := a.start(serving, func(ctx context.Context) {
 		result, err := op(ctx, event.With(answer, func(*event.Event) {}))
+		if err != nil && ctx.Err() != nil {
+			cut()
+			return
+		}
 		answer.finish(result, err)
 	})
 	if !started {
@@ -90,12 +97,12 @@ func (a *Agent) streamed(w http.ResponseWriter, r *http.Request, op func(ctx con
 	_ = flush.Flush() // a client that is gone is seen by Encode
 	encoder := json.NewEncoder(w)
 	for {
-		for _, line := range answer.next(r.Context()) {
+		for _, line := range answer.next(serving) {
 			if encoder.Encode(line) != nil || line.Event == nil {
 				return
 			}
 		}
-		if flush.Flush() != nil || r.Context().Err() != nil {
+		if flush.Flush() != nil || serving.Err() != nil {
 			return
 		}
 	}

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -10,28 +9,29 @@ import (
 	"dray/targets/runtime"
 )
 
-// recordTask writes a run, under a new id where it has none.
-func (a *Agent) recordTask(e *environment, id string, run *journal.Run) (_ string, err error) {
-	err = a.journal.Update("task", func(t *journal.Tx) error {
-		if id == "" {
-			if id, err = t.NewRunID(); err != nil {
-				return err
-			}
-			if err := trimRuns(t, e, run.Task); err != nil {
-				return err
-			}
+// recordNewRun writes a run that begins, under a new id.
+func (a *Agent) recordNewRun(e *environment, run *journal.Run) error {
+	return a.journal.Update("task.begin", func(t *journal.Tx) (err error) {
+		if run.ID, err = t.NewRunID(); err != nil {
+			return err
 		}
-		run.ID = id
+		if err := trimRuns(t, e, run.Task); err != nil {
+			return err
+		}
 		return t.PutRun(e.key(), run)
 	})
-	return id, err
+}
+
+// recordRun writes what a run has come to.
+func (a *Agent) recordRun(e *environment, run *journal.Run) error {
+	return a.journal.Update("task.end", func(t *journal.Tx) error { return t.PutRun(e.key(), run) })
 }
 
 // trimRuns forgets the oldest runs of a task.
 func trimRuns(t *journal.Tx, e *environment, task string) error {
 	var ids []string
-	err := t.EachRun(e.key(), func(r journal.Run) error {
-		if r.Task == task {
+	err := t.EachRun(e.key(), func(r journal.Run, _ error) error {
+		if r.Task == task { // one that can't be read is of no task that is known
 			ids = append(ids, r.ID)
 		}
 		return nil
@@ -43,17 +43,39 @@ func trimRuns(t *journal.Tx, e *environment, task string) error {
 	return err
 }
 
-// taskRun returns the newest run that matches, or nil.
-func (a *Agent) taskRun(e *environment, matches func(*journal.Run) bool) (found *api.TaskRun, err error) {
+// runWithKey returns the newest run with a key that has ended; nil for none. One
+// that can't be read and may still run is a fault: nothing is run twice.
+func (a *Agent) runWithKey(e *environment, key string) (found *journal.Run, err error) {
+	if key == "" {
+		return nil, nil
+	}
+	unreadable := map[string]bool{}
 	err = a.journal.View(func(t *journal.Tx) error {
-		return t.EachRun(e.key(), func(r journal.Run) error {
-			if matches(&r) {
-				found = &r.TaskRun
+		return t.EachRun(e.key(), func(r journal.Run, fault error) error {
+			switch {
+			case fault != nil:
+				unreadable[r.ID] = true
+			case r.Key == key && r.Done() && !cutByOlder(&r):
+				found = &r
 			}
 			return nil
 		})
 	})
-	return found, err
+	if err != nil || found != nil {
+		return found, err
+	}
+	for _, c := range a.containersOf(e) {
+		if id := c.Spec.Labels[runtime.LabelTaskRun]; unreadable[id] {
+			return nil, api.Errorf(api.CodeConflict, "run %s of %s may be the one that is asked for: its record can't be read, and its container %s is there", id, e.name, c.Spec.Name)
+		}
+	}
+	return nil, nil
+}
+
+// cutByOlder says that an older agent ended a run with itself: it kept the key,
+// and no exit code.
+func cutByOlder(r *journal.Run) bool {
+	return r.Deployment == "" && r.ExitCode == 0 && r.Reason != ""
 }
 
 // taskStatuses returns the tasks of the current release with their last runs,
@@ -78,55 +100,4 @@ func (a *Agent) taskStatuses(e *environment, limit int) ([]api.TaskStatus, error
 		out = append(out, s)
 	}
 	return out, nil
-}
-
-// endTasks ends the runs that a crash of the agent has interrupted, of tasks
-// and by hand: their output has no reader and their time no bound any more.
-func (a *Agent) endTasks(ctx context.Context) error {
-	for _, c := range a.parts.Containers.List() {
-		if !runsOnce(c) {
-			continue
-		}
-		a.start(ctx, func(ctx context.Context) {
-			e := a.environmentOf(c.Spec.Labels[runtime.LabelProject], c.Spec.Labels[runtime.LabelEnvironment])
-			if err := a.endTask(ctx, e, c); err != nil {
-				a.log.Error("ending a run that was interrupted", "container", c.Spec.Name, "error", err)
-			}
-		})
-	}
-	return a.endRuns()
-}
-
-// endTask takes the container of a run away; what it wrote is kept.
-func (a *Agent) endTask(ctx context.Context, e *environment, c runtime.Container) error {
-	stopped := a.parts.Containers.Stop(ctx, c.ID)
-	if err := a.keepTaskLog(e, c); err != nil {
-		a.log.Warn("keeping the output of a task", "container", c.Spec.Name, "error", err)
-	}
-	return errors.Join(stopped, a.parts.Containers.Remove(ctx, c.ID))
-}
-
-// endRuns writes the end of runs that were under way. Their keys may be used
-// again.
-func (a *Agent) endRuns() error {
-	return a.journal.Update("task.interrupted", func(t *journal.Tx) error {
-		interrupted := map[string][]journal.Run{}
-		err := t.AllRuns(func(project, environment string, r journal.Run, fault error) error {
-			switch {
-			case fault != nil:
-				a.log.Error("a run of a task is broken; it is left as it is", "error", fault)
-			case r.Ended.IsZero():
-				key := journal.Key(project, environment)
-				interrupted[key] = append(interrupted[key], r)
-			}
-			return nil
-		})
-		for key, runs := range interrupted {
-			for _, r := range runs {
-				r.Ended, r.ExitCode, r.Reason, r.Key = time.Now().Round(0), 137, "the agent was restarted while it ran", ""
-				err = errors.Join(err, t.PutRun(key, &r))
-			}
-		}
-		return err
-	})
 }

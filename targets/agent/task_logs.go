@@ -83,7 +83,7 @@ func folderSize(path string) (sum int64) {
 func (a *Agent) taskRuns(e *environment, task string, limit int) ([]api.TaskRun, error) {
 	runs := []api.TaskRun{}
 	err := a.journal.View(func(t *journal.Tx) error {
-		return t.EachRun(e.key(), func(r journal.Run) error {
+		return t.EachRun(e.key(), func(r journal.Run, _ error) error {
 			if r.Task == task {
 				runs = append(runs, r.TaskRun)
 			}

@@ -25,7 +25,7 @@ func outputOf(t *testing.T, r *running, run string, q api.LogQuery) ([]string, *
 }
 
 // TestTaskOutput reads what a run writes while it goes on, after its end,
-// after a crash of the agent in its midst, and not after the environment was
+// while another agent has taken it up, and not after the environment was
 // taken down.
 func TestTaskOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -63,8 +63,14 @@ func TestTaskOutput(t *testing.T) {
 		r = w.boot(0)
 		synctest.Wait()
 		lines, run, err = outputOf(t, r, two, api.LogQuery{})
-		if err != nil || !slices.Equal(lines, []string{"migrating"}) || run.Ended.IsZero() {
-			t.Errorf("after a crash: %q, %+v, %v", lines, run, err)
+		if err != nil || !slices.Equal(lines, []string{"migrating"}) || !run.Ended.IsZero() {
+			t.Errorf("under another agent: %q, %+v, %v", lines, run, err)
+		}
+		w.endTask("migrate", 4)
+		time.Sleep(2 * time.Second)
+		lines, run, err = outputOf(t, r, two, api.LogQuery{})
+		if err != nil || !slices.Equal(lines, []string{"migrating"}) || run.ExitCode != 4 {
+			t.Errorf("after its end there: %q, %+v, %v", lines, run, err)
 		}
 		if _, _, err = outputOf(t, r, "00000099", api.LogQuery{}); !isCode(err, api.CodeNotFound) {
 			t.Errorf("a run that never was: %v", err)

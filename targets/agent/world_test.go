@@ -403,7 +403,9 @@ func (f *fakeLogs) ReadKept(_ context.Context, folder string, _ api.LogQuery, li
 	if len(text) == 0 {
 		line(time.Now(), "stderr", "last words of "+filepath.Base(folder))
 	} else {
-		line(time.Now(), "stdout", string(text))
+		for _, text := range strings.Split(string(text), "\n") {
+			line(time.Now(), "stdout", text)
+		}
 	}
 	return err
 }

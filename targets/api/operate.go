@@ -56,7 +56,8 @@ type RunTask struct {
 	Deployment string   `json:"deployment,omitempty"` // a prepared deployment whose release is meant; otherwise the current one
 	Actor      Actor    `json:"actor"`
 	Command    []string `json:"command,omitempty"` // instead of the task's
-	Key        string   `json:"key,omitempty"`     // a run with this key that has ended is answered, not repeated
+	Key        string   `json:"key,omitempty"`     // a run with this key, under way or ended, is answered, not repeated
+	Seen       int      `json:"seen,omitempty"`    // lines of its output that an earlier call has passed already
 }
 
 // Reasons why a task ran.

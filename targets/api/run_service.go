@@ -18,7 +18,10 @@ import (
 //	         … its streams, until it ends …
 //	         ◄── result: ServiceRun       the container is gone
 //
-// When the client goes away, the container is stopped, and removed too.
+// When the client goes away, the container is stopped, and removed too. When the
+// agent does, by an upgrade or a crash, the container runs on: its client asks
+// the next agent again, with the same Key and Rejoin, gets the event with the
+// state starting, and the result.
 const RouteRunService = "POST " + environmentPattern + "/services/{service}/runs"
 
 // RunService says what to run. The container has all that the service's have,
@@ -31,6 +34,8 @@ type RunService struct {
 	WorkDir    string   `json:"workdir,omitempty"`
 	TTY        bool     `json:"tty,omitempty"`
 	Stdin      bool     `json:"stdin,omitempty"`
+	Key        string   `json:"key,omitempty"`    // names the run, to find it again
+	Rejoin     bool     `json:"rejoin,omitempty"` // the run with that key, under way or ended; never a new one
 }
 
 // ServiceRun is how it ended.
@@ -40,13 +45,13 @@ type ServiceRun struct {
 	NotStarted string `json:"not_started,omitempty"` // the command, where that can't be started; ExitCode is 126 or 127
 }
 
-// RunService runs a container of a service once. staged is called with its id
-// when it waits to be started.
-func (e *EnvironmentClient) RunService(ctx context.Context, service string, r RunService, staged func(id string)) (*ServiceRun, error) {
+// RunService runs a container of a service once. ready is called with its id
+// when it waits to be started, or, for a client that comes back, when it has been.
+func (e *EnvironmentClient) RunService(ctx context.Context, service string, r RunService, ready func(id string, started bool)) (*ServiceRun, error) {
 	result := &ServiceRun{}
 	sink := event.Func(func(e event.Event) {
-		if e.Type == event.InstanceState && e.State == event.Staged {
-			staged(e.Subject)
+		if e.Type == event.InstanceState && (e.State == event.Staged || e.State == event.Starting) {
+			ready(e.Subject, e.State == event.Starting)
 		}
 	})
 	return result, e.client.stream(ctx, http.MethodPost, e.path("services", service, "runs"), r, sink, result)

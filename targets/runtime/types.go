@@ -132,4 +132,5 @@ const (
 	LabelTask        = "dray.task"
 	LabelTaskRun     = "dray.task.run" // id of the task's run
 	LabelRun         = "dray.run"      // service whose one-off container it is
+	LabelRunKey      = "dray.run.key"  // with which its client finds it again
 )

@@ -9,7 +9,7 @@
 // error, and nothing is written.
 //
 // A value that can't be read is an error of its own record: EachEnvironment and
-// AllRuns pass it on with the key, and go on with the others. Values are JSON,
+// EachRun pass it on with the key, and go on with the others. Values are JSON,
 // so that a newer agent can add fields and an older one ignores them.
 //
 // Not here: what is done because of a record, and who may do it when

@@ -24,3 +24,17 @@ func RunTask(ctx context.Context, h *Host, on *api.EnvironmentClient, task strin
 	})
 	return run, err
 }
+
+// RunService runs a container of a service on a host, until it ends. It outlives
+// the agent that made it: where that is replaced meanwhile, the next one is asked
+// for the same container, and ready is called once more, with started.
+func RunService(ctx context.Context, h *Host, on *api.EnvironmentClient, service string, req api.RunService, sink event.Sink, ready func(id string, started bool)) (run *api.ServiceRun, err error) {
+	err = retry(ctx, h, sink, func(ctx context.Context) (err error) {
+		run, err = on.RunService(ctx, service, req, func(id string, started bool) {
+			req.Rejoin = true // it may be started from now on: never a second one
+			ready(id, started)
+		})
+		return err
+	})
+	return run, err
+}

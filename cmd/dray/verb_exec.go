@@ -107,7 +107,7 @@ func (a *app) execStream(ctx context.Context, e *environment.Engine, id string, 
 		return err
 	}
 	defer conn.Close()
-	return a.join(ctx, conn, r, streams{engine: e, tty: options.Tty, stdin: options.AttachStdin, path: "/exec/" + id})
+	return a.join(ctx, conn, r, streams{engine: e, tty: options.Tty, stdin: options.AttachStdin, path: "/exec/" + id, out: os.Stdout, errOut: os.Stderr})
 }
 
 // streams says which streams of a program are joined with this process's.
@@ -115,6 +115,8 @@ type streams struct {
 	engine     *environment.Engine
 	tty, stdin bool
 	path       string // of the program, whose terminal may be resized
+
+	out, errOut io.Writer
 }
 
 // join copies a program's streams until it ends, or ctx does.
@@ -138,9 +140,9 @@ func (a *app) join(ctx context.Context, conn net.Conn, r io.Reader, s streams) e
 	}
 	var err error
 	if s.tty {
-		_, err = io.Copy(os.Stdout, r)
+		_, err = io.Copy(s.out, r)
 	} else {
-		_, err = stdcopy.StdCopy(os.Stdout, os.Stderr, r)
+		_, err = stdcopy.StdCopy(s.out, s.errOut, r)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

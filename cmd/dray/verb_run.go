@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"io"
+	"net/url"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"dray/deploy"
 	"dray/deploy/environment"
+	"dray/pipeline/event"
 	"dray/targets/api"
 )
 
@@ -22,7 +27,8 @@ func runCommand(a *app) *cobra.Command {
 secrets, volumes, network, limits and user, but without its published ports and
 its check, and without a share of its traffic. Without COMMAND it runs what the
 service runs; an entrypoint is kept unless --entrypoint says another. Its exit code becomes dray's. The container is removed at the end,
-also when dray is killed or the connection is cut.
+also when dray is killed or the connection is cut. Where the host's agent is
+replaced meanwhile, it goes on, and dray shows the rest of its output.
 
 It runs on the first host with an instance of the service, or on --host.`,
 		Example: "  dray run prod web -- bin/rails db:seed\n  dray run -it --entrypoint sh prod web",
@@ -80,50 +86,124 @@ func (a *app) run(ctx context.Context, envName, service, on string, r api.RunSer
 }
 
 // runOn runs the container on a host and returns how it ended. It lasts as long
-// as the call: the agent removes it when that ends.
+// as this process: the agent removes it when that ends.
 func (p *project) runOn(ctx context.Context, host *deploy.Host, env, service string, r api.RunService) (*api.ServiceRun, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	type end struct {
 		run *api.ServiceRun
 		err error
 	}
-	staged, ended := make(chan string, 1), make(chan end, 1)
+	type container struct {
+		id      string
+		started bool
+	}
+	r.Key = rand.Text()
+	tell := event.Func(func(e event.Event) { fmt.Fprintln(os.Stderr, e.Text) })
+	ready, ended := make(chan container, 1), make(chan end, 1)
 	go func() { // ends with the container, or with ctx
-		run, err := host.Client.Environment(p.spec.Name, env).RunService(ctx, service, r, func(id string, _ bool) { staged <- id })
+		on := host.Client.Environment(p.spec.Name, env)
+		run, err := deploy.RunService(ctx, host, on, service, r, tell, func(id string, started bool) { ready <- container{id, started} })
 		ended <- end{run, err}
 	}()
-	select {
-	case e := <-ended:
-		cancel()
-		return e.run, e.err
-	case id := <-staged:
-		err := p.app.startJoined(ctx, environment.EngineOf(host), "/containers/"+id, r)
-		if err != nil {
-			cancel()
+	j := &joinedRun{app: p.app, engine: environment.EngineOf(host), run: r, out: &counted{to: os.Stdout}, errOut: &counted{to: os.Stderr}}
+	for {
+		select {
+		case e := <-ended:
+			return e.run, e.err
+		case c := <-ready:
+			if c.started {
+				j.rejoin(ctx, c.id)
+				continue
+			}
+			if err := j.start(ctx, c.id); err != nil {
+				cancel()
+				<-ended
+				return nil, err
+			}
 		}
-		e := <-ended
-		cancel()
-		if err != nil {
-			return nil, err
-		}
-		return e.run, e.err
 	}
 }
 
-// startJoined starts a container with its streams joined to this process's,
-// until it ends.
-func (a *app) startJoined(ctx context.Context, e *environment.Engine, path string, run api.RunService) error {
-	query := "/attach?stream=1&stdout=1&stderr=1"
-	if run.Stdin {
+// joinedRun is a container whose streams are this process's. What came of them is
+// counted, so that a replaced agent can be asked for the rest.
+type joinedRun struct {
+	app         *app
+	engine      *environment.Engine
+	run         api.RunService
+	out, errOut *counted
+}
+
+// start starts the container with its streams joined, until it ends or the agent
+// does. How the container ends is the call's to say, not the streams'.
+func (j *joinedRun) start(ctx context.Context, id string) error {
+	path, query := "/containers/"+id, "/attach?stream=1&stdout=1&stderr=1"
+	if j.run.Stdin {
 		query += "&stdin=1"
 	}
-	conn, r, err := e.TakeOver(ctx, path+query, nil)
+	conn, r, err := j.engine.TakeOver(ctx, path+query, nil)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := e.Post(ctx, path+"/start", nil, nil); err != nil {
+	if err := j.engine.Post(ctx, path+"/start", nil, nil); err != nil {
 		return err
 	}
-	return a.join(ctx, conn, r, streams{engine: e, tty: run.TTY, stdin: run.Stdin, path: path})
+	_ = j.app.join(ctx, conn, r, streams{engine: j.engine, tty: j.run.TTY, stdin: j.run.Stdin, path: path, out: j.out, errOut: j.errOut})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// rejoin passes on what the container prints after what came already. Its input
+// is over: what was on its way to the agent of before is lost.
+func (j *joinedRun) rejoin(ctx context.Context, id string) {
+	if j.run.Stdin {
+		fmt.Fprintln(os.Stderr, "The agent was replaced: the program goes on, without input from here.")
+	}
+	if j.run.TTY { // its log has lines, which are not what a terminal shows
+		conn, r, err := j.engine.TakeOver(ctx, "/containers/"+id+"/attach?stream=1&stdout=1&stderr=1", nil)
+		if err != nil {
+			return // it has ended
+		}
+		defer conn.Close()
+		_ = j.app.join(ctx, conn, r, streams{engine: j.engine, tty: true, path: "/containers/" + id, out: j.out, errOut: j.errOut})
+		return
+	}
+	query := url.Values{"follow": {"1"}, "stdout": {"1"}, "stderr": {"1"}}
+	out, errOut := &after{skip: j.out.n, to: j.out}, &after{skip: j.errOut.n, to: j.errOut}
+	if err := j.engine.Logs(ctx, id, query, false, out, errOut); err != nil {
+		fmt.Fprintln(os.Stderr, "Reading its output again:", err)
+	}
+}
+
+// counted passes bytes on and counts them.
+type counted struct {
+	to io.Writer
+	n  int64
+}
+
+// Write implements io.Writer.
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// after passes bytes on, but for the first few.
+type after struct {
+	skip int64
+	to   io.Writer
+}
+
+// Write implements io.Writer.
+func (a *after) Write(b []byte) (int, error) {
+	skipped := min(a.skip, int64(len(b)))
+	a.skip -= skipped
+	if int(skipped) == len(b) {
+		return len(b), nil
+	}
+	n, err := a.to.Write(b[skipped:])
+	return int(skipped) + n, err
 }

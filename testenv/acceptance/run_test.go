@@ -57,6 +57,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s", r)
 		}
 	}
+	t.Run("while the agent is replaced", func(t *testing.T) { runThroughAKill(t, w) })
 	cmd := w.Command(t.Context(), "run", "-i", "dev", "web", "--entrypoint", "sort")
 	cmd.Stdin = strings.NewReader("b\na\n")
 	if out, err := cmd.Output(); err != nil || string(out) != "a\nb\n" {
@@ -133,5 +134,31 @@ func onlyTheRelease(t *testing.T, w *world.World) {
 	}
 	if s := w.Status(t)["dev"]; s.Services["web"] != "2/2 healthy" || len(s.Notes) > 0 {
 		t.Errorf("status: %+v", s)
+	}
+}
+
+// runThroughAKill kills the agent while a program runs: it goes on, and the client
+// has the rest of its output, each byte once, and its exit code.
+func runThroughAKill(t *testing.T, w *world.World) {
+	const script = "printf begun; until [ -e /data/go ]; do sleep 0.1; done; rm /data/go; echo ' and done'; exit 6"
+	run := w.Command(t.Context(), "run", "dev", "web", "--entrypoint", "sh", "--", "-c", script)
+	var seen buffer
+	run.Stdout = &seen
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the run", func() error {
+		if seen.String() != "begun" {
+			return errors.New(seen.String())
+		}
+		return nil
+	})
+	if err := killAgent(w.Lab.Host("d1")); err != nil {
+		t.Fatal(err)
+	}
+	w.Dray(t, 0, "exec", "dev", "web", "--", "touch", "/data/go")
+	_ = run.Wait() // looked at below
+	if code := run.ProcessState.ExitCode(); code != 6 || seen.String() != "begun and done\n" {
+		t.Errorf("dray run ended with %d and printed %q", code, seen.String())
 	}
 }

@@ -92,6 +92,8 @@ func TestTaskLogs(t *testing.T) {
 	t.Run("while it runs", func(t *testing.T) { followTask(t, w) })
 	t.Run("after the agent was killed", func(t *testing.T) {
 		run := w.Command(t.Context(), "task", "run", "dev", "gate")
+		var seen buffer
+		run.Stdout = &seen
 		if err := run.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -99,8 +101,15 @@ func TestTaskLogs(t *testing.T) {
 		if err := killAgent(w.Lab.Host("d1")); err != nil {
 			t.Fatal(err)
 		}
-		_ = run.Wait() // its connection was cut
-		eventually(t, 30*time.Second, "the end of the run", func() error { return wrote(w, t, "waiting\n", "the agent was restarted while it ran") })
+		eventually(t, 30*time.Second, "the run under another agent", func() error { return wrote(w, t, "waiting\n", "is running") })
+		openGate(t, w)
+		_ = run.Wait() // looked at below
+		if code := run.ProcessState.ExitCode(); code != 4 || seen.String() != "waiting\ngoing on\n" {
+			t.Errorf("dray task run ended with %d and printed %q, want the whole run, once", code, seen.String())
+		}
+		if err := wrote(w, t, "waiting\ngoing on\n", "exit code 4"); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Run("of the schedule", func(t *testing.T) {
 		eventually(t, 90*time.Second, "a run by the schedule", func() error {

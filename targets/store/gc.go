@@ -30,7 +30,19 @@ const shortOf = 10
 // and content that arrived a day ago or earlier. What came later is kept, unless
 // recent says otherwise, or the disk needs the room. It gives the bytes freed.
 // It may run beside pulls; what they need is left alone.
+//
+// Mounts and pulls wait only while records are removed, not for the files of
+// large layers: those go afterwards, with nothing held.
 func (s *Store) GC(ctx context.Context, recent bool) (freed int64, err error) {
+	freed, err = s.collect(ctx, recent)
+	if cleanErr := s.removeFiles(ctx); cleanErr != nil {
+		err = errors.Join(err, fmt.Errorf("removing the files of unused layers: %w", cleanErr))
+	}
+	return freed, err
+}
+
+// collect is GC without the removal of files that no record names any more.
+func (s *Store) collect(ctx context.Context, recent bool) (freed int64, err error) {
 	s.pins.mu.Lock()
 	defer s.pins.mu.Unlock()
 	if short, err := s.short(); err != nil {

@@ -75,7 +75,7 @@ func (s *Store) Usage(ctx context.Context, containerID string) (bytes, inodes in
 // Remove deletes a container's root, which must not be mounted any more.
 // Removing one that is not there is no error.
 func (s *Store) Remove(ctx context.Context, containerID string) error {
-	if err := s.snap.Remove(ctx, containerPrefix+containerID); err != nil && !errdefs.IsNotFound(err) {
+	if err := s.removeSnapshot(ctx, containerPrefix+containerID); err != nil {
 		return fmt.Errorf("removing the root of container %s: %w", containerID, err)
 	}
 	if err := s.index.remove(bucketContainers, containerID); err != nil {

@@ -128,7 +128,7 @@ func (s *Store) openSnapshotter(ctx context.Context) (err error) {
 	root := filepath.Join(s.dir, kind)
 	if kind == Overlay {
 		s.parallel = true
-		s.snap, err = snapshot.Overlay(ctx, root, overlay.WithUpperdirLabel)
+		s.snap, err = snapshot.Overlay(ctx, root, overlay.WithUpperdirLabel, overlay.AsynchronousRemove)
 	} else {
 		s.snap, err = snapshot.Native(ctx, root)
 	}
@@ -149,12 +149,31 @@ func (s *Store) recover(ctx context.Context) error {
 		return err
 	}
 	for _, key := range stale {
-		if err := s.snap.Remove(ctx, key); err != nil {
+		if err := s.removeSnapshot(ctx, key); err != nil {
 			return err
 		}
 	}
 	if err := s.unpackConfig().Groups.Clear(); err != nil {
 		s.log.Warn("control groups of an interrupted pull remain", "error", err)
+	}
+	return nil
+}
+
+// removeSnapshot removes a snapshot, its record and its files. One that is not
+// there is removed.
+func (s *Store) removeSnapshot(ctx context.Context, key string) error {
+	if err := ignoreMissing(s.snap.Remove(ctx, key)); err != nil {
+		return err
+	}
+	return s.removeFiles(ctx)
+}
+
+// removeFiles removes the files of snapshots without a record. The overlay
+// snapshotter leaves them when it removes a record, since that is quick and
+// files are not; the one that copies removes both at once.
+func (s *Store) removeFiles(ctx context.Context) error {
+	if cleaner, ok := s.snap.(snapshots.Cleaner); ok {
+		return ignoreMissing(cleaner.Cleanup(context.WithoutCancel(ctx))) // missing: none was ever recorded
 	}
 	return nil
 }

@@ -132,7 +132,7 @@ func folder(mounts []mount.Mount) (string, error) {
 
 // discard removes an active snapshot, also when ctx has ended.
 func (s *Store) discard(ctx context.Context, key string) error {
-	if err := s.snap.Remove(context.WithoutCancel(ctx), key); err != nil && !errdefs.IsNotFound(err) {
+	if err := s.removeSnapshot(context.WithoutCancel(ctx), key); err != nil {
 		return fmt.Errorf("removing an unfinished layer: %w", err)
 	}
 	return nil

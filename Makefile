@@ -17,13 +17,13 @@ export GOFLAGS := -trimpath -buildvcs=false
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: bin/dray bin/drayd bin/dray-oci ## the three programs, in bin/
+build: bin/dray bin/drayd bin/dray-oci ## the three programs, in bin/, with what tests need inside
 
 bin/dray: FORCE
 	$(GO) build -ldflags "$(LDFLAGS)" -o $@ ./cmd/dray
 
 bin/drayd: FORCE
-	$(GO) build -ldflags "$(LDFLAGS)" -o $@ ./cmd/drayd
+	$(GO) build -tags failpoint -ldflags "$(LDFLAGS)" -o $@ ./cmd/drayd
 
 # Static, with cgo: libcontainer's first steps in a namespace are C.
 bin/dray-oci: FORCE

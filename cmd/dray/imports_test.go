@@ -49,6 +49,19 @@ func TestOnlyBuildkitImportsBuildKit(t *testing.T) {
 	}
 }
 
+// TestReleaseHasNoFailpoints: what stops an agent on a file's word is in the
+// programs of make build, and in none that people are given.
+func TestReleaseHasNoFailpoints(t *testing.T) {
+	files := goList(t, `-f={{join .GoFiles "\n"}}`, "dray/cmd/drayd")
+	if slices.Contains(files, "failpoint.go") || !slices.Contains(files, "nofailpoint.go") {
+		t.Errorf("drayd without tags is made of %v", files)
+	}
+	script, err := os.ReadFile("../../.ci/release")
+	if err != nil || strings.Contains(string(script), "failpoint") || !strings.Contains(string(script), "./cmd/drayd") {
+		t.Errorf(".ci/release builds drayd with failpoints, or not at all (%v)", err)
+	}
+}
+
 func goList(t *testing.T, flag string, packages ...string) []string {
 	t.Helper()
 	args := append([]string{"list", flag}, packages...)

@@ -182,10 +182,10 @@ func (d *hostAgent) work(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
-	stop := &failpoint{run: d.run, log: d.log}
+	before, after := commitHooks(d.run, d.log)
 	a, err := agent.New(agent.Config{
 		State: d.state, Log: d.log, Parts: host.Parts(), Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot, Reach: host.Reach,
-		BeforeCommit: stop.at("before"), AfterCommit: stop.at("after"),
+		BeforeCommit: before, AfterCommit: after,
 	})
 	if err != nil {
 		return err

@@ -1,3 +1,5 @@
+//go:build failpoint
+
 package main
 
 import (
@@ -16,12 +18,21 @@ import (
 //	before|after POINT COUNT wait|exit
 //
 // POINT names a change ("confirm"; "*" is any), and the COUNT-th time counts.
+// Programs that are given to people have none: only those built with the tag
+// failpoint do, for tests.
+//
 // exit ends the agent as a power cut would. wait renames the file to
 // "failpoint.reached", with the moment in it, and goes on when that is removed.
 type failpoint struct {
 	run string // folder
 	log *slog.Logger
 	mu  sync.Mutex
+}
+
+// commitHooks are what the agent calls before and after each change.
+func commitHooks(run string, log *slog.Logger) (before, after func(point string)) {
+	f := &failpoint{run: run, log: log}
+	return f.at("before"), f.at("after")
 }
 
 const failpointPoll = 5 * time.Millisecond

@@ -39,7 +39,7 @@ func withPrograms(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	for _, build := range [][]string{
-		{"CGO_ENABLED=0", "-ldflags", "-s -w", "-o", filepath.Join(dir, "drayd"), "dray/cmd/drayd"},
+		{"CGO_ENABLED=0", "-tags", "failpoint", "-ldflags", "-s -w", "-o", filepath.Join(dir, "drayd"), "dray/cmd/drayd"},
 		{"CGO_ENABLED=1", "-tags", "seccomp netgo osusergo", "-ldflags", "-s -w -linkmode external -extldflags -static",
 			"-o", filepath.Join(dir, "dray-oci"), "dray/cmd/dray-oci"},
 	} {

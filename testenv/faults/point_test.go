@@ -70,7 +70,7 @@ func (f *field) arm(p point, h *testenv.Host) (*waiting, error) {
 	return w, os.Rename(path+".new", path)
 }
 
-var errNotReached = errors.New("the command ended before the point was reached")
+var errNotReached = errors.New("the command ended before the point was reached (only a drayd of make build has points to wait at)")
 
 // await waits until the point is reached; ended is closed when the client has
 // ended.

@@ -2,7 +2,6 @@ package engineapi
 
 import (
 	"bufio"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -76,8 +75,7 @@ func outputs(w io.Writer, tty bool) (stdout, stderr io.Writer) {
 }
 
 // frames puts a header before each piece that is written, by which a client
-// tells streams apart: the stream's number, three zeros, and the length in
-// four bytes, big-endian (ContainerAttach in the Engine API's reference).
+// tells streams apart.
 type frames struct {
 	w      io.Writer
 	mu     *sync.Mutex // of all streams that share w
@@ -91,13 +89,11 @@ func (f *frames) Write(p []byte) (int, error) {
 	defer f.mu.Unlock()
 	f.buffer = appendFrame(f.buffer[:0], f.stream, p)
 	n, err := f.w.Write(f.buffer)
-	return max(0, min(n-frameHeader, len(p))), err
+	return max(0, min(n-logs.FrameHeader, len(p))), err
 }
 
-const frameHeader = 8
-
 func appendFrame(to []byte, s logs.Stream, p []byte) []byte {
-	to = append(to, byte(s), 0, 0, 0)
-	to = binary.BigEndian.AppendUint32(to, uint32(len(p)))
-	return append(to, p...)
+	var header [logs.FrameHeader]byte
+	logs.PutFrameHeader(header[:], s, len(p))
+	return append(append(to, header[:]...), p...)
 }

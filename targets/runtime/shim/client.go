@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +15,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"dray/targets/logs"
+	"github.com/moby/moby/api/pkg/stdcopy"
 )
 
 // Start starts a shim for the container whose run folder is given, which
@@ -148,25 +147,15 @@ func (a *Attachment) Close() error { return a.conn.Close() }
 // Copy writes output to stdout and stderr, of which either may be nil, until
 // the container ends.
 func (a *Attachment) Copy(stdout, stderr io.Writer) error {
-	header := make([]byte, frameHeader)
-	for {
-		_, err := io.ReadFull(a.output, header)
-		if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("reading output: %w", err)
-		}
-		to := stdout
-		if logs.Stream(header[0]) == logs.Stderr {
-			to = stderr
-		}
-		if to == nil {
-			to = io.Discard
-		}
-		n := int64(binary.BigEndian.Uint32(header[4:]))
-		if _, err := io.CopyN(to, a.output, n); err != nil {
-			return fmt.Errorf("passing output on: %w", err)
-		}
+	if stdout == nil {
+		stdout = io.Discard
 	}
+	if stderr == nil {
+		stderr = io.Discard
+	}
+	_, err := stdcopy.StdCopy(stdout, stderr, a.output)
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("passing output on: %w", err)
+	}
+	return nil
 }

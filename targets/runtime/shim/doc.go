@@ -71,7 +71,7 @@ type ready struct {
 // JSON; what follows depends on it.
 const (
 	opWatch  = "watch"  // the shim answers with an Exit as a line when the container ends
-	opAttach = "attach" // output comes as frames; what the client sends is input
+	opAttach = "attach" // output comes as frames (logs.FrameHeader); what the client sends is input
 	opResize = "resize" // the shim closes the connection when it is done
 )
 
@@ -83,7 +83,3 @@ type request struct {
 	Rows   uint16 `json:"rows,omitempty"`
 	Cols   uint16 `json:"cols,omitempty"`
 }
-
-// frameHeader is the length of what comes before a piece of output: the
-// stream in the first byte, three zero bytes, the length in big endian.
-const frameHeader = 8

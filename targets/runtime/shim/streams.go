@@ -1,7 +1,6 @@
 package shim
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -131,14 +130,14 @@ func AcceptTerminal(l *net.UnixListener) (*os.File, error) {
 func (s *streams) copy(from *os.File, stream logs.Stream) {
 	s.copies.Go(func() {
 		splitter := logs.NewSplitter(stream)
-		frame := make([]byte, frameHeader+pieceSize)
+		frame := make([]byte, logs.FrameHeader+pieceSize)
 		for {
-			n, err := from.Read(frame[frameHeader:])
+			n, err := from.Read(frame[logs.FrameHeader:])
 			if n > 0 {
 				// A log that can't be written (a full disk) must not stop the
 				// container: these lines are lost, later ones may not be.
-				_ = s.log.Write(splitter.Split(frame[frameHeader:frameHeader+n], time.Now())...)
-				s.send(frame[:frameHeader+n], stream)
+				_ = s.log.Write(splitter.Split(frame[logs.FrameHeader:logs.FrameHeader+n], time.Now())...)
+				s.send(frame[:logs.FrameHeader+n], stream)
 			}
 			if err != nil {
 				break
@@ -157,9 +156,7 @@ func (s *streams) send(frame []byte, stream logs.Stream) {
 	if len(attached) == 0 {
 		return
 	}
-	clear(frame[:frameHeader])
-	frame[0] = byte(stream)
-	binary.BigEndian.PutUint32(frame[4:], uint32(len(frame)-frameHeader))
+	logs.PutFrameHeader(frame, stream, len(frame)-logs.FrameHeader)
 	for _, a := range attached {
 		if stream == logs.Stdout && !a.stdout || stream == logs.Stderr && !a.stderr {
 			continue

@@ -454,6 +454,41 @@ func TestNothingIsLeftOfAPullThatFails(t *testing.T) {
 	})
 }
 
+// TestAChildThatFails: what unpacks a layer ends before its time. The pull fails,
+// what arrived stays, and nothing else is left.
+func TestAChildThatFails(t *testing.T) {
+	o := newOrigin(t)
+	d, dir := o.image(makeTar(t, file("a", noise(3<<20)))), t.TempDir()
+	var c traffic
+	request := store.PullRequest{Digest: d.Digest, Name: "shop/web", Sources: []registry.Source{registry.Peer(o.listen(c.wrap))}}
+	for _, kind := range []string{store.Overlay, store.Native} {
+		s, err := store.Open(dir, store.Options{Snapshotter: kind, Unpacker: []string{"/proc/self/exe", "broken"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Pull(t.Context(), request, event.Discard)
+		if err == nil || !strings.Contains(err.Error(), "shop/web") || !strings.Contains(err.Error(), "a thing is broken") {
+			t.Errorf("%s: the error is %v", kind, err)
+		}
+		if left, err := os.ReadDir(filepath.Join(dir, kind, "snapshots")); err != nil || len(left) > 0 {
+			t.Errorf("%s: there is %v (%v)", kind, left, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	travelled := c.bytes.Load()
+	s, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	wantFiles(t, mounted(t, s, "c", pull(t, s, d, request.Sources)), map[string]string{"a": noise(3 << 20)})
+	if c.bytes.Load() != travelled {
+		t.Error("the layer was fetched again")
+	}
+}
+
 func TestTooLittleSpace(t *testing.T) {
 	o := newOrigin(t)
 	tar := makeTar(t, file("a", "x"))

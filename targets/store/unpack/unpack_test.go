@@ -23,13 +23,14 @@ import (
 // TestMain also is the programs that the tests start.
 func TestMain(m *testing.M) {
 	programs := map[string]func() error{
-		"unpack": func() error { return Main(os.Stdin, os.Stdout) },
-		"nosy":   func() error { return nosy(os.Stdin) },
-		"greedy": func() error { return greedy(os.Stdin) },
-		"broken": func() error { return errors.New("a thing is broken") },
-		"silent": func() error { return nil },
-		"parent": parent,
-		"babble": func() error { _, err := fmt.Println(strings.Repeat("x", 2*maxReport)); return err },
+		"unpack":    func() error { return Main(os.Stdin, os.Stdout) },
+		"nosy":      func() error { return nosy(os.Stdin) },
+		"greedy":    func() error { return greedy(os.Stdin, limitMemory) },
+		"boundless": func() error { return greedy(os.Stdin, func(int64) error { return nil }) },
+		"broken":    func() error { return errors.New("a thing is broken") },
+		"silent":    func() error { return nil },
+		"parent":    parent,
+		"babble":    func() error { _, err := fmt.Println(strings.Repeat("x", 2*maxReport)); return err },
 	}
 	if len(os.Args) == 2 && programs[os.Args[1]] != nil {
 		if err := programs[os.Args[1]](); err != nil {
@@ -182,12 +183,12 @@ func TestConfined(t *testing.T) {
 }
 
 // greedy is a child that was talked into taking all the memory there is.
-func greedy(in io.Reader) error {
+func greedy(in io.Reader, limit func(int64) error) error {
 	var req request
 	if err := json.NewDecoder(in).Decode(&req); err != nil {
 		return err
 	}
-	if err := limitMemory(req.Memory); err != nil {
+	if err := limit(req.Memory); err != nil {
 		return err
 	}
 	var all [][]byte
@@ -205,6 +206,25 @@ func TestMemoryIsLimited(t *testing.T) {
 	_, err := unpack(t, session(t, "greedy", 128<<20), t.TempDir(), nil)
 	if !errors.Is(err, ErrMemory) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestControlGroup: the kernel ends a child that does not end itself, and no
+// group remains.
+func TestControlGroup(t *testing.T) {
+	if _, _, _, err := hierarchy(); err != nil {
+		t.Skip(err)
+	}
+	s := session(t, "boundless", 128<<20)
+	if _, err := unpack(t, s, t.TempDir(), nil); !errors.Is(err, ErrMemory) {
+		t.Errorf("the error is %v", err)
+	}
+	if s.group == nil {
+		t.Fatal("there was no control group")
+	}
+	s.Close()
+	if _, err := os.Stat(s.group.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the group remains (%v)", err)
 	}
 }
 

@@ -44,6 +44,8 @@ type Service struct {
 	CapAdd     []string          `json:"cap_add,omitempty"`   // "NET_ADMIN" style names, without CAP_
 	CapDrop    []string          `json:"cap_drop,omitempty"`
 	Metadata   bool              `json:"metadata,omitempty"` // it may reach 169.254.0.0/16, where clouds give credentials away
+	Security   Security          `json:"security,omitzero"`
+	Init       bool              `json:"init,omitempty"` // pid 1 passes signals on and reaps what its program leaves
 	Resources  Resources         `json:"resources"`
 	Check      *Check            `json:"check,omitempty"` // nil: the image's HEALTHCHECK, if it has one
 	Update     Update            `json:"update"`
@@ -205,6 +207,8 @@ type Task struct {
 	Env        map[string]string `json:"env,omitempty"`
 	Secrets    []Secret          `json:"secrets,omitempty"`
 	Volumes    []Volume          `json:"volumes,omitempty"`
+	Security   Security          `json:"security,omitzero"`
+	Init       bool              `json:"init,omitempty"`
 	Resources  Resources         `json:"resources"`
 	Hook       string            `json:"hook,omitempty"`
 	Schedule   string            `json:"schedule,omitempty"`  // five cron fields

@@ -19,7 +19,7 @@ func TestEverythingIsDocumented(t *testing.T) {
 	sections := splitSections(string(src))
 	kinds := map[string]kind{
 		"variable": kindVariable, "function": kindFunction, "registry": kindRegistry, "target": kindTarget,
-		"group": kindGroup, "service": kindService, "port": kindPort, "check": kindCheck, "resources": kindResources,
+		"group": kindGroup, "service": kindService, "port": kindPort, "check": kindCheck, "resources": kindResources, "security": kindSecurity,
 		"update": kindUpdate, "restart": kindRestart, "stop": kindStop, "volume": kindVolume, "secret": kindSecret,
 		"task": kindTask, "host": kindHost, "environment": kindEnvironment, "promotion": kindPromotion, "verify": kindVerify,
 	}

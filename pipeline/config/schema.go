@@ -77,40 +77,42 @@ var kindTarget = kind{
 	},
 }
 
-var runArgs = []string{"image", "entrypoint", "command", "workdir", "user", "env", "metadata"}
+var runArgs = []string{"image", "entrypoint", "command", "workdir", "user", "env", "metadata", "init"}
 
 var kindService = kind{
 	name:   "a service",
 	args:   append([]string{"mode", "count", "labels", "tmpfs", "shm_size", "read_only", "cap_add", "cap_drop", "environments", "for_each"}, runArgs...),
-	blocks: []string{"resources", "check", "update", "restart", "stop"},
+	blocks: []string{"resources", "security", "check", "update", "restart", "stop"},
 	named:  []string{"port", "volume", "secret"},
 	other: map[string]string{
-		"healthcheck": `Write check { type = "http", port = …, path = … } over several lines.`,
-		"health":      `Did you mean "check"?`,
-		"replicas":    "The number of instances is count.",
-		"scale":       "The number of instances is count.",
-		"environment": `Variables are env = { NAME = "value" }.`,
-		"ports":       `Write one port "NAME" { to = …, publish = … } block for each, over several lines.`,
-		"expose":      `Write one port "NAME" { to = … } block for each.`,
-		"volumes":     `Write one volume "NAME" { destination = "/…" } block for each.`,
-		"mounts":      `Write one volume "NAME" { destination = "/…" } block for each.`,
-		"secrets":     `Write one secret "NAME" { env = "…" } block for each.`,
-		"cmd":         "The program is command = [\"…\"].",
-		"args":        "Arguments are command = [\"…\"]; args of a build stand in its target.",
-		"build":       "Write a target block, and image = target.NAME here.",
-		"deploy":      "How a rollout goes is in an update block.",
-		"depends_on":  "Services start together: dray has no order between them. A program retries until what it needs answers.",
-		"working_dir": "The working folder is workdir.",
-		"memory":      "Write resources { memory = \"256MiB\" }.",
-		"cpu":         "Write resources { cpu = 0.5 }.",
-		"privileged":  "dray gives single capabilities: cap_add = [\"NET_ADMIN\"].",
+		"healthcheck":  `Write check { type = "http", port = …, path = … } over several lines.`,
+		"health":       `Did you mean "check"?`,
+		"replicas":     "The number of instances is count.",
+		"scale":        "The number of instances is count.",
+		"environment":  `Variables are env = { NAME = "value" }.`,
+		"ports":        `Write one port "NAME" { to = …, publish = … } block for each, over several lines.`,
+		"expose":       `Write one port "NAME" { to = … } block for each.`,
+		"volumes":      `Write one volume "NAME" { destination = "/…" } block for each.`,
+		"mounts":       `Write one volume "NAME" { destination = "/…" } block for each.`,
+		"secrets":      `Write one secret "NAME" { env = "…" } block for each.`,
+		"cmd":          "The program is command = [\"…\"].",
+		"args":         "Arguments are command = [\"…\"]; args of a build stand in its target.",
+		"build":        "Write a target block, and image = target.NAME here.",
+		"deploy":       "How a rollout goes is in an update block.",
+		"depends_on":   "Services start together: dray has no order between them. A program retries until what it needs answers.",
+		"working_dir":  "The working folder is workdir.",
+		"memory":       "Write resources { memory = \"256MiB\" }.",
+		"cpu":          "Write resources { cpu = 0.5 }.",
+		"security_opt": `Write security { seccomp = "…", apparmor = "…", no_new_privileges = false } over several lines.`,
+		"runtime":      `Write security { runtime = "/usr/bin/crun" }.`,
+		"privileged":   "dray gives single capabilities: cap_add = [\"NET_ADMIN\"].",
 	},
 }
 
 var kindTask = kind{
 	name:   "a task",
 	args:   append([]string{"hook", "schedule", "time_zone", "overlap", "timeout", "environments", "for_each"}, runArgs...),
-	blocks: []string{"resources"},
+	blocks: []string{"resources", "security"},
 	named:  []string{"volume", "secret"},
 	other: map[string]string{
 		"cron":     `Write schedule = "0 3 * * *".`,
@@ -135,7 +137,16 @@ var (
 		other: map[string]string{"value": "A value never stands in the file: put it in the variable of the same name, or in .dray/secrets."},
 	}
 	kindResources = kind{name: "a resources block", args: []string{"cpu", "memory", "pids"}}
-	kindCheck     = kind{
+	kindSecurity  = kind{
+		name: "a security block", args: []string{"no_new_privileges", "seccomp", "apparmor", "runtime"},
+		other: map[string]string{
+			"cap_add":    "Capabilities stand in the service: cap_add = [\"NET_ADMIN\"].",
+			"cap_drop":   "Capabilities stand in the service: cap_drop = [\"ALL\"].",
+			"read_only":  "A read-only root file system is read_only = true in the service.",
+			"privileged": "dray gives single capabilities: cap_add = [\"NET_ADMIN\"].",
+		},
+	}
+	kindCheck = kind{
 		name: "a check",
 		args: []string{"type", "port", "path", "command", "interval", "timeout", "start_period", "retries", "restart_after", "enabled"},
 		other: map[string]string{

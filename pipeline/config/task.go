@@ -61,6 +61,7 @@ func (b *block) task(d *taskDeclaration) {
 	b.command("command", &t.Command)
 	b.absolute("workdir", &t.WorkDir)
 	b.boolean("metadata", &t.Metadata)
+	b.boolean("init", &t.Init)
 	b.filled("user", &t.User)
 	b.environment("env", &t.Env)
 	b.oneOf("hook", &t.Hook, pipeline.HookPreDeploy, pipeline.HookPostDeploy)
@@ -71,6 +72,7 @@ func (b *block) task(d *taskDeclaration) {
 	b.limits(&d.declaration)
 	b.mounted(d.declaration, &t.Volumes, &t.Secrets)
 	b.blocksOf("resources", func(n *hcl.Block) { b.l.resources(n, &t.Resources) })
+	b.blocksOf("security", func(n *hcl.Block) { b.l.security(n, &t.Security) })
 	hook, schedule := t.Hook != "" || b.has("hook"), t.Schedule != "" || b.has("schedule")
 	if hook && schedule {
 		b.l.fault(b.def, "Task with two occasions", "Task %q has both hook and schedule. Make it two tasks.", t.Name)

@@ -155,6 +155,7 @@ func (e *editor) fresh() string { e.next++; return fmt.Sprintf("v%06d", e.next) 
 // words are the values of fields that take only some.
 var words = map[string][]string{
 	"Mode": {pipeline.ModeReplicated, pipeline.ModeReplicated, pipeline.ModeGlobal}, "Protocol": {"tcp", "udp"},
+	"AppArmor": {"", pipeline.ProfileUnconfined}, "Runtime": {"", "/bin/true"}, "Seccomp": {"", pipeline.ProfileUnconfined},
 	"Policy":   {pipeline.RestartAlways, pipeline.RestartOnFailure, pipeline.RestartNever},
 	"Schedule": {"0 0 1 1 *", "5 0 1 1 *", ""}, "TimeZone": {"", "UTC"},
 	"Strategy": {pipeline.StrategyRolling, pipeline.StrategyCanary, pipeline.StrategyBlueGreen, pipeline.StrategyAllAtOnce, pipeline.StrategyRecreate},

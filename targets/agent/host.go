@@ -14,6 +14,7 @@ import (
 
 	"dray/targets/api"
 	"dray/targets/runtime/cgroup"
+	"dray/targets/runtime/confine"
 )
 
 // Host says what this host is. A fact that can't be read is left out.
@@ -30,6 +31,7 @@ func (a *Agent) Host() api.Host {
 	h.Hostname, _ = os.Hostname()
 	h.Kernel = kernelRelease()
 	h.CgroupVersion, h.Limits = cgroup.Controllers()
+	h.Confinement = confinement()
 	h.MemoryTotal, h.MemoryFree = memory()
 	h.DiskTotal, h.DiskFree = disk(a.state)
 	return h
@@ -43,6 +45,16 @@ func (a *Agent) hostAndReach() api.Host {
 		h.Firewall, h.Open = a.reach()
 	}
 	return h
+}
+
+// confinement says what containers are confined with here.
+func confinement() api.Confinement {
+	facts := confine.Probe()
+	c := api.Confinement{AppArmor: facts.AppArmor, SELinux: facts.SELinux, Seccomp: facts.Seccomp, Userns: facts.Userns}
+	if err := confine.Policy(); err != nil {
+		c.Policy = err.Error()
+	}
+	return c
 }
 
 // prettyName returns PRETTY_NAME of os-release(5).

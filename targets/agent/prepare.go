@@ -118,7 +118,7 @@ func (a *Agent) reserve(ctx context.Context, w *work, p *api.Prepare) error {
 	if err := a.removeMade(ctx, w); err != nil {
 		return err
 	}
-	if err := errors.Join(a.reserveRoom(w), checkSources(w.release, w.Host, w.placed)); err != nil {
+	if err := errors.Join(a.reserveRoom(w), checkSources(w.release, w.Host, w.placed), checkConfinement(ctx, w.release, w.Host, w.placed)); err != nil {
 		return err
 	}
 	a.tellUnlimited(w)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,5 +62,39 @@ func TestMissingBindSourceOfATask(t *testing.T) {
 	}
 	if err := checkSources(&r, "another", nil); err != nil {
 		t.Errorf("on a host that does not run it: %v", err)
+	}
+}
+
+// TestMissingConfinement: what the file asks for and the host does not have is
+// refused, never left out.
+func TestMissingConfinement(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "runtime")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho it is broken; exit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		security pipeline.Security
+		want     string
+	}{
+		"nothing asked":   {pipeline.Security{NewPrivileges: true, Seccomp: pipeline.ProfileUnconfined, AppArmor: pipeline.ProfileUnconfined}, ""},
+		"a runtime":       {pipeline.Security{Runtime: "/bin/true"}, ""},
+		"no such runtime": {pipeline.Security{Runtime: script + "-none"}, "service web asks for the OCI runtime " + script + "-none, which does not work on this host"},
+		"a broken one":    {pipeline.Security{Runtime: script}, "exit status 1"},
+		"no such profile": {pipeline.Security{AppArmor: "no-such-profile"}, `service web asks for the AppArmor profile "no-such-profile"`},
+	} {
+		r := release(1, map[string]int{"web": 1}, "web/1")
+		r.Services[0].Security = tt.security
+		all, err := placedOn(&r, host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = checkConfinement(t.Context(), &r, host, all)
+		var fault *api.Error
+		switch {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case tt.want != "" && (!errors.As(err, &fault) || fault.Code != api.CodeSource || fault.Service != "web" || !strings.Contains(fault.Message, tt.want)):
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
 	}
 }

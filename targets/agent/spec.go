@@ -72,8 +72,8 @@ func (a *Agent) containerSpec(e *environment, r *api.Release, deployment string,
 		Secrets: secretUses(s.Secrets, r.Secrets),
 		User:    s.User, WorkDir: s.WorkDir, ReadOnly: s.ReadOnly, CapAdd: s.CapAdd, CapDrop: s.CapDrop,
 		Mounts: mounts(s.Volumes, volumes), Tmpfs: slices.Sorted(slices.Values(s.Tmpfs)), ShmSize: s.ShmSize, // parents first
-		Resources: s.Resources,
-		Network:   e.network(), Metadata: s.Metadata, Restart: s.Restart, Check: check(s),
+		Security: s.Security, Init: s.Init, Resources: s.Resources,
+		Network: e.network(), Metadata: s.Metadata, Restart: s.Restart, Check: check(s),
 		StopSignal: s.Stop.Signal, StopGrace: s.Stop.Grace,
 	}
 	maps.Copy(spec.Labels, s.Labels)
@@ -106,11 +106,11 @@ func secretUses(secrets []pipeline.Secret, versions map[string]string) []runtime
 func mounts(volumes []pipeline.Volume, paths map[string]string) []runtime.Mount {
 	var out []runtime.Mount
 	for _, v := range volumes {
-		source := v.Source
-		if source == "" {
-			source = paths[v.Name]
+		m := runtime.Mount{Source: v.Source, Destination: v.Destination, ReadOnly: v.ReadOnly}
+		if v.Source == "" {
+			m.Source, m.Relabel = paths[v.Name], runtime.RelabelVolume
 		}
-		out = append(out, runtime.Mount{Source: source, Destination: v.Destination, ReadOnly: v.ReadOnly})
+		out = append(out, m)
 	}
 	return out
 }

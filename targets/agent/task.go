@@ -263,7 +263,8 @@ func (a *Agent) createTask(ctx context.Context, w *work, t *pipeline.Task, id st
 	image := w.release.Images[taskPrefix+t.Name]
 	p := placed{instance: taskPrefix + t.Name, index: 1, image: image, service: &pipeline.Service{
 		Name: t.Name, Entrypoint: t.Entrypoint, Command: t.Command, WorkDir: t.WorkDir, User: t.User,
-		Metadata: t.Metadata, Env: t.Env, Secrets: t.Secrets, Volumes: t.Volumes, Resources: t.Resources,
+		Metadata: t.Metadata, Env: t.Env, Secrets: t.Secrets, Volumes: t.Volumes,
+		Security: t.Security, Init: t.Init, Resources: t.Resources,
 		Check:   &pipeline.Check{Type: pipeline.CheckNone}, // it has passed when its command exits 0
 		Restart: pipeline.Restart{Policy: pipeline.RestartNever}, Stop: pipeline.Stop{Grace: defaultGrace},
 	}}

@@ -42,7 +42,7 @@ type world struct {
 	reserved   map[string]string // "80/tcp" → network
 	verified   int               // how often the kernel was read back
 	unverified error             // what that found
-	verifying  func() // called by Verify, without locks; nil: nothing
+	verifying  func()            // called by Verify, without locks; nil: nothing
 	images     map[string]bool
 	volumes    map[string]bool
 	sick       map[string]bool // image digests whose containers are never healthy

@@ -4,27 +4,41 @@ import "time"
 
 // Host says what a host is. GET /dray/v1/host.
 type Host struct {
-	ID            string    `json:"id"`      // random, made at bootstrap
-	Version       string    `json:"version"` // of drayd
-	Bundle        string    `json:"bundle"`  // digest of the installed bundle
-	API           int       `json:"api"`     // Version
-	Hostname      string    `json:"hostname"`
-	OS            string    `json:"os"` // PRETTY_NAME of os-release
-	Kernel        string    `json:"kernel"`
-	Arch          string    `json:"arch"`   // GOARCH
-	CgroupVersion int       `json:"cgroup"` // 1 or 2
-	Limits        []string  `json:"limits"` // controllers that work here: cpu, memory, pids
-	CPUs          int       `json:"cpus"`
-	MemoryTotal   int64     `json:"memory_total"` // bytes
-	MemoryFree    int64     `json:"memory_free"`  // MemAvailable, bytes
-	DiskTotal     int64     `json:"disk_total"`   // of the state folder's file system, bytes
-	DiskFree      int64     `json:"disk_free"`
-	StartsAtBoot  bool      `json:"starts_at_boot"`
-	PublicKey     []byte    `json:"public_key"` // ed25519, 32 bytes: signs evidence
-	Started       time.Time `json:"started"`    // of the agent
-	Now           time.Time `json:"now"`
-	Firewall      string    `json:"firewall,omitempty"` // of the host: "ufw"; none where it is empty
-	Open          []Open    `json:"open,omitempty"`     // ports of services that other hosts reach, past that firewall
+	ID            string   `json:"id"`      // random, made at bootstrap
+	Version       string   `json:"version"` // of drayd
+	Bundle        string   `json:"bundle"`  // digest of the installed bundle
+	API           int      `json:"api"`     // Version
+	Hostname      string   `json:"hostname"`
+	OS            string   `json:"os"` // PRETTY_NAME of os-release
+	Kernel        string   `json:"kernel"`
+	Arch          string   `json:"arch"`   // GOARCH
+	CgroupVersion int      `json:"cgroup"` // 1 or 2
+	Limits        []string `json:"limits"` // controllers that work here: cpu, memory, pids
+
+	// Confinement is what containers are confined with here beside namespaces:
+	// each "enforced" or "possible", or why it is not.
+	Confinement Confinement `json:"confinement,omitzero"`
+
+	CPUs         int       `json:"cpus"`
+	MemoryTotal  int64     `json:"memory_total"` // bytes
+	MemoryFree   int64     `json:"memory_free"`  // MemAvailable, bytes
+	DiskTotal    int64     `json:"disk_total"`   // of the state folder's file system, bytes
+	DiskFree     int64     `json:"disk_free"`
+	StartsAtBoot bool      `json:"starts_at_boot"`
+	PublicKey    []byte    `json:"public_key"` // ed25519, 32 bytes: signs evidence
+	Started      time.Time `json:"started"`    // of the agent
+	Now          time.Time `json:"now"`
+	Firewall     string    `json:"firewall,omitempty"` // of the host: "ufw"; none where it is empty
+	Open         []Open    `json:"open,omitempty"`     // ports of services that other hosts reach, past that firewall
+}
+
+// Confinement says what a host confines containers with.
+type Confinement struct {
+	AppArmor string `json:"apparmor,omitempty"`
+	SELinux  string `json:"selinux,omitempty"`
+	Seccomp  string `json:"seccomp,omitempty"`
+	Userns   string `json:"userns,omitempty"`
+	Policy   string `json:"selinux_policy,omitempty"` // what is missing of it
 }
 
 // Open is a published port that other hosts reach.

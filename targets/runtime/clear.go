@@ -19,10 +19,11 @@ import (
 // the process if there still is one. It can be repeated.
 func (e *Engine) clearProcess(ctx context.Context, id string) error {
 	dir := e.runDir(id)
+	e.releaseLabel(id)
 	conn, noShim := shim.Watch(dir)
 	var failed error
-	if e.ociKnows(id) {
-		_, failed = e.oci(ctx, nil, "delete", "--force", id)
+	if t := e.toolOf(id); t.knows(id) {
+		_, failed = e.oci(ctx, t, nil, "delete", "--force", id)
 	}
 	if noShim == nil { // its last act is to write in the folders that go now
 		_ = conn.SetReadDeadline(time.Now().Add(killTime))

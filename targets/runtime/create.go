@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dray/pipeline/durable"
+	"dray/targets/runtime/confine"
 	"dray/targets/runtime/shim"
 )
 
@@ -96,6 +97,10 @@ func (e *Engine) prepare(ctx context.Context, c *container) error {
 	if err := os.MkdirAll(b.rootfs, 0o700); err != nil {
 		return err
 	}
+	var err error
+	if b.confined, err = e.confinementOf(ctx, b.spec); err != nil {
+		return err
+	}
 	if err := e.gather(ctx, &b); err != nil {
 		return err
 	}
@@ -130,6 +135,9 @@ func (e *Engine) gather(ctx context.Context, b *blueprint) error {
 		if err != nil {
 			return fmt.Errorf("making the root file system: %w", err)
 		}
+		for i := range mounts {
+			mounts[i].Options = confine.FormatMount(mounts[i].Options, b.confined.labels.Mount)
+		}
 		if err := mount.All(mounts, b.rootfs); err != nil {
 			return fmt.Errorf("mounting the root file system: %w", err)
 		}
@@ -154,12 +162,22 @@ func (e *Engine) gather(ctx context.Context, b *blueprint) error {
 
 // writeBundle writes the files of the run folder.
 func (e *Engine) writeBundle(b *blueprint) error {
+	if b.spec.Init {
+		if err := e.bindInit(b); err != nil {
+			return err
+		}
+	}
+	if err := b.relabel(); err != nil {
+		return err
+	}
 	if err := e.writeFiles(b); err != nil {
 		return err
 	}
 	if err := e.writeSecrets(b); err != nil {
 		return err
 	}
+	t := e.toolFor(b.spec)
+	b.version = t.version(e)
 	spec, err := b.ociSpec()
 	if err != nil {
 		return err
@@ -170,7 +188,7 @@ func (e *Engine) writeBundle(b *blueprint) error {
 	}
 	return writePrivate(filepath.Join(dir, shim.ConfigName), shim.Config{
 		ID: b.id, StateDir: e.stateDir(b.id), LogDir: e.logDir(b.id), Limits: e.LogLimits,
-		OCI: e.OCI, OCIRoot: e.OCIRoot, TTY: b.spec.TTY, Stdin: b.spec.OpenStdin,
+		OCI: t.path, OCIRoot: t.root, TTY: b.spec.TTY, Stdin: b.spec.OpenStdin,
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"dray/pipeline/secret"
 	"dray/targets/logs"
+	"dray/targets/runtime/confine"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -74,7 +75,7 @@ type Secrets interface {
 type Config struct {
 	Root         string   // state that survives a reboot; /var/lib/dray/containers
 	RunDir       string   // state that does not; /run/dray/containers
-	OCI          string   // path of dray-oci
+	OCI          string   // path of dray-oci; a Spec may name another one
 	OCIRoot      string   // its state; "" is oci beside RunDir
 	Shim         []string // argv that starts a shim, to which its folder is added; nil is OCI and "shim"
 	CgroupParent string   // "" is /dray
@@ -83,6 +84,9 @@ type Config struct {
 	Networks     Networks
 	Secrets      Secrets
 	Log          *slog.Logger
+
+	Confine     func() confine.Facts            // what the host confines containers with; nil looks
+	LoadProfile func(ctx context.Context) error // has the kernel know confine.DefaultProfile; nil does it
 }
 
 // An Engine runs the containers of one host. All its methods are safe for
@@ -91,6 +95,7 @@ type Engine struct {
 	Config
 	bootID string
 	group  owner
+	pid1   initFile
 	starts gate
 
 	mu         sync.RWMutex
@@ -111,6 +116,12 @@ func New(c Config) (*Engine, error) {
 	}
 	if c.Shim == nil {
 		c.Shim = []string{c.OCI, "shim"}
+	}
+	if c.Confine == nil {
+		c.Confine = confine.Probe
+	}
+	if c.LoadProfile == nil {
+		c.LoadProfile = confine.LoadDefault
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -73,7 +73,8 @@ func (r *execRun) start(ctx context.Context, streams Streams) error {
 	if err := writePrivate(filepath.Join(r.dir, "process.json"), r.spec); err != nil {
 		return err
 	}
-	r.cmd = exec.Command(r.engine.OCI, "--root", r.engine.OCIRoot, "--log", filepath.Join(r.dir, "log"),
+	t := r.engine.toolOf(r.id)
+	r.cmd = exec.Command(t.path, "--root", t.root, "--log", filepath.Join(r.dir, "log"),
 		"--log-format", "json", "exec", "--process", filepath.Join(r.dir, "process.json"),
 		"--pid-file", filepath.Join(r.dir, "pid"))
 	r.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}

@@ -15,6 +15,8 @@ import (
 	"github.com/moby/sys/user"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"dray/targets/runtime/confine"
 )
 
 // Folders of a container's run folder that are file systems of its own.
@@ -29,7 +31,7 @@ const (
 // /run, which a container could fill through them.
 func (e *Engine) writeFiles(b *blueprint) error {
 	dir := filepath.Join(e.runDir(b.id), etcDir)
-	if err := mountOwn(dir, "mode=755,size=1m"); err != nil {
+	if err := b.mountOwn(dir, "mode=755,size=1m"); err != nil {
 		return err
 	}
 	hostname := hostnameOf(b.id, b.spec)
@@ -192,7 +194,7 @@ func (e *Engine) writeSecrets(b *blueprint) error {
 			continue
 		}
 		if !mounted {
-			if err := mountOwn(dir, "mode=700,size=16m"); err != nil {
+			if err := b.mountOwn(dir, "mode=700,size=16m"); err != nil {
 				return err
 			}
 			mounted = true
@@ -209,12 +211,13 @@ func (e *Engine) writeSecrets(b *blueprint) error {
 	return nil
 }
 
-// mountOwn makes a folder that is a file system in memory.
-func mountOwn(dir, options string) error {
+// mountOwn makes a folder that is a file system in memory, the container's own.
+func (b blueprint) mountOwn(dir, options string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	options = strings.Join(confine.FormatMount([]string{options}, b.confined.labels.Mount), ",")
 	if err := unix.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
 		return fmt.Errorf("mounting a tmpfs on %s: %w", dir, err)
 	}

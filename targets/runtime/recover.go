@@ -122,8 +122,14 @@ func (e *Engine) recoverLocked(ctx context.Context, c *container, ociState strin
 	}
 	c.set(func(v *Container) { *v = r.Container })
 	e.keepName(c)
-	if r.live() && r.BootID == e.bootID && e.takeUp(c, r, ociState) {
-		return nil
+	if r.live() && r.BootID == e.bootID {
+		if t := e.toolOf(c.id); !e.own(t) {
+			ociState = e.ociState(ctx, t, c.id)
+		}
+		if e.takeUp(c, r, ociState) {
+			e.reserveLabel(c.id)
+			return nil
+		}
 	}
 	if !r.live() {
 		return e.clearProcess(ctx, c.id) // of a start that was cut off

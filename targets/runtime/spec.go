@@ -15,6 +15,7 @@ import (
 	"github.com/moby/profiles/seccomp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"dray/pipeline"
 )
@@ -35,6 +36,8 @@ type blueprint struct {
 	secrets  []string // "K=V" of the environment
 	binds    []Mount  // files of the container's own: hosts, secrets
 	user     specs.User
+	confined confinement
+	version  string // of the specification, as the OCI runtime understands it
 }
 
 // ociSpec is the OCI runtime specification of a container. Its isolation is
@@ -45,6 +48,9 @@ func (b blueprint) ociSpec() (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.spec.Init {
+		args = append([]string{initPath}, args...)
+	}
 	capabilities, err := capabilitiesOf(b.spec.CapAdd, b.spec.CapDrop)
 	if err != nil {
 		return nil, err
@@ -54,7 +60,7 @@ func (b blueprint) ociSpec() (*specs.Spec, error) {
 		return nil, err
 	}
 	s := &specs.Spec{
-		Version:  specs.Version,
+		Version:  b.version,
 		Hostname: hostnameOf(b.id, b.spec),
 		Root:     &specs.Root{Path: b.rootfs, Readonly: b.spec.ReadOnly},
 		Process: &specs.Process{
@@ -66,13 +72,16 @@ func (b blueprint) ociSpec() (*specs.Spec, error) {
 			Capabilities: &specs.LinuxCapabilities{
 				Bounding: capabilities, Effective: capabilities, Permitted: capabilities,
 			},
-			NoNewPrivileges: true,
+			NoNewPrivileges: !b.spec.Security.NewPrivileges,
+			ApparmorProfile: b.confined.apparmor,
+			SelinuxLabel:    b.confined.labels.Process,
 			OOMScoreAdj:     oomScore(),
-			Rlimits:         []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 524288}},
+			Rlimits:         []specs.POSIXRlimit{openFiles()},
 		},
 		Mounts: mounts,
 		Linux: &specs.Linux{
 			CgroupsPath:   b.cgroup,
+			MountLabel:    b.confined.labels.Mount,
 			Namespaces:    namespaces(b.endpoint.NetnsPath),
 			Resources:     enforceable(resources(b.spec.Resources)),
 			MaskedPaths:   maskedPaths(),
@@ -84,7 +93,7 @@ func (b blueprint) ociSpec() (*specs.Spec, error) {
 			},
 		},
 	}
-	s.Linux.Seccomp, err = systemCalls(s, b.image.Architecture)
+	s.Linux.Seccomp, err = b.systemCalls(s)
 	return s, err
 }
 
@@ -201,6 +210,18 @@ func oomScore() *int {
 	return &score
 }
 
+// openFiles is the limit of open files. Without CAP_SYS_RESOURCE no limit can be
+// raised, and most OCI runtimes fail over that.
+func openFiles() specs.POSIXRlimit {
+	limit := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 524288}
+	may, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_SYS_RESOURCE, 0, 0, 0)
+	var own unix.Rlimit
+	if err == nil && may == 0 && unix.Getrlimit(unix.RLIMIT_NOFILE, &own) == nil {
+		limit.Hard = min(limit.Hard, own.Max)
+	}
+	return limit
+}
+
 // maskedPaths are those that Docker hides, as they tell of the host.
 func maskedPaths() []string {
 	paths := []string{
@@ -212,10 +233,26 @@ func maskedPaths() []string {
 	return append(paths, throttles...)
 }
 
-// systemCalls is Docker's profile, for one architecture: the filter is built
+// systemCalls is the filter that the Spec asks for; nil is none.
+func (b blueprint) systemCalls(s *specs.Spec) (*specs.LinuxSeccomp, error) {
+	switch profile := b.spec.Security.Seccomp; profile {
+	case "", pipeline.ProfileDefault:
+		return defaultSystemCalls(s, b.image.Architecture)
+	case pipeline.ProfileUnconfined:
+		return nil, nil
+	default:
+		filter, err := seccomp.LoadProfile(profile, s)
+		if err != nil {
+			return nil, fmt.Errorf("reading the service's seccomp profile: %w", err)
+		}
+		return filter, nil
+	}
+}
+
+// defaultSystemCalls is Docker's profile, for one architecture: the filter is built
 // at each start, and every further architecture costs as much again (6 ms).
 // So 32-bit programs need an image that says it is 32-bit.
-func systemCalls(s *specs.Spec, architecture string) (*specs.LinuxSeccomp, error) {
+func defaultSystemCalls(s *specs.Spec, architecture string) (*specs.LinuxSeccomp, error) {
 	profile, err := seccomp.GetDefaultProfile(s)
 	if err != nil {
 		return nil, fmt.Errorf("making the seccomp profile: %w", err)

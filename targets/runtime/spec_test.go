@@ -134,7 +134,7 @@ func TestUserOfAHostileImage(t *testing.T) {
 func TestSystemCallsAreForOneArchitecture(t *testing.T) {
 	s := &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}}
 	for architecture, want := range map[string]int{"amd64": 1, "": 1} {
-		profile, err := systemCalls(s, architecture)
+		profile, err := defaultSystemCalls(s, architecture)
 		if err != nil || len(profile.Architectures) != want || len(profile.Syscalls) == 0 {
 			t.Errorf("%q: %v, %v", architecture, profile.Architectures, err)
 		}

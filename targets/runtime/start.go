@@ -74,7 +74,7 @@ func (e *Engine) start(ctx context.Context, c *container) (err error) {
 		err = e.prepare(ctx, c)
 	}
 	if err == nil {
-		_, err = e.oci(ctx, nil, "start", c.id)
+		_, err = e.oci(ctx, e.toolOf(c.id), nil, "start", c.id)
 	}
 	if err != nil {
 		return e.startFailed(context.WithoutCancel(ctx), c, restarts, err)

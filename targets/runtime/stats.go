@@ -223,7 +223,7 @@ func (e *Engine) Update(ctx context.Context, idOrName string, r pipeline.Resourc
 		if err != nil {
 			return err
 		}
-		if _, err := e.oci(ctx, body, "update", "--resources=-", c.id); err != nil {
+		if _, err := e.oci(ctx, e.toolOf(c.id), body, "update", "--resources=-", c.id); err != nil {
 			return fmt.Errorf("updating container %s: %w", value.Spec.Name, err)
 		}
 	}

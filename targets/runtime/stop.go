@@ -220,7 +220,7 @@ func (e *Engine) Restart(ctx context.Context, idOrName string, grace *time.Durat
 // Pause freezes a running container's processes.
 func (e *Engine) Pause(ctx context.Context, idOrName string) error {
 	return e.freeze(ctx, idOrName, Running, "pause", func(ctx context.Context, c *container) error {
-		if _, err := e.oci(ctx, nil, "pause", c.id); err != nil {
+		if _, err := e.oci(ctx, e.toolOf(c.id), nil, "pause", c.id); err != nil {
 			return err
 		}
 		c.set(func(v *Container) { v.State = Paused })
@@ -255,7 +255,7 @@ func (e *Engine) freeze(ctx context.Context, idOrName string, from State, action
 }
 
 func (e *Engine) resume(ctx context.Context, c *container) error {
-	if _, err := e.oci(ctx, nil, "resume", c.id); err != nil {
+	if _, err := e.oci(ctx, e.toolOf(c.id), nil, "resume", c.id); err != nil {
 		return err
 	}
 	c.set(func(v *Container) { v.State = Running })

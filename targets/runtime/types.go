@@ -45,6 +45,8 @@ type Spec struct {
 	ShmSize    pipeline.Bytes     `json:"shm_size,omitempty"` // of /dev/shm; 0 is 64 MiB
 	TTY        bool               `json:"tty,omitempty"`
 	OpenStdin  bool               `json:"open_stdin,omitempty"`
+	Security   pipeline.Security  `json:"security,omitzero"`
+	Init       bool               `json:"init,omitempty"` // pid 1 is dray's
 	Resources  pipeline.Resources `json:"resources"`
 	Network    string             `json:"network"`            // name of a network; "" is none (loopback only)
 	Metadata   bool               `json:"metadata,omitempty"` // it may reach the cloud's metadata
@@ -67,7 +69,17 @@ type Mount struct {
 	Source      string `json:"source"` // absolute, on the host
 	Destination string `json:"destination"`
 	ReadOnly    bool   `json:"read_only,omitempty"`
+	Relabel     string `json:"relabel,omitempty"` // how, where SELinux is; "" is not at all
 }
+
+// Ways to label what is bound for SELinux. A volume is labelled for all
+// containers when it is first used; the others are Docker's options z, for all
+// containers, and Z, for this one alone, each time.
+const (
+	RelabelVolume  = "volume"
+	RelabelShared  = "shared"
+	RelabelPrivate = "private"
+)
 
 // Check is a pipeline.Check with its port resolved.
 type Check struct {

@@ -34,6 +34,7 @@ func TestServer(t *testing.T) {
 	s.bring(t)
 	t.Run("the machine", s.isServer)
 	t.Run("isolation", s.isolates)
+	t.Run("AppArmor", s.isArmoured)
 	t.Run("limits are written", s.hasLimits)
 	t.Run("exec, logs and stats", s.tells)
 	t.Run("memory", s.limitsMemory)
@@ -123,6 +124,28 @@ func (s server) isolates(t *testing.T) {
 	}
 	if strings.Count(got, "Read-only file system") != 2 {
 		t.Errorf("it writes to the kernel's files:\n%s", got)
+	}
+}
+
+// isArmoured looks that containers run under dray's AppArmor profile, commands in
+// them too, and that the kernel enforces it: a process with every right that
+// mounts need mounts nothing.
+func (s server) isArmoured(t *testing.T) {
+	if got := s.sh(t, "cat /sys/kernel/security/apparmor/profiles"); !strings.Contains(got, "dray-default (enforce)") {
+		t.Fatalf("the profile is not loaded:\n%s", got)
+	}
+	const label = "dray-default (enforce)"
+	got := s.w.Dray(t, 0, "exec", "prod", "web", "--", "cat", "/proc/1/attr/current", "/proc/self/attr/current").Stdout
+	if strings.Count(got, label) != 2 {
+		t.Errorf("the container and a command in it are %q", got)
+	}
+	// Root of the host, without a namespace or a capability less, and the profile.
+	const mounts = `sh -c 'echo "exec dray-default" >/proc/self/attr/exec; exec mount -t tmpfs none /mnt' 2>&1; mountpoint /mnt; true`
+	if got := s.sh(t, mounts); !strings.Contains(strings.ToLower(got), "denied") || !strings.Contains(got, "not a mountpoint") {
+		t.Errorf("a confined process mounted: %q", got)
+	}
+	if got := s.w.Dray(t, 0, "host", "check").Stdout; !strings.Contains(got, "AppArmor") || strings.Contains(got, "AppArmor (") {
+		t.Errorf("host check says of AppArmor: %s", got)
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 
 // packages are what a small server has, beyond Debian's minimum.
 var packages = []string{
-	"dbus", "iproute2", "kmod", "libpam-systemd", "openssh-server", "sudo", "systemd", "systemd-sysv", "udev",
+	"apparmor", "dbus", "iproute2", "kmod", "libpam-systemd", "openssh-server", "sudo", "systemd", "systemd-sysv", "udev",
 }
 
 // needs are the programs that making and running a machine takes, with

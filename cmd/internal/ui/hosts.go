@@ -36,11 +36,44 @@ func hostTable(reports []HostReport) *Table {
 	return t
 }
 
+// printConfinement says what a host enforces on containers, and what it does not,
+// with the reason.
+func printConfinement(w io.Writer, name string, h *api.Host) {
+	c := h.Confinement
+	if c == (api.Confinement{}) {
+		return // an older agent
+	}
+	var works, lacks []string
+	for _, fact := range []struct{ name, is string }{
+		{"seccomp", c.Seccomp}, {"AppArmor", c.AppArmor}, {"SELinux", c.SELinux}, {"user namespaces", c.Userns},
+	} {
+		switch fact.is {
+		case "enforced", "possible":
+			works = append(works, fact.name)
+		default:
+			lacks = append(lacks, fmt.Sprintf("%s (%s)", fact.name, fact.is))
+		}
+	}
+	line := fmt.Sprintf("%s confines containers with %s", name, phrase.List(append(works, fmt.Sprintf("cgroups v%d", h.CgroupVersion))))
+	if len(lacks) > 0 {
+		line += "; not with " + phrase.List(lacks)
+	}
+	fmt.Fprintln(w, line+".")
+	if c.Policy != "" {
+		fmt.Fprintf(w, "! %s: %s\n", name, c.Policy)
+	}
+}
+
 // PrintHosts lists what hosts are, and which can't be used.
 func PrintHosts(w io.Writer, reports []HostReport) error {
 	if t := hostTable(reports); len(t.Rows) > 0 {
 		if err := t.Print(w); err != nil {
 			return err
+		}
+	}
+	for _, r := range reports {
+		if r.Host != nil {
+			printConfinement(w, r.Name, r.Host)
 		}
 	}
 	failed := slices.DeleteFunc(slices.Clone(reports), func(r HostReport) bool { return r.Error == "" })

@@ -112,8 +112,14 @@ func TestDockerRun(t *testing.T) {
 			t.Errorf("no file system of %s kB (exit code %d):\n%s", line, code, out)
 		}
 	}
+	out, code = w.docker("run", "--rm", "--init", "--security-opt", "no-new-privileges=false", "--security-opt", "seccomp=unconfined", "busybox:1.0", "busybox", "cat", "/proc/1/comm", "/proc/self/status")
+	for _, line := range []string{"dray-init", "NoNewPrivs:\t0", "Seccomp:\t0"} {
+		if code != 0 || !strings.Contains(out, line) {
+			t.Errorf("--init and --security-opt: no %q (exit code %d):\n%s", line, code, out)
+		}
+	}
 	for _, refused := range [][]string{
-		{"-p", "80:80"}, {"--privileged"}, {"--network", "host"}, {"--ulimit", "nofile=10"}, {"--dns", "1.1.1.1"}, {"--tmpfs", "/x:huge=always"}, {"--pid", "host"}, {"--device", "/dev/fuse"}, {"--init"},
+		{"-p", "80:80"}, {"--privileged"}, {"--network", "host"}, {"--ulimit", "nofile=10"}, {"--dns", "1.1.1.1"}, {"--tmpfs", "/x:huge=always"}, {"--pid", "host"}, {"--device", "/dev/fuse"}, {"--security-opt", "label=disable"}, {"--runtime", "crun"},
 	} {
 		out, code := w.docker(append(append([]string{"run", "--rm"}, refused...), "busybox:1.0", "true")...)
 		if code != 125 || !strings.Contains(out, "dray does not do this") && !strings.Contains(out, "size=AMOUNT") {

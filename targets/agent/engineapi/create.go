@@ -65,34 +65,31 @@ func (a *API) create(w http.ResponseWriter, r *http.Request) error {
 // unsupported names the fields that are set and not honoured.
 func unsupported(req container.CreateRequest) []string {
 	c, h := req.Config, req.HostConfig
-	never, always := false, true
+	never := false
 	fields := map[string]bool{
-		"Config.Domainname":  c.Domainname != "",
-		"Config.Healthcheck": c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE",
+		"Config.Domainname": c.Domainname != "",
 		"Config.Volumes (anonymous volumes; bind a folder instead)": len(c.Volumes) > 0,
 		"PortBindings (publish a port with a service)":              len(h.PortBindings) > 0 || h.PublishAllPorts,
-		"VolumeDriver":      h.VolumeDriver != "",
-		"VolumesFrom":       len(h.VolumesFrom) > 0,
-		"Annotations":       len(h.Annotations) > 0,
-		"Dns":               len(h.DNS) > 0 || len(h.DNSOptions) > 0 || len(h.DNSSearch) > 0,
-		"ExtraHosts":        len(h.ExtraHosts) > 0,
-		"GroupAdd":          len(h.GroupAdd) > 0,
-		"IpcMode":           h.IpcMode != "" && h.IpcMode != "private",
-		"Cgroup":            h.Cgroup != "",
-		"CgroupnsMode":      h.CgroupnsMode != "" && h.CgroupnsMode != "private",
-		"CgroupParent":      h.CgroupParent != "",
-		"Links":             len(h.Links) > 0,
-		"OomScoreAdj":       h.OomScoreAdj != 0,
-		"PidMode":           h.PidMode != "" && h.PidMode != "private",
-		"Privileged":        h.Privileged,
-		"SecurityOpt":       len(h.SecurityOpt) > 0,
-		"StorageOpt":        len(h.StorageOpt) > 0,
-		"UTSMode":           h.UTSMode != "" && h.UTSMode != "private",
-		"UsernsMode":        h.UsernsMode != "",
-		"Sysctls":           len(h.Sysctls) > 0,
-		"Runtime":           h.Runtime != "" && h.Runtime != "dray-oci",
+		"VolumeDriver": h.VolumeDriver != "",
+		"VolumesFrom":  len(h.VolumesFrom) > 0,
+		"Annotations":  len(h.Annotations) > 0,
+		"Dns":          len(h.DNS) > 0 || len(h.DNSOptions) > 0 || len(h.DNSSearch) > 0,
+		"ExtraHosts":   len(h.ExtraHosts) > 0,
+		"GroupAdd":     len(h.GroupAdd) > 0,
+		"IpcMode":      h.IpcMode != "" && h.IpcMode != "private",
+		"Cgroup":       h.Cgroup != "",
+		"CgroupnsMode": h.CgroupnsMode != "" && h.CgroupnsMode != "private",
+		"CgroupParent": h.CgroupParent != "",
+		"Links":        len(h.Links) > 0,
+		"OomScoreAdj":  h.OomScoreAdj != 0,
+		"PidMode":      h.PidMode != "" && h.PidMode != "private",
+		"Privileged":   h.Privileged,
+		"StorageOpt":   len(h.StorageOpt) > 0,
+		"UTSMode":      h.UTSMode != "" && h.UTSMode != "private",
+		"UsernsMode":   h.UsernsMode != "",
+		"Sysctls":      len(h.Sysctls) > 0,
+		"Runtime (write its path in the service's security block)": h.Runtime != "" && h.Runtime != "dray-oci",
 		"Isolation":         !h.Isolation.IsDefault(),
-		"Init":              h.Init != nil && *h.Init == always,
 		"MaskedPaths":       len(h.MaskedPaths) > 0,
 		"ReadonlyPaths":     len(h.ReadonlyPaths) > 0,
 		"LogConfig":         h.LogConfig.Type != "" && h.LogConfig.Type != "json-file" || len(h.LogConfig.Config) > 0,
@@ -160,7 +157,16 @@ func (a *API) specOf(r *http.Request, req container.CreateRequest) (runtime.Spec
 	if h.AutoRemove && s.Restart.Policy != pipeline.RestartNever {
 		return s, fault(http.StatusBadRequest, "can't set 'AutoRemove' with a restart policy")
 	}
+	s.Init = h.Init != nil && *h.Init
 	var err error
+	if s.Security, err = securityOf(h.SecurityOpt); err != nil {
+		return s, err
+	}
+	if check := c.Healthcheck; check != nil && len(check.Test) > 0 {
+		if s.Check = runtime.CheckOf(check, c.Shell); s.Check == nil {
+			s.Check = &runtime.Check{Type: pipeline.CheckNone}
+		}
+	}
 	if s.Mounts, s.Tmpfs, err = a.mountsOf(r, h); err != nil {
 		return s, err
 	}
@@ -208,12 +214,16 @@ func (a *API) mountsOf(r *http.Request, h *container.HostConfig) ([]runtime.Moun
 	for _, bind := range h.Binds {
 		source, rest, _ := strings.Cut(bind, ":")
 		destination, options, _ := strings.Cut(rest, ":")
-		readOnly := false
+		readOnly, relabel := false, ""
 		for option := range strings.SplitSeq(options, ",") {
 			switch option {
 			case "ro":
 				readOnly = true
-			case "", "rw", "z", "Z", "rprivate":
+			case "z":
+				relabel = runtime.RelabelShared
+			case "Z":
+				relabel = runtime.RelabelPrivate
+			case "", "rw", "rprivate":
 			default:
 				return nil, nil, fault(http.StatusNotImplemented, "dray does not do this: option %q of bind %s", option, bind)
 			}
@@ -225,7 +235,7 @@ func (a *API) mountsOf(r *http.Request, h *container.HostConfig) ([]runtime.Moun
 		if err != nil {
 			return nil, nil, err
 		}
-		mounts = append(mounts, runtime.Mount{Source: path, Destination: destination, ReadOnly: readOnly})
+		mounts = append(mounts, runtime.Mount{Source: path, Destination: destination, ReadOnly: readOnly, Relabel: relabel})
 	}
 	for _, m := range h.Mounts {
 		switch m.Type {

@@ -152,8 +152,11 @@ func hostConfig(s runtime.Spec) *container.HostConfig {
 		NetworkMode: container.NetworkMode(networkMode(s)), ReadonlyRootfs: s.ReadOnly, CapAdd: s.CapAdd, CapDrop: s.CapDrop,
 		RestartPolicy: restartPolicy(s.Restart), LogConfig: container.LogConfig{Type: "json-file"}, AutoRemove: s.Labels[labelAutoRemove] != "",
 		ShmSize: int64(cmp.Or(s.ShmSize, runtime.DefaultShmSize)),
-		IpcMode: "private", CgroupnsMode: "private", Runtime: "dray-oci",
+		IpcMode: "private", CgroupnsMode: "private", Runtime: runtimeName(s.Security), SecurityOpt: securityOptions(s.Security),
 		Resources: container.Resources{NanoCPUs: int64(s.Resources.CPU * 1e9), Memory: int64(s.Resources.Memory)},
+	}
+	if s.Init {
+		h.Init = &s.Init
 	}
 	if s.Resources.Memory > 0 {
 		h.MemorySwap = h.Memory

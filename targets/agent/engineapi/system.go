@@ -49,7 +49,7 @@ func (a *API) info(w http.ResponseWriter, r *http.Request) error {
 		OSType: "linux", Architecture: architecture(host.Arch), NCPU: host.CPUs, MemTotal: host.MemoryTotal, DockerRootDir: a.Root,
 		SystemTime: time.Now().Format(time.RFC3339Nano), IPv4Forwarding: true, NGoroutines: goruntime.NumGoroutine(),
 		Runtimes: map[string]system.RuntimeWithStatus{"dray-oci": {}}, DefaultRuntime: "dray-oci", LiveRestoreEnabled: true,
-		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=cgroupns"}, Labels: []string{}, Warnings: []string{},
+		SecurityOptions: hostSecurity(host), Labels: []string{}, Warnings: []string{},
 		Plugins: system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge"}, Log: []string{"json-file"}},
 	}
 	for _, limit := range host.Limits {

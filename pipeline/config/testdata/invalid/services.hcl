@@ -67,6 +67,21 @@ service "never" {
   }
   restart { policy = "never" }
 }
+service "secure" {
+  image   = "busybox"
+  seccomp = "default"                 # ERROR: Unknown argument "seccomp"
+  security {
+    no_new_privileges = "perhaps"     # ERROR: Wrong type for "no_new_privileges"
+    seccomp           = "none.json"   # ERROR: Unreadable seccomp profile
+    apparmor          = "a profile"   # ERROR: Invalid AppArmor profile
+    runtime           = "crun"        # ERROR: Not an absolute path
+    cap_add           = ["ALL"]       # ERROR: Unknown argument "cap_add"
+  }
+}
+service "filtered" {
+  image = "busybox"
+  security { seccomp = "services.txt" } # ERROR: Invalid seccomp profile
+}
 service "none" {}                     # ERROR: Missing argument "image"
 service "tagged" {
   image = "${target.web}:1.0"         # ERROR: Invalid template interpolation value

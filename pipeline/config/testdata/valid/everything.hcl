@@ -187,6 +187,13 @@ service "log" {
   mode         = "global"
   environments = [environment.prod]
   check { type = "none" }
+  init = true
+  security {
+    no_new_privileges = false
+    seccomp           = "seccomp.json"
+    apparmor          = "example-log"
+    runtime           = "/usr/bin/crun"
+  }
 }
 
 task "migrate" {

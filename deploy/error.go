@@ -105,6 +105,13 @@ func FailedHosts(err error) []string {
 	return out
 }
 
+// allForbidden tells whether every host that err speaks of has refused the call for
+// its connection's role, before anything changed there.
+func allForbidden(err error) bool {
+	failed := hostErrors(err)
+	return len(failed) > 0 && !slices.ContainsFunc(failed, func(e *HostError) bool { return !isCode(e.Err, api.CodeForbidden) })
+}
+
 // hostErrors lists what err says of single hosts.
 func hostErrors(err error) []*HostError {
 	var out []*HostError

@@ -24,6 +24,7 @@ type fakeHost struct {
 	step   func(ctx context.Context, action, instance string) *api.Error
 	ill    *api.Error // what is wrong with its instances, whose containers start; nil: they don't
 	vote   *api.Error // the answer to a vote or a confirmation
+	down   *api.Error // the answer to its removal
 	cut    bool       // nothing is heard of it any more once it was prepared
 	before api.Environment
 	keeps  []string // instances that serve already as the release has them
@@ -74,6 +75,7 @@ func (h *fakeHost) handler() http.Handler {
 	mux.HandleFunc(api.RouteRevert, streaming(func(_ context.Context, r api.Revert, _ event.Sink) (any, *api.Error) {
 		return h.end("revert", r.Reason, api.StepsResult{})
 	}))
+	mux.HandleFunc(api.RouteDown, streaming(func(context.Context, api.Down, event.Sink) (any, *api.Error) { return api.DownResult{}, h.down }))
 	mux.HandleFunc(api.RouteRunTask, streaming(func(context.Context, api.RunTask, event.Sink) (any, *api.Error) {
 		return api.TaskRun{ExitCode: 1}, nil
 	}))

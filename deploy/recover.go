@@ -194,6 +194,9 @@ func (f *Fleet) Down(ctx context.Context, by pipeline.Actor, volumes bool) (map[
 		results[h.Name] = got
 		return nil
 	})
+	if len(results) == 0 && allForbidden(err) {
+		return nil, newError(Unchanged, plainCause(held, err))
+	}
 	if err != nil {
 		return results, &DownError{Environment: f.Environment, Gone: sortedKeys(results), Stuck: FailedHosts(err), Volumes: volumes, Err: plainCause(held, err)}
 	}

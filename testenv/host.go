@@ -218,6 +218,20 @@ func (h *Host) Stop(ctx context.Context) error {
 	return h.lab.record(func() { h.state.Init = process{} })
 }
 
+// PowerOff has the host shut itself down, as its owner does, and returns when it
+// is off.
+func (h *Host) PowerOff(ctx context.Context) error {
+	command := "busybox poweroff"
+	if h.lab.state.Init == Systemd {
+		command = "systemctl poweroff"
+	}
+	_, _ = h.Exec(ctx, "sh", "-c", command) // it may be killed before it has answered
+	if err := until(ctx, "host "+h.Name+" is off", func() (bool, error) { return !h.Running(), nil }); err != nil {
+		return err
+	}
+	return h.Stop(ctx)
+}
+
 // Reboot stops the host and boots it again.
 func (h *Host) Reboot(ctx context.Context) error {
 	if err := h.Stop(ctx); err != nil {

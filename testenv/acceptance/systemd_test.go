@@ -69,9 +69,22 @@ func TestSystemd(t *testing.T) {
 		}
 	}
 
+	comesBack := func(t *testing.T) {
+		t.Helper()
+		eventually(t, 30*time.Second, "the service, with nobody connected", func() error {
+			_, err := get("http://" + host.Addr + "/version")
+			return err
+		})
+		serves(t, w, "p1", "2")
+		healthy(t)
+	}
+
 	t.Run("the agent is a unit", func(t *testing.T) {
 		if got := ctl(t, "is-enabled", "dray"); got != "enabled" {
 			t.Errorf("the unit is %s", got)
+		}
+		if got := ctl(t, "show", "-P", "Type,WatchdogUSec", "dray"); got != "notify\n2min" {
+			t.Errorf("its unit has %q", got)
 		}
 		if got := ctl(t, "show", "-P", "NRestarts", "dray"); got != "0" {
 			t.Errorf("systemd has started it %s times again", got)
@@ -107,16 +120,30 @@ func TestSystemd(t *testing.T) {
 			t.Errorf("containers changed:\n%s\n%s", before, after)
 		}
 	})
+	t.Run("host powered off", func(t *testing.T) {
+		if got := ctl(t, "is-active", "dray-containers"); got != "active" {
+			t.Errorf("the unit that stops containers is %s", got)
+		}
+		drained(t, w, 2)
+		if got := w.Dray(t, 0, "logs", "prod", "web"); strings.Contains(got.Stdout+got.Stderr, "ended in order") {
+			t.Errorf("instances had ended before: %s", got)
+		}
+		if err := host.PowerOff(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := host.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		comesBack(t)
+		if got := w.Dray(t, 0, "logs", "prod", "web"); strings.Count(got.Stdout+got.Stderr, "app 2 ended in order") != 2 {
+			t.Errorf("not both instances could end in order: %s", got)
+		}
+	})
 	t.Run("host rebooted", func(t *testing.T) {
 		if err := host.Reboot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 30*time.Second, "the service, with nobody connected", func() error {
-			_, err := get("http://" + host.Addr + "/version")
-			return err
-		})
-		serves(t, w, "p1", "2")
-		healthy(t)
+		comesBack(t)
 	})
 	t.Run("nothing is left", func(t *testing.T) {
 		w.Dray(t, 0, "down", "--yes", "prod")

@@ -46,7 +46,10 @@ func TestServer(t *testing.T) {
 		s.w.Dray(t, 0, "deploy", "prod", "--var", "version=2")
 		s.serves(t, "2")
 	})
-	t.Run("rebooted", func(t *testing.T) { s.comesBack(t, m.Reboot) })
+	t.Run("rebooted", func(t *testing.T) {
+		s.comesBack(t, m.Reboot)
+		s.endedInOrder(t)
+	})
 	t.Run("power cut", func(t *testing.T) { s.comesBack(t, m.Reset) })
 	t.Run("nothing is left", s.isLeftClean)
 }
@@ -106,6 +109,8 @@ func (s server) isServer(t *testing.T) {
 		"systemctl is-system-running --wait":    "running",
 		"systemctl is-active dray":              "active",
 		"systemctl is-enabled dray":             "enabled",
+		"systemctl is-active dray-containers":   "active",
+		"systemctl show -P WatchdogUSec dray":   "2min",
 	} {
 		if got := s.sh(t, command); !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q", command, got, want)
@@ -261,6 +266,17 @@ func (s server) comesBack(t *testing.T, reboot func(context.Context) error) {
 	s.serves(t, "2")
 	s.healthy(t)
 	s.hasLimits(t)
+}
+
+// endedInOrder looks that all instances got their stop signal and their time, with
+// a shim that took their last words, when the machine went down.
+func (s server) endedInOrder(t *testing.T) {
+	if got := s.w.Dray(t, 0, "logs", "prod", "web"); strings.Count(got.Stdout+got.Stderr, "app 2 ended in order") != 2 {
+		t.Errorf("not both instances could end in order: %s", got)
+	}
+	if got := s.sh(t, "journalctl -b -1 -u dray-containers --no-pager -o cat"); !strings.Contains(got, "because the host goes down") {
+		t.Errorf("the unit that stops containers says: %s", got)
+	}
 }
 
 func (s server) isLeftClean(t *testing.T) {

@@ -61,6 +61,7 @@ func main() {
 		log.Fatal(err)
 	}
 	<-ended
+	log.Printf("app %s ended in order", version)
 }
 
 func handler(mode, version string) http.Handler {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -268,5 +269,52 @@ func TestBridgesOfOthers(t *testing.T) {
 			continue
 		}
 		c.Close()
+	}
+}
+
+// TestUpgradeCutsNothing takes away what this version has beside the ones before
+// it, and has connections live through the agent that brings it: from outside, by
+// the loopback, and between containers.
+func TestUpgradeCutsNothing(t *testing.T) {
+	w := newWorld(t)
+	e, peer := w.attach("shop-prod", "a"), w.attach("shop-prod", "peer")
+	w.serve(e, "a", 80)
+	w.set(web(e))
+	tx := w.begin()
+	for _, name := range []string{"guard", "prerouting", "output", "input", "arriving", "leaving"} {
+		tx.conn.FlushChain(&nftables.Chain{Name: name, Table: tx.t})
+	}
+	for _, name := range []string{"arriving", "leaving"} {
+		tx.conn.DelChain(&nftables.Chain{Name: name, Table: tx.t})
+	}
+	for _, set := range []*nftables.Set{tx.sources, tx.portsAt, tx.publishedAt} {
+		tx.conn.DelSet(set)
+	}
+	find := rule(toThisHost(), portKey(tx.published, &expr.Lookup{IsDestRegSet: true}))
+	for _, chain := range []string{"prerouting", "output"} {
+		tx.conn.AddRule(&nftables.Rule{Table: tx.t, Chain: &nftables.Chain{Name: chain, Table: tx.t}, Exprs: find})
+	}
+	w.must(errors.Join(tx.commit(), closeRoutes(nil)))
+	conns := map[string]net.Conn{}
+	for name, c := range map[string]struct {
+		from int
+		to   string
+	}{"outside": {w.client, published}, "loopback": {host, "127.0.0.1:8000"}, "container": {w.from(peer), e.Address.String() + ":80"}} {
+		conn, err := dial(c.from, "tcp", c.to)
+		w.must(err)
+		defer conn.Close()
+		if id, _, err := greeting(conn); id != "a" {
+			t.Fatalf("%s: %q, %v", name, id, err)
+		}
+		conns[name] = conn
+	}
+	w.reopen()
+	for name, c := range conns {
+		if err := echo(c); err != nil {
+			t.Errorf("%s: the connection was cut: %v", name, err)
+		}
+	}
+	if was, err := w.begin().readLayout(); err != nil || !was.sameKeys(layoutOf(w.state)) {
+		t.Errorf("%+v, %v", was, err)
 	}
 }

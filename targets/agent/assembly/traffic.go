@@ -160,7 +160,7 @@ func hostsOf(entries []network.HostEntry) []runtime.HostEntry {
 	return out
 }
 
-// Reach implements agent.Config: the host's firewall, and what is open past it.
+// Reach is what agent.Config asks for: the host's firewall, and what is open past it.
 func (h *Host) Reach() (firewall string, open []api.Open) {
 	firewall, err := h.Networks.Firewall()
 	if err != nil {

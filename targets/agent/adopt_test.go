@@ -303,11 +303,11 @@ func TestTaskRunsOnceThroughACrash(t *testing.T) {
 				c.ask(r)
 				w.endTask("migrate", 7)
 				time.Sleep(2 * time.Second)
+				r.stop()
+				<-c.ended
 				if got := r.points[len(r.points)-1]; got != point {
 					t.Fatalf("the crash came after %s, want %s", got, point)
 				}
-				r.stop()
-				<-c.ended
 				r = w.boot(0)
 				defer r.stop()
 				c.ask(r)

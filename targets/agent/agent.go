@@ -111,6 +111,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return fmt.Errorf("bringing the host to its releases: %w", err)
 	}
 	group.Go(func() error { return a.watchLeases(ctx) })
+	group.Go(func() error { return a.reconcileByClock(ctx) })
 	started := make(chan struct{})
 	group.Go(func() error {
 		defer close(started)

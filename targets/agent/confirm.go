@@ -54,7 +54,7 @@ func (a *Agent) confirm(ctx context.Context, e *environment, id string, by api.A
 	a.giveBack(ctx, w)
 	w.sink.Emit(event.Event{Type: event.Notice, Text: releaseWord(w.Release) + " is confirmed"})
 	a.scheduleChanged()
-	a.later(func(ctx context.Context) { a.tidy(ctx, e) })
+	a.later(func(ctx context.Context) { a.reconcile(ctx, e, "") })
 	return record, nil
 }
 

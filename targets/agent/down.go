@@ -69,7 +69,7 @@ func (a *Agent) takeDown(ctx context.Context, e *environment, sink event.Sink) (
 	if err := a.forget(e, r); err != nil {
 		return nil, err
 	}
-	a.later(func(ctx context.Context) { a.tidy(ctx, e) })
+	a.later(func(ctx context.Context) { a.reconcile(ctx, e, "") })
 	return result, nil
 }
 
@@ -173,14 +173,17 @@ func (a *Agent) endOpen(t *journal.Tx, e *environment, r *journal.Environment, i
 	return err
 }
 
-// resumeDown finishes a removal that a crash has interrupted.
-func (a *Agent) resumeDown(ctx context.Context, e *environment) {
+// finishDown brings a removal to its end that was cut off or has failed.
+func (a *Agent) finishDown(ctx context.Context, e *environment) error {
 	ctx, end, err := e.operations.acquire(ctx, "the removal of the environment", nil)
 	if err != nil {
-		return
+		return err
 	}
 	defer end()
-	if _, err := a.takeDown(ctx, e, event.Discard); err != nil {
-		a.log.Error("taking an environment down", "environment", e.key(), "error", err)
+	r, err := a.read(e)
+	if err != nil || r.Down == nil {
+		return err // somebody else has ended it, or a deployment gave it up
 	}
+	_, err = a.takeDown(ctx, e, event.Discard)
+	return err
 }

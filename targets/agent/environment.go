@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"sync"
+	"sync/atomic"
 
 	"dray/targets/agent/journal"
 	"dray/targets/api"
@@ -18,6 +19,7 @@ type environment struct {
 	project, name string
 	keptAs        string     // name of all that is kept of it on the host
 	operations    operations // what works on it now
+	reconciling   atomic.Int32
 
 	mu    sync.Mutex
 	lease *lease

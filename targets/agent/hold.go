@@ -42,7 +42,7 @@ func (a *Agent) hold(ctx context.Context, e *environment, id string, req api.Hol
 		return nil, err
 	}
 	w.sink.Emit(event.Event{Type: event.Notice, Text: releaseWord(w.Release) + " failed and is held as it is: " + req.Reason})
-	a.later(func(ctx context.Context) { a.tidyHeld(ctx, e, id) })
+	a.later(func(ctx context.Context) { a.reconcile(ctx, e, "") })
 	return a.observe(e)
 }
 
@@ -56,29 +56,6 @@ func (a *Agent) recordHeld(w *work, req api.Hold) error {
 		_, err := t.Amend(w.ID, "hold", req.Reason, func(d *journal.Deployment) {
 			d.Held, d.Vote, d.Fence = &api.Held{Since: time.Now().Round(0), Reason: req.Reason}, nil, req.Fence
 		})
-		return err
-	})
-}
-
-// tidyHeld stops what a held deployment leaves behind, as nothing else does as
-// long as it is held: what still drained from before it, and the old containers
-// that it has taken out of the rotation already. The new ones serve in their
-// stead, and both at once would do some work twice. Going back ends it.
-func (a *Agent) tidyHeld(ctx context.Context, e *environment, id string) {
-	a.insist(ctx, e, "retiring what a held release leaves behind", func(ctx context.Context) error {
-		ctx, end, err := e.operations.acquireShared(ctx, "retiring containers", nil)
-		if err != nil {
-			return err
-		}
-		defer end()
-		w, err := a.load(e, id, nil)
-		if err != nil || !w.IsHeld() {
-			return nil // it has gone back meanwhile
-		}
-		err = errors.Join(a.retireLeft(ctx, e), a.retireReplaced(ctx, w))
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
 	})
 }

@@ -259,7 +259,7 @@ func (a *Agent) leaseEnded(ctx context.Context, e *environment, l *lease) {
 		a.log.Error("recording the end of a lease", "environment", e.key(), "error", err)
 	}
 	a.start(ctx, func(ctx context.Context) {
-		a.settle(ctx, e, "the lease of "+l.Holder.Who()+" on "+l.Holder.Machine+" ended without a confirmation")
+		a.reconcile(ctx, e, "the lease of "+l.Holder.Who()+" on "+l.Holder.Machine+" ended without a confirmation")
 	})
 }
 

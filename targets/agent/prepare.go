@@ -105,6 +105,7 @@ func openDeployment(t *journal.Tx, r *journal.Environment, p *api.Prepare) error
 		d.FromNumber = from.Release
 	}
 	r.Open, r.LastNumber, r.Network = d.ID, max(r.LastNumber, d.Release.Number), true
+	r.Down = nil // a removal that did not come to its end is given up
 	r.KeptAs = cmp.Or(r.KeptAs, ownName(r.Project, r.Name))
 	if err := t.AddContent(r.Key(), &p.Release); err != nil {
 		return err
@@ -173,7 +174,7 @@ func (a *Agent) discard(ctx context.Context, w *work, reason string) error {
 	if err := a.finish(w, api.StateDiscarded, reason); err != nil {
 		return err
 	}
-	a.later(func(ctx context.Context) { a.tidy(ctx, w.e) })
+	a.later(func(ctx context.Context) { a.reconcile(ctx, w.e, "") })
 	return nil
 }
 

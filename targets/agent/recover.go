@@ -58,7 +58,7 @@ func (a *Agent) resume(ctx context.Context, e *environment, r journal.Environmen
 		return err
 	}
 	if r.Down != nil {
-		a.start(ctx, func(ctx context.Context) { a.resumeDown(ctx, e) })
+		a.start(ctx, func(ctx context.Context) { a.reconcile(ctx, e, "") })
 		return nil
 	}
 	if err := a.startWanted(ctx, e, r, open); err != nil {
@@ -70,17 +70,7 @@ func (a *Agent) resume(ctx context.Context, e *environment, r journal.Environmen
 	if open != nil && open.Changes() {
 		a.resumeBound(e, r.Open)
 	}
-	if open == nil {
-		a.later(func(ctx context.Context) { a.tidy(ctx, e) })
-	}
-	if open != nil && open.IsHeld() {
-		a.later(func(ctx context.Context) { a.tidyHeld(ctx, e, open.ID) })
-	}
-	// One whose lease is live waits for its holder; the end of the lease
-	// settles it. Nobody waits for one that goes back already.
-	if open != nil && (open.State == api.StateReverting || !e.leased()) {
-		a.start(ctx, func(ctx context.Context) { a.settle(ctx, e, "the agent or the host was restarted") })
-	}
+	a.start(ctx, func(ctx context.Context) { a.reconcile(ctx, e, "the agent or the host was restarted") })
 	return nil
 }
 
@@ -130,28 +120,6 @@ func (e *environment) leased() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.lease.live()
-}
-
-// settle ends what a holder left behind: discards what was prepared, takes
-// back what was committed. It tries until it is done: nobody else will.
-func (a *Agent) settle(ctx context.Context, e *environment, reason string) {
-	a.insist(ctx, e, "going back", func(ctx context.Context) error { return a.settleOnce(ctx, e, reason) })
-}
-
-func (a *Agent) settleOnce(ctx context.Context, e *environment, reason string) error {
-	ctx, end, err := e.operations.acquire(ctx, "going back", nil)
-	if err != nil {
-		return err
-	}
-	defer end()
-	r, err := a.read(e)
-	if err != nil || r.Open == "" || e.leased() {
-		return err // nothing is in doubt, or a new holder has come who decides
-	}
-	if waits, err := a.waitsToBeTold(r.Open); err != nil || waits {
-		return err
-	}
-	return a.settleOpen(ctx, e, r.Open, reason)
 }
 
 // waitsToBeTold says that a deployment does not end by itself: others may have

@@ -75,7 +75,7 @@ func (a *Agent) goBack(ctx context.Context, w *work, reason string) error {
 	if err := a.finish(w, api.StateReverted, w.Reason); err != nil {
 		return err
 	}
-	a.later(func(ctx context.Context) { a.tidy(ctx, w.e) })
+	a.later(func(ctx context.Context) { a.reconcile(ctx, w.e, "") })
 	return unhealthy
 }
 

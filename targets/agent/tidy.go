@@ -73,34 +73,6 @@ func need(t *journal.Tx, k *kept, id string) error {
 	return nil
 }
 
-// tidy finishes a confirmation: it retires old containers that still drain,
-// and drops releases that are not kept any more. It tries until that is done,
-// or until what comes next in the environment ends it, which tidies up again.
-func (a *Agent) tidy(ctx context.Context, e *environment) {
-	a.insist(ctx, e, "tidying up after a deployment", func(ctx context.Context) error {
-		done, err := a.tidyOne(ctx, e)
-		if done {
-			a.collect(ctx)
-		}
-		return err
-	})
-}
-
-// tidyOne does what is of one environment. It reports neither done nor an error
-// when it was ended.
-func (a *Agent) tidyOne(ctx context.Context, e *environment) (done bool, err error) {
-	ctx, end, err := e.operations.acquireShared(ctx, "tidying up", nil)
-	if err != nil {
-		return false, err
-	}
-	defer end()
-	err = errors.Join(a.retireLeft(ctx, e), a.dropDeployments(e), a.releasePorts(ctx, e))
-	if ctx.Err() != nil {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // insist does what nobody else does until it has worked, ever more seldom.
 func (a *Agent) insist(ctx context.Context, e *environment, what string, do func(context.Context) error) {
 	for wait := firstRetry; ; wait = min(2*wait, longestRetry) {

@@ -175,14 +175,18 @@ func tidy(t *testing.T, w *world.World, release int, version string) {
 }
 
 // killAgent kills the agent of a host; its keeper starts another one.
-func killAgent(h *testenv.Host) error {
+func killAgent(h *testenv.Host) error { return signalAgent(h, unix.SIGKILL) }
+
+// signalAgent sends the agent of a host a signal: SIGTERM ends it as an upgrade
+// does.
+func signalAgent(h *testenv.Host, signal unix.Signal) error {
 	processes, err := h.Processes()
 	if err != nil {
 		return err
 	}
 	for _, p := range processes {
 		if strings.Contains(p.Command, "drayd agent") {
-			return unix.Kill(p.PID, unix.SIGKILL)
+			return unix.Kill(p.PID, signal)
 		}
 	}
 	return errors.New("no agent runs on " + h.Name)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dray/testenv"
 	"dray/testenv/world"
 )
@@ -90,27 +92,9 @@ func TestTaskLogs(t *testing.T) {
 		says(t, r, "exit code 7")
 	})
 	t.Run("while it runs", func(t *testing.T) { followTask(t, w) })
-	t.Run("after the agent was killed", func(t *testing.T) {
-		run := w.Command(t.Context(), "task", "run", "dev", "gate")
-		var seen buffer
-		run.Stdout = &seen
-		if err := run.Start(); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, 20*time.Second, "the run", func() error { return wrote(w, t, "waiting\n", "is running") })
-		if err := killAgent(w.Lab.Host("d1")); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, 30*time.Second, "the run under another agent", func() error { return wrote(w, t, "waiting\n", "is running") })
-		openGate(t, w)
-		_ = run.Wait() // looked at below
-		if code := run.ProcessState.ExitCode(); code != 4 || seen.String() != "waiting\ngoing on\n" {
-			t.Errorf("dray task run ended with %d and printed %q, want the whole run, once", code, seen.String())
-		}
-		if err := wrote(w, t, "waiting\ngoing on\n", "exit code 4"); err != nil {
-			t.Error(err)
-		}
-	})
+	for name, signal := range map[string]unix.Signal{"killed": unix.SIGKILL, "replaced": unix.SIGTERM} {
+		t.Run("while the agent is "+name, func(t *testing.T) { taskThrough(t, w, signal) })
+	}
 	t.Run("of the schedule", func(t *testing.T) {
 		eventually(t, 90*time.Second, "a run by the schedule", func() error {
 			r := w.Run(t.Context(), "logs", "dev", "minutely")
@@ -120,6 +104,30 @@ func TestTaskLogs(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// taskThrough ends the agent in the middle of a run, which goes on: its watcher
+// has its whole output, once, and its exit code.
+func taskThrough(t *testing.T, w *world.World, signal unix.Signal) {
+	run := w.Command(t.Context(), "task", "run", "dev", "gate")
+	var seen buffer
+	run.Stdout = &seen
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the run", func() error { return wrote(w, t, "waiting\n", "is running") })
+	if err := signalAgent(w.Lab.Host("d1"), signal); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, "the run under another agent", func() error { return wrote(w, t, "waiting\n", "is running") })
+	openGate(t, w)
+	_ = run.Wait() // looked at below
+	if code := run.ProcessState.ExitCode(); code != 4 || seen.String() != "waiting\ngoing on\n" {
+		t.Errorf("dray task run ended with %d and printed %q, want the whole run, once", code, seen.String())
+	}
+	if err := wrote(w, t, "waiting\ngoing on\n", "exit code 4"); err != nil {
+		t.Error(err)
+	}
 }
 
 // followTask follows a run from before its end to it.

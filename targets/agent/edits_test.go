@@ -210,6 +210,10 @@ func (e *editor) text(name string) string {
 	switch name {
 	case "Destination", "File":
 		return "/" + e.fresh()
+	case "Address": // of ports
+		return pick(e, []string{"127.0.0.1", "192.0.2.1", "eth9"})
+	case "From":
+		return pick(e, []string{"10.0.0.0/8", "192.0.2.0/24", "198.51.100.7/32"})
 	case "Source":
 		return pick(e, []string{"", "/", "/usr", "/etc", "/dev"}) // what every host has
 	}
@@ -257,6 +261,9 @@ func (e *editor) list(v reflect.Value, name string) string {
 			element.Set(reflect.ValueOf(pipeline.Volume{Name: e.fresh(), Destination: "/" + e.fresh()}))
 		case string:
 			element.SetString("/" + e.fresh())
+			if name == "Address" || name == "From" {
+				element.SetString(e.text(name))
+			}
 		default:
 			e.value(element, name)
 		}

@@ -11,7 +11,7 @@ import (
 // that is not here reaches the host until somebody has thought about it.
 var contained = []string{
 	"name", "image", "mode", "count", "entrypoint", "command", "workdir", "user", "env", "labels", "secrets", "ports",
-	"tmpfs", "shm_size", "read_only", "cap_drop", "resources", "check", "update", "restart", "stop",
+	"tmpfs", "shm_size", "read_only", "cap_drop", "init", "resources", "check", "update", "restart", "stop",
 	"hook", "schedule", "time_zone", "overlap", "timeout",
 }
 

@@ -13,9 +13,9 @@ func TestHostAccess(t *testing.T) {
 			{
 				Name: "web", Image: Image{Target: "web"}, Mode: ModeReplicated, Count: 2, Command: []string{"serve"}, Env: map[string]string{"A": "b"},
 				Volumes: []Volume{{Name: "data", Destination: "/data"}}, Ports: []Port{{Name: "http", To: 80, Publish: 80}},
-				Tmpfs: []string{"/tmp"}, ReadOnly: true, CapDrop: []string{"ALL"}, Check: &Check{Type: CheckHTTP},
+				Tmpfs: []string{"/tmp"}, ReadOnly: true, Init: true, CapDrop: []string{"ALL"}, Check: &Check{Type: CheckHTTP},
 			},
-			{Name: "agent", Volumes: []Volume{{Source: "/var/log", Destination: "/log", ReadOnly: true}}, CapAdd: []string{"SYS_ADMIN"}, Metadata: true},
+			{Name: "agent", Volumes: []Volume{{Source: "/var/log", Destination: "/log", ReadOnly: true}}, CapAdd: []string{"SYS_ADMIN"}, Metadata: true, Security: Security{Runtime: "/usr/bin/crun"}},
 		},
 		Tasks: []Task{
 			{Name: "backup", Volumes: []Volume{{Source: "/", Destination: "/host"}}},
@@ -24,6 +24,7 @@ func TestHostAccess(t *testing.T) {
 	}
 	want := []string{
 		"service agent has /var/log of the host", `service agent has cap_add = ["SYS_ADMIN"]`, "service agent has metadata = true",
+		`service agent has security = {"runtime":"/usr/bin/crun"}`,
 		"task backup has / of the host",
 	}
 	if got := r.HostAccess(); !slices.Equal(got, want) {

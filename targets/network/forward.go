@@ -27,7 +27,7 @@ const (
 // openForeignForward lets packets that dray allows, which carry its mark, pass a
 // FORWARD chain of iptables whose policy is to drop: one rule, inserted first,
 // into DOCKER-USER where that is. Nothing else passes because of dray. It does
-// nothing where the rule is, or where nothing drops. The error names every other
+// nothing where the rule is, or where nothing refuses. The error names every other
 // obstacle.
 func (n *Networks) openForeignForward() error {
 	all, err := n.conn.ListChainsOfTableFamily(nftables.TableFamilyUnspecified)
@@ -41,8 +41,14 @@ func (n *Networks) openForeignForward() error {
 		switch {
 		case isIPTables(c) && c.Name == dockerUser:
 			user = c
-		case c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward && c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop && seesIPv4(c):
-			dropping = append(dropping, c)
+		case c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward && seesIPv4(c) && c.Table.Name != tableName:
+			refuses, err := n.refuses(c)
+			if err != nil {
+				obstacles = append(obstacles, err)
+			}
+			if refuses {
+				dropping = append(dropping, c)
+			}
 		}
 	}
 	for _, c := range dropping {
@@ -59,6 +65,47 @@ func (n *Networks) openForeignForward() error {
 		}
 	}
 	return errors.Join(append(obstacles, legacyObstacle())...)
+}
+
+// refuses says whether a chain lets nothing pass that no rule of it names: by its
+// policy, or by its last rule, as firewalld's and those of older distributions end.
+// One that names dray's mark has been told.
+func (n *Networks) refuses(c *nftables.Chain) (bool, error) {
+	byPolicy := c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop
+	rules, err := n.conn.GetRules(c.Table, c)
+	if err != nil {
+		return byPolicy, fmt.Errorf("reading chain %s of table %s: %w", c.Name, c.Table.Name, err)
+	}
+	if !isIPTables(c) && slices.ContainsFunc(rules, namesMark) {
+		return false, nil
+	}
+	return byPolicy || len(rules) > 0 && refusesAll(rules[len(rules)-1]), nil
+}
+
+// refusesAll says whether a rule rejects or drops every packet.
+func refusesAll(r *nftables.Rule) bool {
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Counter:
+			continue
+		case *expr.Reject:
+			return true
+		case *expr.Target:
+			return e.Name == "REJECT"
+		case *expr.Verdict:
+			return e.Kind == expr.VerdictDrop
+		}
+		return false
+	}
+	return false
+}
+
+// namesMark says whether a rule of nft compares with dray's mark.
+func namesMark(r *nftables.Rule) bool {
+	return len(r.Exprs) > 0 && slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+		value, ok := e.(*expr.Cmp)
+		return ok && value.Op == expr.CmpOpEq && bytes.Equal(value.Data, binaryutil.NativeEndian.PutUint32(mark))
+	})
 }
 
 func isIPTables(c *nftables.Chain) bool {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -51,6 +52,43 @@ func TestForeignFirewall(t *testing.T) {
 		tx.conn.DelTable(filter)
 		w.must(tx.commit())
 		w.tearDown()
+	}
+}
+
+// TestFirewallThatEndsInReject: chains whose policy is to accept, and whose last
+// rule rejects the rest. That of iptables gets dray's rule; of another table the
+// obstacle is told, until the rule that it names is there.
+func TestFirewallThatEndsInReject(t *testing.T) {
+	w := newWorld(t)
+	e := w.attach("shop-prod", "a")
+	w.serve(e, "a", 80)
+	w.set(web(e))
+	for table, family := range map[string]nftables.TableFamily{"filter": nftables.TableFamilyIPv4, "firewalld": nftables.TableFamilyINet} {
+		tx := w.begin()
+		own := tx.conn.AddTable(&nftables.Table{Name: table, Family: family})
+		forward := tx.conn.AddChain(&nftables.Chain{Name: "FORWARD", Table: own, Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter})
+		tx.conn.AddRule(&nftables.Rule{Table: own, Chain: forward, Exprs: rule(one(&expr.Counter{}), one(&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 13}))})
+		w.must(tx.commit())
+		err := w.openForeignForward()
+		if told := err != nil; told != (table == "firewalld") {
+			t.Errorf("%s: %v", table, err)
+		}
+		if table == "firewalld" {
+			tx := w.begin()
+			allow := rule(compare(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1}, expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(mark)), accept())
+			masked := append([]expr.Any{allow[0], &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4,
+				Mask: binaryutil.NativeEndian.PutUint32(markMask), Xor: make([]byte, 4)}}, allow[1:]...)
+			tx.conn.InsertRule(&nftables.Rule{Table: own, Chain: forward, Exprs: masked})
+			w.must(tx.commit())
+			w.must(w.openForeignForward())
+		}
+		if id, _, err := ask(w.client, "tcp", published); id != "a" {
+			t.Errorf("%s: through the chain: %q, %v", table, id, err)
+		}
+		tx = w.begin()
+		tx.conn.DelTable(own)
+		w.must(tx.commit())
 	}
 }
 

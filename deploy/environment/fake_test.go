@@ -45,7 +45,8 @@ type fakeHost struct {
 	history  []api.Record
 	prepared *api.Prepare
 	prepares []api.Prepare
-	calls    []string // that change it
+	calls    []string   // that change it
+	seen     *api.Actor // whom it takes the client for; nil: its agent is older than that
 }
 
 // newWorld makes a project with hosts of these names and an environment prod on
@@ -156,6 +157,13 @@ func (h *fakeHost) handler() http.Handler {
 	value(api.RouteRevisions, func(r *http.Request) any { return h.contents(r.PathValue("number")) })
 	value(api.RouteAcquire, func(*http.Request) any { return api.Lease{Fence: 1} })
 	value(api.RouteRenew, func(*http.Request) any { return api.Lease{Fence: 1} })
+	mux.HandleFunc(api.RouteIdentity, func(w http.ResponseWriter, r *http.Request) {
+		if h.seen == nil {
+			http.NotFound(w, r)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(h.seen)
+	})
 	mux.HandleFunc(api.RouteRelease, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	value(api.RouteConfirm, func(r *http.Request) any {
 		var c api.Confirm

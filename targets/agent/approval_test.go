@@ -109,3 +109,47 @@ func TestRolesDoNotReachTheHost(t *testing.T) {
 		}
 	})
 }
+
+// TestIdentitiesAreNotTheClients: what a client sends as the identity of an actor is
+// dropped, in the header and in every request that carries one.
+func TestIdentitiesAreNotTheClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.boot(0)
+		defer r.stop()
+		forged := api.Actor{User: "mira", Identity: api.Identity{Account: "root", Key: "SHA256:forged"}}
+		lease, err := r.AcquireLease(t.Context(), api.AcquireLease{TTL: 20, ID: "d1", Holder: forged})
+		if err != nil || lease.Holder.User != "mira" || lease.Holder.Identity.Known() {
+			t.Fatalf("the lease is %+v's (%v)", lease.Holder, err)
+		}
+		s := &sequence{t: t, id: "d1", fence: lease.Fence, r: release(1, map[string]int{"web": 1}, "web/1"), steps: roll("web/1")}
+		p := s.prepare()
+		p.Actor, p.Release.By = forged, forged
+		if _, err := r.Prepare(t.Context(), p, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Steps(t.Context(), s.id, api.Steps{Fence: s.fence, Steps: s.steps}, nil); err != nil {
+			t.Fatal(err)
+		}
+		yes := &api.Approval{ReleaseRef: api.ReleaseRef{Release: 1}, Content: "c", By: api.Actor{User: "tom", Identity: forged.Identity}}
+		record, err := r.Confirm(t.Context(), s.id, api.Confirm{Fence: s.fence, Approval: yes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := r.Get(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, actor := range map[string]api.Actor{
+			"history": record.Actor, "the approval in it": record.Approval.By, "the release": env.Current.By,
+			"evidence": w.sworn(r, numberOne).Reported.By, "the approval in that": w.sworn(r, numberOne).Approval.By,
+		} {
+			if actor.Identity.Known() {
+				t.Errorf("%s has %+v", what, actor)
+			}
+		}
+		if len(env.Approvals) != 0 {
+			t.Errorf("another's approval is kept: %+v", env.Approvals)
+		}
+	})
+}

@@ -216,10 +216,6 @@ func (e *editor) text(name string) string {
 		return pick(e, []string{"10.0.0.0/8", "192.0.2.0/24", "198.51.100.7/32"})
 	case "Source":
 		return pick(e, []string{"", "/", "/usr", "/etc", "/dev"}) // what every host has
-	case "Address":
-		return pick(e, []string{"127.0.0.1", "192.0.2.1", "lo"})
-	case "From":
-		return pick(e, []string{"10.0.0.0/8", "192.0.2.0/24", "198.51.100.7/32"})
 	}
 	return pick(e, []string{"", e.fresh(), e.fresh() + " "})
 }

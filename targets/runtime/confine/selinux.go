@@ -29,7 +29,7 @@ func NewLabels() (Labels, error) {
 // not any more.
 func Reserve(process string) {
 	if process != "" {
-		selinux.ReserveLabel(process)
+		_ = selinux.ReserveLabelV2(process) // it fails where it is reserved already: this container's, then
 	}
 }
 

@@ -3,6 +3,7 @@
 package pipe
 
 import (
+	"errors"
 	"io"
 	"sync"
 )
@@ -88,7 +89,7 @@ func (p *Pipe) Read(b []byte) (int, error) {
 // WriteTo implements io.WriterTo: whole chunks travel.
 func (p *Pipe) WriteTo(w io.Writer) (total int64, err error) {
 	for {
-		if err := p.next(); err == io.EOF {
+		if err := p.next(); errors.Is(err, io.EOF) {
 			return total, nil
 		} else if err != nil {
 			return total, err

@@ -70,5 +70,5 @@ func DefaultMemory() int64 {
 	if unix.Sysinfo(&info) != nil {
 		return enough
 	}
-	return min(enough, int64(uint64(info.Totalram)*uint64(info.Unit)/2))
+	return min(enough, int64(info.Totalram*uint64(info.Unit)/2))
 }

@@ -72,7 +72,7 @@ func finds(b *bundle.Bundle) bundle.Func {
 func cleanHost(t testing.TB) {
 	t.Helper()
 	clean := func() {
-		if err := connect.Uninstall(context.Background(), true); err != nil {
+		if err := connect.Uninstall(context.Background(), connect.UninstallOptions{Purge: true}); err != nil {
 			t.Error(err)
 		}
 	}

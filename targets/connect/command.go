@@ -32,7 +32,7 @@ func Command(ctx context.Context, verb string, args []string, stdout io.Writer) 
 		}
 		return json.NewEncoder(stdout).Encode(done)
 	case "uninstall":
-		return Uninstall(ctx, *purge)
+		return Uninstall(ctx, UninstallOptions{Purge: *purge, Kernel: clearKernel})
 	case "service":
 		return Service(ctx, flags.Arg(0))
 	case "start", "stop":

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"dray/pipeline/durable"
+	"dray/targets/network"
+	"dray/targets/runtime/cgroup"
 )
 
 // InstallOptions say which bundle becomes the current one.
@@ -189,10 +191,17 @@ func runningFrom() map[string]bool {
 	return used
 }
 
-// Uninstall stops the agent and removes the service and the programs. While
-// there are containers it refuses, for their shims run from the programs. State,
-// images and volumes in /var/lib/dray stay unless purge is set.
-func Uninstall(ctx context.Context, purge bool) error {
+// UninstallOptions say how much goes.
+type UninstallOptions struct {
+	Purge bool // state, images and volumes too
+	// Kernel takes away what dray has in the kernel; nil leaves it.
+	Kernel func() error
+}
+
+// Uninstall stops the agent and removes the service, the programs, and what dray
+// has in the kernel. While there are containers it refuses, for their shims run from
+// the programs. State, images and volumes in /var/lib/dray stay unless Purge is set.
+func Uninstall(ctx context.Context, o UninstallOptions) error {
 	left, err := os.ReadDir(filepath.Join(runDir, "containers"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("uninstalling: %w", err)
@@ -201,12 +210,21 @@ func Uninstall(ctx context.Context, purge bool) error {
 		return fmt.Errorf("containers are here still (%d): take their environments away first, with dray down ENV", len(left))
 	}
 	s := detectService()
-	err = errors.Join(s.remove(ctx), StopAgent(ctx), os.RemoveAll(binDir), os.RemoveAll(runDir))
-	if purge && err == nil {
+	err = errors.Join(s.remove(ctx), StopAgent(ctx))
+	if o.Kernel != nil {
+		err = errors.Join(err, o.Kernel()) // what is mounted in the run folder would stay with it
+	}
+	err = errors.Join(err, os.RemoveAll(binDir), os.RemoveAll(runDir))
+	if o.Purge && err == nil {
 		err = os.RemoveAll(stateDir)
 	}
 	if err != nil {
 		return fmt.Errorf("uninstalling: %w", err)
 	}
 	return nil
+}
+
+// clearKernel removes dray's table, rules, bridges, namespaces and control groups.
+func clearKernel() error {
+	return errors.Join(network.Uninstall(filepath.Join(runDir, "netns")), cgroup.Remove("/dray"))
 }

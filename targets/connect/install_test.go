@@ -73,7 +73,7 @@ func upload(t *testing.T, mark string) InstallOptions {
 func clean(t *testing.T) {
 	t.Helper()
 	remove := func() {
-		if err := Uninstall(context.Background(), true); err != nil {
+		if err := Uninstall(context.Background(), UninstallOptions{Purge: true, Kernel: clearKernel}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -111,7 +111,7 @@ func TestInstall(t *testing.T) {
 	if h := installed(); h.Bundle != two.Digest || h.Version != "1.0.0" {
 		t.Errorf("current: %+v", h)
 	}
-	if err := Uninstall(t.Context(), false); err != nil {
+	if err := Uninstall(t.Context(), UninstallOptions{}); err != nil {
 		t.Error(err)
 	}
 	if exists(binDir) || !exists(stateDir) || exists(initScript) || agentAnswers() || keeperPid() != 0 {

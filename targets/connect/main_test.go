@@ -12,8 +12,9 @@ import (
 
 const envNamespace = "DRAY_TEST_NAMESPACE"
 
-// TestMain runs the tests in mount and pid namespaces of their own, where /run,
-// /var/lib, /etc and /usr/sbin can be written to.
+// TestMain runs the tests in mount, pid and network namespaces of their own, where
+// /run, /var/lib, /etc and /usr/sbin can be written to, and without the control
+// groups of the machine.
 func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 {
 		fmt.Println("SKIP: an installation needs root")
@@ -40,7 +41,7 @@ func inNamespace() int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), envNamespace+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread() // Pdeathsig is that of this thread
 	if err := cmd.Run(); err != nil {
 		if cmd.ProcessState == nil {
@@ -56,7 +57,7 @@ func privateHost() error {
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return err
 	}
-	for _, dir := range []string{"/run", "/var/lib"} {
+	for _, dir := range []string{"/run", "/var/lib", "/sys/fs/cgroup"} {
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"); err != nil {
 			return err
 		}

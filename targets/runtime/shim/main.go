@@ -51,7 +51,6 @@ func Main(args []string) int {
 	go s.serve() // ends with this process
 	say(ready{Pid: s.pid})
 	detach()
-	shrink()
 	return s.end(<-status)
 }
 

@@ -6,7 +6,7 @@
 //	drayd shutdown       stops all containers in order: the host goes down
 //	drayd resume         brings them back, where it does not
 //	drayd service VERB   the same, with restart and status
-//	drayd connect        one client's connection, on stdin and stdout
+//	drayd connect        one client's connection, on stdin and stdout; --role allows less than all
 //	drayd install        makes an uploaded bundle the current one
 //	drayd uninstall      takes the programs away again; --purge the state too
 //	drayd version

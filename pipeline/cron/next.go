@@ -13,10 +13,6 @@ const mostShift = 3 * time.Hour
 // most eight years, around 2100.
 const horizon = 9 * 366
 
-// FollowsClock says which of the two kinds a schedule is: one whose minute or
-// hour begins with *.
-func (s *Schedule) FollowsClock() bool { return s.follows }
-
 // Next returns the first time after another at which the schedule runs, in a
 // time zone; zero if it never does.
 func (s *Schedule) Next(after time.Time, zone *time.Location) time.Time {

@@ -12,7 +12,7 @@ type Schedule struct {
 	// A day matches where both its fields do, if one begins with *; otherwise
 	// where one of them does (crontab(5)).
 	bothDays bool
-	follows  bool
+	follows  bool // its minute or hour begins with *
 }
 
 // set has bit n for value n.

@@ -78,7 +78,7 @@ func (a *Agent) makeWhole(ctx context.Context, w *work, fence uint64) error {
 
 // giveBack lets go, at the confirmation, of the ports and names that the
 // release does not have any more. The confirmation stands: what fails here is
-// said, and tidy tries again.
+// said, and reconcile tries again.
 func (a *Agent) giveBack(ctx context.Context, w *work) {
 	err := a.releasePorts(ctx, w.e)
 	if err == nil {

@@ -5,7 +5,8 @@
 // brings the host to what the journal says and works until its context ends.
 // A call on an environment waits for its turn and holds the newest lease
 // (operations), changes the journal (Agent.amend, Agent.change), and only then
-// has an effect through one of the Parts.
+// has an effect through one of the Parts. What nobody asks for any more, reconcile
+// does: it is the one loop of an environment (reconcile.go).
 //
 // # A deployment on this host
 //

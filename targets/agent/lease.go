@@ -204,7 +204,7 @@ func (e *environment) resumeLease(r *journal.Lease) {
 	e.lease = &lease{Lease: *r, renewed: now.Add(left - r.TTL)}
 }
 
-// watchLeases settles the environment of every lease that ends. It returns
+// watchLeases reconciles the environment of every lease that ends. It returns
 // when ctx ends.
 func (a *Agent) watchLeases(ctx context.Context) error {
 	timer := time.NewTimer(longestTTL)
@@ -247,7 +247,7 @@ func (a *Agent) endLeases(ctx context.Context) time.Duration {
 	return max(next, time.Millisecond)
 }
 
-// leaseEnded settles what the holder left.
+// leaseEnded has what the holder left reconciled.
 func (a *Agent) leaseEnded(ctx context.Context, e *environment, l *lease) {
 	err := a.change(e, "lease.ended", func(_ *journal.Tx, r *journal.Environment) error {
 		if r.Lease != nil && r.Lease.Fence == l.Fence {

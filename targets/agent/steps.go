@@ -33,7 +33,7 @@ func (a *Agent) steps(ctx context.Context, e *environment, id string, req api.St
 		return nil, err
 	}
 	if w.State == api.StateConfirmed && onlyRetire(req.Steps) {
-		return &api.StepsResult{Instances: a.statuses(w)}, nil // what is left is retired by tidy
+		return &api.StepsResult{Instances: a.statuses(w)}, nil // what is left is retired by reconcile
 	}
 	if err := a.commit(w, req); err != nil {
 		return nil, err

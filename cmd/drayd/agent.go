@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"dray/targets/agent/access"
 	"dray/targets/agent/assembly"
 	"dray/targets/agent/engineapi"
+	"dray/targets/agent/journal"
 	"dray/targets/connect"
 )
 
@@ -185,7 +187,7 @@ func (d *hostAgent) work(ctx context.Context) (err error) {
 	before, after := commitHooks(d.run, d.log)
 	a, err := agent.New(agent.Config{
 		State: d.state, Log: d.log, Parts: host.Parts(), Bundle: bundle(), StartsAtBoot: connect.StartsAtBoot, Reach: host.Reach,
-		BeforeCommit: before, AfterCommit: after,
+		Journal: journal.Options{Before: before, After: after},
 	})
 	if err != nil {
 		return err
@@ -196,6 +198,7 @@ func (d *hostAgent) work(ctx context.Context) (err error) {
 	other.Handle("/", engine)
 	d.gate.open(access.Guard(access.GuardConfig{
 		Next: a.Handler(other), Containers: host.Environments(), Unversioned: engineapi.Unversioned,
+		Routes: slices.Concat(agent.Patterns(), engineapi.Patterns()), Log: d.log,
 	}))
 	// Requests end before what they work with is closed.
 	defer func() { err = errors.Join(err, shutDown(context.WithoutCancel(ctx), d.server)) }()

@@ -27,11 +27,8 @@ type Config struct {
 	StartsAtBoot func() bool
 	// Reach names the host's own firewall, and the ports that are open past it;
 	// nil is neither.
-	Reach func() (firewall string, open []api.Open)
-	// BeforeCommit and AfterCommit are told the name of every change of the
-	// journal, before it is written and once it is on disk; tests stop or end
-	// the agent there. Nil does nothing.
-	BeforeCommit, AfterCommit func(point string)
+	Reach   func() (firewall string, open []api.Open)
+	Journal journal.Options // what tests of crashes ask for
 }
 
 // Agent brings one host to the releases that it is told to run.
@@ -69,7 +66,7 @@ type Agent struct {
 // New opens the agent's state. It starts nothing; Close it unless Run was
 // called.
 func New(c Config) (*Agent, error) {
-	kept, err := journal.Open(filepath.Join(c.State, "agent.db"), journal.Options{Before: c.BeforeCommit, After: c.AfterCommit})
+	kept, err := journal.Open(filepath.Join(c.State, "agent.db"), c.Journal)
 	if err != nil {
 		return nil, err
 	}

@@ -147,7 +147,6 @@ func TestNamesOfAnOlderAgent(t *testing.T) {
 		}
 		r := w.boot(0)
 		defer r.stop()
-		r.agent.journal.SkipSync()
 		deployIn(t, r, 4, "ab", "c-d")
 		downIn(t, r, "ab-c", "d")
 		w.untouched(t, r, "ab", "c-d")

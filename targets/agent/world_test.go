@@ -20,6 +20,7 @@ import (
 
 	"dray/pipeline"
 	"dray/targets/agent/access"
+	"dray/targets/agent/journal"
 	"dray/targets/api"
 	"dray/targets/api/apitest"
 	"dray/targets/runtime"
@@ -579,7 +580,7 @@ func (w *world) boot(crashAt int) *running {
 	r := &running{}
 	var mu sync.Mutex
 	seen, armed := 0, false
-	a, err := New(Config{State: w.dir, Log: slog.New(slog.DiscardHandler), Parts: w.parts(), AfterCommit: func(point string) {
+	a, err := New(Config{State: w.dir, Log: slog.New(slog.DiscardHandler), Parts: w.parts(), Journal: journal.Options{NoSync: true, After: func(point string) {
 		mu.Lock()
 		seen++
 		now := seen
@@ -591,12 +592,11 @@ func (w *world) boot(crashAt int) *running {
 			w.mu.Unlock()
 			_ = r.agent.journal.Close()
 		}
-	}})
+	}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	r.agent = a
-	a.journal.SkipSync()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = a.Run(ctx) }()

@@ -3,6 +3,7 @@ package access
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"net/http"
 
 	"dray/targets/api"
@@ -22,6 +23,10 @@ type GuardConfig struct {
 	Containers Containers
 	// Unversioned takes the version of the Engine API off a request's path.
 	Unversioned func(path string) string
+	// Routes are the patterns that Next serves. Whoever adds one without a rule
+	// reads so in the log: it is for admins alone.
+	Routes []string
+	Log    *slog.Logger // nil is none
 }
 
 // Guard passes a request on if the role of its connection has the right that its
@@ -32,6 +37,11 @@ func Guard(c GuardConfig) http.Handler {
 		routes.HandleFunc(pattern, c.check(rule))
 	}
 	routes.HandleFunc("/", c.check(admins))
+	for _, pattern := range c.Routes {
+		if _, ruled := rights[pattern]; !ruled && c.Log != nil {
+			c.Log.Warn("a route has no right of its own, and is for admins alone", "route", pattern)
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bare := r.Clone(context.WithValue(r.Context(), requestKey{}, r))
 		if path := c.Unversioned(r.URL.Path); path != r.URL.Path {

@@ -32,6 +32,8 @@ type Options struct {
 	// Before and After are told the name of each commit, before it begins and
 	// once it is on disk. Nil does nothing.
 	Before, After func(point string)
+	// NoSync has commits not wait for the disk: for tests, which make thousands.
+	NoSync bool
 }
 
 // Journal is the open state file.
@@ -45,6 +47,7 @@ type Journal struct {
 func Open(path string, o Options) (*Journal, error) {
 	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:        10 * time.Second,
+		NoSync:         o.NoSync,
 		NoFreelistSync: true,
 		FreelistType:   bbolt.FreelistMapType,
 	})
@@ -73,9 +76,6 @@ func Open(path string, o Options) (*Journal, error) {
 
 // Close lets go of the file.
 func (j *Journal) Close() error { return j.bolt.Close() }
-
-// SkipSync has commits not wait for the disk: for tests, which make thousands.
-func (j *Journal) SkipSync() { j.bolt.NoSync = true }
 
 // Update changes the state in one transaction, durable when it returns nil. An
 // error of change leaves all as it was. The point names the change for those who

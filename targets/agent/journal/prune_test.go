@@ -22,12 +22,11 @@ type past struct {
 
 func newPast(t *testing.T) past {
 	t.Helper()
-	j, err := Open(filepath.Join(t.TempDir(), "agent.db"), Options{})
+	j, err := Open(filepath.Join(t.TempDir(), "agent.db"), Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = j.Close() })
-	j.SkipSync()
 	return past{t, j}
 }
 

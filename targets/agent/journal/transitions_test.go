@@ -31,11 +31,10 @@ func (p phase) apply(d *Deployment) {
 
 func openTest(t *testing.T) *Journal {
 	t.Helper()
-	j, err := Open(filepath.Join(t.TempDir(), "agent.db"), Options{})
+	j, err := Open(filepath.Join(t.TempDir(), "agent.db"), Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.SkipSync()
 	t.Cleanup(func() { _ = j.Close() })
 	return j
 }

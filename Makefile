@@ -55,7 +55,7 @@ TESTFLAGS ?=
 # detector. Of the real ones, two packages run side by side, the longest first:
 # most of what they do is waiting.
 RACE = $(shell $(GO) list ./... | grep -v -e /testenv -e /builder/buildkit -e /cmd/dray-oci)
-REAL := ./testenv/acceptance ./testenv/faults ./builder/buildkit/... ./testenv/...
+REAL := ./testenv/acceptance ./testenv/faults ./builder/buildkit/... ./testenv/... ./targets/store
 
 test-unit: ## packages by themselves, with the race detector
 	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -shuffle=on -timeout 15m $(RACE)

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The bounds of time and memory are those of programs without the race detector.
+
 package store_test
 
 import (
@@ -31,6 +35,8 @@ const (
 	agentMemory = 256 << 20
 	diskSize    = 1536 << 20
 )
+
+func init() { programs["corpus-agent"] = corpusAgent }
 
 // errand is what the agent is to pull, and outcome what came of it.
 type errand struct {

@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -80,11 +82,23 @@ func (p *Process) run(ctx context.Context) error {
 	if err == nil {
 		p.result, err = receive(reports, p.Share)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE):
+		// It is about to end, by itself or by the kernel, and says how.
+		late := time.AfterFunc(ending, func() { p.stop(err) })
+		defer late.Stop()
+	case err != nil:
 		p.stop(err)
 	}
-	return p.verdict(ctx, err, p.cmd.Wait())
+	waitErr := p.cmd.Wait() // of an exit; the state says more
+	if p.cmd.ProcessState == nil {
+		return fmt.Errorf("waiting for the process that unpacks it: %w", waitErr)
+	}
+	return p.verdict(ctx, err, p.cmd.ProcessState)
 }
+
+// ending is how long a child may take to end that has said its last.
+const ending = 10 * time.Second
 
 // start starts the child in its control group.
 func (p *Process) start() (reports *os.File, err error) {
@@ -164,7 +178,7 @@ func (p *Process) Wait() (Result, error) {
 func (p *Process) Abort(cause error) { p.stop(cause) }
 
 // verdict says how the child ended, from its last report and its exit.
-func (p *Process) verdict(ctx context.Context, reported, exit error) error {
+func (p *Process) verdict(ctx context.Context, reported error, exit *os.ProcessState) error {
 	var last *fault
 	switch {
 	case reported == nil:
@@ -179,25 +193,28 @@ func (p *Process) verdict(ctx context.Context, reported, exit error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, reported) {
 		return cause
 	}
-	if exit == nil {
+	if exit.Success() {
 		return errors.New("the process that unpacks it ended without an answer")
 	}
-	return fmt.Errorf("the process that unpacks it ended (%w)%s", exit, p.words.text())
+	return fmt.Errorf("the process that unpacks it ended (%s)%s", exit, p.words.text())
 }
 
 // outOfMemory says whether it was its memory that ended a child: at the limit
 // of its group the kernel kills it; at its own limit the Go runtime gives up.
-func (p *Process) outOfMemory(exit error) bool {
-	var status *exec.ExitError
-	if !errors.As(exit, &status) {
+func (p *Process) outOfMemory(exit *os.ProcessState) bool {
+	if exit.Success() {
 		return false
 	}
 	if g := p.session.group; g != nil && g.kills() > p.kills {
 		return true
 	}
 	words := p.words.String()
-	return strings.Contains(words, "out of memory") || strings.Contains(words, "cannot allocate memory")
+	return slices.ContainsFunc(denied, func(said string) bool { return strings.Contains(words, said) })
 }
+
+// denied is what runtimes say that are refused memory: Go's, and the race
+// detector's.
+var denied = []string{"out of memory", "cannot allocate memory", "failed to allocate"}
 
 // lastWords keeps the beginning of what a child says before it ends: the first
 // line has the reason.

@@ -1,8 +1,6 @@
 package unpack
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,10 +56,11 @@ func (g Groups) make(memory int64) (_ *group, err error) {
 			return nil, err
 		}
 	}
-	made := &group{dir: filepath.Join(parent, g.Prefix+token()), count: count}
-	if err := os.Mkdir(made.dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(parent, g.Prefix)
+	if err != nil {
 		return nil, fmt.Errorf("making a control group: %w", err)
 	}
+	made := &group{dir: dir, count: count}
 	if err := write(filepath.Join(made.dir, limit), strconv.FormatInt(memory, 10)); err != nil {
 		return nil, errors.Join(fmt.Errorf("limiting memory: %w", err), made.remove())
 	}
@@ -142,10 +141,4 @@ func (g Groups) Clear() error {
 		err = errors.Join(err, ignoreMissing(os.Remove(dir)))
 	}
 	return err
-}
-
-func token() string {
-	var b [8]byte
-	rand.Read(b[:]) // never fails, by its documentation
-	return hex.EncodeToString(b[:])
 }

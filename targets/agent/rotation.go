@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"dray/pipeline"
 	"dray/targets/agent/journal"
@@ -85,7 +86,7 @@ func (a *Agent) routes(e *environment) ([]Route, error) {
 	routes := make([]Route, 0, len(services))
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		route := Route{Network: e.network(), Service: name, Ports: services[name].ports}
-		for _, c := range fit(services[name].members) {
+		for _, c := range fit(services[name].members, a.started) {
 			route.Backends = append(route.Backends, Backend{Address: c.container.Address, Ports: c.ports})
 		}
 		routes = append(routes, route)
@@ -175,8 +176,9 @@ func portsOf(t *journal.Tx, id string, services map[string]*rotating, ports map[
 }
 
 // fit leaves out the containers that can't answer, unless that leaves none.
-func fit(all []candidate) []candidate {
-	for _, good := range []func(runtime.Container) bool{answers, runs} {
+func fit(all []candidate, since time.Time) []candidate {
+	answering := func(c runtime.Container) bool { return answers(c) && !unchecked(c, since) }
+	for _, good := range []func(runtime.Container) bool{answering, answers, runs} {
 		if some := slices.DeleteFunc(slices.Clone(all), func(c candidate) bool { return !good(c.container) }); len(some) > 0 {
 			return some
 		}
@@ -185,6 +187,13 @@ func fit(all []candidate) []candidate {
 }
 
 func runs(c runtime.Container) bool { return c.State == runtime.Running }
+
+// unchecked tells that a container has come up and that its health has not been
+// looked at since: it may not listen yet. What ran already when the agent started
+// serves until a check says otherwise.
+func unchecked(c runtime.Container, agentStarted time.Time) bool {
+	return c.Spec.Check != nil && c.Health.Status == "" && c.Started.After(agentStarted)
+}
 
 func answers(c runtime.Container) bool {
 	return runs(c) && c.Health.Status != api.HealthUnhealthy && c.Health.Status != api.HealthStarting

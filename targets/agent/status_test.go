@@ -102,6 +102,32 @@ func TestSickLeavesTheRotation(t *testing.T) {
 	})
 }
 
+// TestUncheckedWaitsForItsCheck: a container that has come up again does not take
+// connections before its health was looked at, as long as another one can.
+func TestUncheckedWaitsForItsCheck(t *testing.T) {
+	agentStarted := time.Now()
+	checked := runtime.Spec{Check: &runtime.Check{}}
+	up := func(spec runtime.Spec, started time.Time, health string) candidate {
+		return candidate{container: runtime.Container{State: runtime.Running, Spec: spec, Started: started, Health: runtime.Health{Status: health}}}
+	}
+	before, after := agentStarted.Add(-time.Minute), agentStarted.Add(time.Minute)
+	for _, c := range []struct {
+		name string
+		all  []candidate
+		want int
+	}{
+		{"come up again", []candidate{up(checked, after, ""), up(checked, before, "healthy")}, 1},
+		{"there before the agent", []candidate{up(checked, before, ""), up(checked, before, "healthy")}, 2},
+		{"without a check", []candidate{up(runtime.Spec{}, after, ""), up(checked, before, "healthy")}, 2},
+		{"nobody better", []candidate{up(checked, after, ""), up(checked, after, "starting")}, 1},
+		{"alone", []candidate{up(checked, after, "")}, 1},
+	} {
+		if got := len(fit(c.all, agentStarted)); got != c.want {
+			t.Errorf("%s: %d in the rotation, want %d", c.name, got, c.want)
+		}
+	}
+}
+
 // TestSickLeavesTheRotationMeanwhile: to read back what the kernel was told waits
 // for containers that are busy, and keeps nobody in the rotation.
 func TestSickLeavesTheRotationMeanwhile(t *testing.T) {

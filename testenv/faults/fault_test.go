@@ -85,7 +85,12 @@ func killProcess(h *testenv.Host, words ...string) error {
 	if err != nil {
 		return err
 	}
-	return unix.Kill(p.PID, unix.SIGKILL)
+	if err := unix.Kill(p.PID, unix.SIGKILL); errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("%w: %s has ended by itself", errNone, p.Command)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 // pulling says that the host may be asking the registry.

@@ -96,8 +96,8 @@ func setHosts(ctx context.Context, engine *runtime.Engine, networks *network.Net
 	entries := hostsOf(networks.Hosts(name))
 	var faults []error
 	for _, c := range engine.List() {
-		if c.Spec.Network != name || c.State != runtime.Running {
-			continue // its next start asks for the names
+		if c.Spec.Network != name || c.State != runtime.Running || !c.Wanted {
+			continue // its next start asks for the names; one that is being stopped would be waited for
 		}
 		// A container that has filled its own files keeps the names that it has.
 		if err := unlessGone(engine.SetHosts(ctx, c.ID, entries)); err != nil && !errors.Is(err, unix.ENOSPC) {

@@ -177,25 +177,17 @@ func (n *Networks) watchAddresses(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watching the host's addresses: %w", err)
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case u, open := <-updates:
-			if !open {
-				return nil // the next change of the rules looks at them too
-			}
-			if u.LinkAddress.IP.To4() == nil {
-				continue
-			}
-			n.mu.Lock()
-			err := n.followAddresses()
-			n.mu.Unlock()
-			if err != nil {
-				n.log.Error("following the host's addresses", "error", err)
-			}
+	eachUpdate(ctx, updates, func(u netlink.AddrUpdate) {
+		if u.LinkAddress.IP.To4() == nil {
+			return
 		}
-	}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if err := n.followAddresses(); err != nil {
+			n.log.Error("following the host's addresses", "error", err)
+		}
+	})
+	return nil
 }
 
 // HostAddresses returns the addresses of the host at which a port is published

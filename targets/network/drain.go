@@ -181,8 +181,9 @@ func beginsAnew(f flow) bool {
 }
 
 // Forget drops all that the kernel tracks of containers that have ended. A TCP
-// entry that the container's RST closed lives on for seconds, and a client that
-// uses its port again would be led to the dead container by it.
+// entry that the container's RST closed lives on for seconds, and one whose end or
+// beginning was lost on the way for minutes: a client that uses its port again
+// would be led to the dead container by it.
 func (n *Networks) Forget(ctx context.Context, addresses ...netip.Addr) error {
 	for _, a := range addresses {
 		if err := context.Cause(ctx); err != nil {
@@ -193,14 +194,6 @@ func (n *Networks) Forget(ctx context.Context, addresses ...netip.Addr) error {
 		}
 	}
 	return nil
-}
-
-// Sever lets go of all flows to a container that has ended. Where the end of a
-// connection was lost on the way, or its beginning, the kernel would otherwise
-// lead a client that comes back with the same port to where nobody listens.
-func (n *Networks) Sever(address netip.Addr) error {
-	_, err := cut(address, anyFlow)
-	return err
 }
 
 func anyFlow(flow) bool { return true }

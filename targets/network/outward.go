@@ -62,20 +62,29 @@ func (n *Networks) watchRoutes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watching the host's routes: %w", err)
 	}
+	eachUpdate(ctx, updates, func(u netlink.RouteUpdate) {
+		if u.Family != unix.AF_INET || !isDefault(u.Route) {
+			return
+		}
+		if _, err := n.repair(); err != nil {
+			n.log.Error("following the host's routes", "error", err)
+		}
+	})
+	return nil
+}
+
+// eachUpdate calls act for each update until ctx ends, or the kernel's news do: the
+// next change of the rules looks at everything, too.
+func eachUpdate[U any](ctx context.Context, updates <-chan U, act func(U)) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case u, open := <-updates:
 			if !open {
-				return nil // the next change of the rules looks at them too
+				return
 			}
-			if u.Family != unix.AF_INET || !isDefault(u.Route) {
-				continue
-			}
-			if _, err := n.repair(); err != nil {
-				n.log.Error("following the host's routes", "error", err)
-			}
+			act(u)
 		}
 	}
 }

@@ -179,7 +179,7 @@ func (h *Host) severEnded(ctx context.Context) error {
 		if change.Action != "die" || !c.Address.IsValid() {
 			continue
 		}
-		if err := h.Networks.Sever(c.Address); err != nil {
+		if err := h.Networks.Forget(context.WithoutCancel(ctx), c.Address); err != nil {
 			h.config.Log.Warn("letting go of connections to a container that has ended", "container", c.Spec.Name, "error", err)
 		}
 	}

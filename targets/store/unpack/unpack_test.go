@@ -213,7 +213,7 @@ func TestMemoryIsLimited(t *testing.T) {
 // group remains.
 func TestControlGroup(t *testing.T) {
 	if _, _, _, err := hierarchy(); err != nil {
-		t.Skip(err)
+		t.Skip("no control group of this process can have children: ", err)
 	}
 	s := session(t, "boundless", 128<<20)
 	if _, err := unpack(t, s, t.TempDir(), nil); !errors.Is(err, ErrMemory) {
